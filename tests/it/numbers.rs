@@ -25,19 +25,19 @@ use crate::recount::Recounted;
 use crate::repair::repaired;
 use crate::verify::{indexed_store, verified};
 
-/// The first number of a record or a segment that is not believed, and the greatest number that is believed at all.
+/// The first number of a record or segment that is rejected, and the greatest number accepted in
+/// other fields.
 const END: u64 = 1 << 61;
 const BELIEVED_MAX: u64 = 1 << 62;
-/// The largest number that a store reaches by counting.
+/// The greatest number that a store can reach by counting.
 const COUNTED_MAX: u64 = 1 << 60;
 /// The greatest number that a repair keeps.
 const KEPT_MAX: u64 = 1 << 59;
-/// The greatest length of a segment, in bytes.
 const SEGMENT_LEN_MAX: u64 = SEGMENT_LEN_MAX_BOUNDS.1;
-/// The number of the first record that is written to one of the stores here.
+/// The number of the next record in the stores of these tests.
 const NEXT_SEQ: u64 = 7;
 
-/// What a field of `len` bytes can hold of these: each limit, what stands around it, and the greatest number.
+/// Values for a field of `len` bytes: each limit, its neighbours, and the maximum.
 fn numbers(len: usize) -> BTreeSet<u64> {
     let limits = [KEPT_MAX, COUNTED_MAX, END, BELIEVED_MAX, SEGMENT_LEN_MAX];
     let around = limits.into_iter().flat_map(|limit| [limit - 1, limit, limit + 1]);
@@ -45,15 +45,15 @@ fn numbers(len: usize) -> BTreeSet<u64> {
     all.map(|number| if len < 8 { number & ((1 << (8 * len)) - 1) } else { number }).collect()
 }
 
-/// How the writer of a store ends.
+/// The end of a writer.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Closed,
     Killed,
 }
 
-/// Opens a copy of the store at `dir` for writing again and again, and puts a key each time. The copy as it is at the end, and
-/// what kept it from being written to.
+/// Opens a copy of the store at `dir` for writing several times, and puts a key each time. Returns
+/// the copy, and the error that stopped the writes.
 fn written_to(dir: &Path, end: End, what: &str) -> (TempDir, Option<Error>) {
     let mut dir = copy_of(dir);
     for round in 0..3 {
@@ -61,7 +61,7 @@ fn written_to(dir: &Path, end: End, what: &str) -> (TempDir, Option<Error>) {
         let store = match Store::open_with(dir.path(), quick()) {
             Ok(store) => store,
             Err(error) => {
-                assert_eq!(round, 0, "{what}: a write was acknowledged, and then {}", error.sentence());
+                assert_eq!(round, 0, "{what}: after an acknowledged write: {}", error.sentence());
                 return (dir, Some(error));
             }
         };
@@ -90,20 +90,21 @@ fn written_to(dir: &Path, end: End, what: &str) -> (TempDir, Option<Error>) {
     (dir, None)
 }
 
-/// Checks what has to hold of any store.
+/// Checks the rules above for any store.
 fn check(dir: &Path, what: &str) {
     for end in [End::Closed, End::Killed] {
         let (dir, refused) = written_to(dir, end, what);
         let Some(error) = refused else { continue };
         let (report, _) = verified(dir.path());
-        assert!(!report.is_intact(), "{what}, {end:?}: {}, and verify finds nothing", error.sentence());
+        assert!(!report.is_intact(), "{what}, {end:?}: {}, but verify reports nothing", error.sentence());
     }
     let (repaired, _) = repaired(dir);
     let (_, refused) = written_to(repaired.path(), End::Killed, &format!("{what}, repaired"));
     assert_eq!(refused.map(|error| error.sentence()), None, "{what}, repaired");
 }
 
-/// The numbers in the lines of MANIFEST: how the line begins, which word it is, and what stands around the number there.
+/// The numbers in MANIFEST: the start of the line, the position of the word, and the text before
+/// and after the number.
 const OF_MANIFEST: &[(&str, usize, &str, &str)] = &[
     ("generation", 1, "", ""),
     ("next_segment", 1, "", ""),
@@ -122,7 +123,7 @@ const OF_MANIFEST: &[(&str, usize, &str, &str)] = &[
 ];
 
 #[test]
-fn whatever_a_number_of_manifest_is_no_write_is_acknowledged_by_a_store_that_opens_for_writing_no_more() {
+fn whatever_the_numbers_in_manifest_no_write_is_acknowledged_that_blocks_the_next_open() {
     let dir = small_store();
     rewrite_manifest(dir.path(), |line| match line.starts_with("next_seq") {
         true => format!("{line}\nhistory dropped 0 whole_from 2 at 3\ngiven_up 1"),
@@ -145,8 +146,7 @@ fn whatever_a_number_of_manifest_is_no_write_is_acknowledged_by_a_store_that_ope
 }
 
 #[test]
-fn at_the_last_numbers_a_write_is_refused_before_anything_is_written_and_verify_and_the_error_name_manifest()
-{
+fn at_the_last_number_a_write_is_refused_and_changes_nothing_and_the_error_names_manifest() {
     for (counter, wants_segment) in [("next_seq", false), ("next_segment", true)] {
         let dir = small_store();
         rewrite_manifest(dir.path(), |line| match line.split(' ').next() == Some(counter) {
@@ -155,7 +155,7 @@ fn at_the_last_numbers_a_write_is_refused_before_anything_is_written_and_verify_
         });
         let store = Store::open_with(dir.path(), quick()).expect("opens");
         if wants_segment {
-            // What is begun goes on; it is the next segment that has no number.
+            // The active segment still accepts writes. Only the next segment has no id left.
             store.put("last", "1").expect("a put");
             store.rotate().expect("rotates");
         }
@@ -166,7 +166,7 @@ fn at_the_last_numbers_a_write_is_refused_before_anything_is_written_and_verify_
              `logkv repair` makes a store that continues from its records' numbers"
         );
         assert_eq!(error.sentence(), sentence);
-        assert!(files(dir.path()) == before, "{counter}: nothing was written");
+        assert!(files(dir.path()) == before, "{counter}: the refused write changed files");
         store.close().expect("closes");
         let (report, findings) = verified(dir.path());
         let fault = Fault::NumberTooLarge { what: counter, number: END };
@@ -177,7 +177,7 @@ fn at_the_last_numbers_a_write_is_refused_before_anything_is_written_and_verify_
 }
 
 #[test]
-fn a_record_with_a_number_to_which_no_store_counts_is_kept_by_a_repair_and_gets_the_next_one() {
+fn a_repair_keeps_a_record_with_an_unreachable_number_under_a_new_number() {
     let dir = small_store();
     let last = |image: &Image| *starts(image, 3).last().expect("a record");
     edit(dir.path(), |image| {
@@ -197,7 +197,7 @@ fn a_record_with_a_number_to_which_no_store_counts_is_kept_by_a_repair_and_gets_
 }
 
 #[test]
-fn a_file_with_the_name_of_a_segment_to_which_no_store_counts_keeps_nobody_from_writing() {
+fn a_file_named_like_a_segment_with_an_unreachable_id_blocks_no_writer() {
     for id in [4, COUNTED_MAX - 1, COUNTED_MAX, END - 1, END, u64::MAX] {
         let dir = small_store();
         let stranger = segment_path(dir.path(), id);
@@ -209,13 +209,12 @@ fn a_file_with_the_name_of_a_segment_to_which_no_store_counts_keeps_nobody_from_
     }
 }
 
-/// The files of the store at `dir`.
 fn image(dir: &Path) -> Image {
     let known = |(name, bytes): (String, Vec<u8>)| Some((StoreFile::parse(name.as_ref())?, bytes));
     files(dir).into_iter().filter_map(known).collect()
 }
 
-/// Changes the files of the store at `dir`, and puts right the checksums of its records.
+/// Changes the files of the store at `dir`, and corrects the checksums of the records.
 fn edit(dir: &Path, change: impl FnOnce(&mut Image)) {
     let mut image = image(dir);
     change(&mut image);
@@ -245,7 +244,7 @@ fn set_record_field(image: &mut Image, id: u64, at: usize, name: &str, number: u
 }
 
 #[test]
-fn whatever_a_number_of_a_record_is_the_store_is_written_to_or_verify_says_why_not() {
+fn a_store_with_any_number_in_a_record_can_be_written_or_verify_gives_the_reason() {
     let dir = small_store();
     for id in [1, 3] {
         for field in ["seq", "time_ms", "lag"] {
@@ -263,7 +262,7 @@ fn whatever_a_number_of_a_record_is_the_store_is_written_to_or_verify_says_why_n
 }
 
 #[test]
-fn whatever_a_number_of_a_segment_s_header_is_the_store_is_written_to_or_verify_says_why_not() {
+fn a_store_with_any_number_in_a_segment_header_can_be_written_or_verify_gives_the_reason() {
     let dir = small_store();
     for name in ["header_len", "record_header_len", "segment", "base_seq", "created_ms", "salt"] {
         let field = SEGMENT_FIELDS.iter().find(|field| field.name == name).expect("there is such a field");
@@ -281,7 +280,8 @@ fn whatever_a_number_of_a_segment_s_header_is_the_store_is_written_to_or_verify_
     }
 }
 
-/// The fields of KEYDIR's head that are numbers: where, and how many bytes. Its layout is drawn in `engine/format/keydir_file`.
+/// The offset and length of each number in the header of KEYDIR. `engine/format/keydir_file` has
+/// the layout.
 const OF_KEYDIR: &[(&str, usize, usize)] = &[
     ("covered_seq", 40, 8),
     ("segment_count", 56, 4),
@@ -300,7 +300,7 @@ const OF_KEYDIR: &[(&str, usize, usize)] = &[
     ("first_page of the last segment", 240, 4),
 ];
 
-/// The numbers in a hint's header.
+/// The numbers in the header of a hint.
 const OF_HINT: &[(&str, usize, usize)] = &[
     ("segment", 32, 8),
     ("segment_len", 40, 8),
@@ -312,8 +312,8 @@ const OF_HINT: &[(&str, usize, usize)] = &[
     ("stored_len", 88, 8),
 ];
 
-/// A store with `number` in a field of a derived file, under a right checksum: what was written stays, what is written gets the
-/// next number, and the figures stay within the files.
+/// Checks a store with an arbitrary number in a derived file, under a correct checksum: all keys
+/// are there, the next write gets the next number, and the statistics stay within the files.
 fn check_derived(dir: &Path, what: &str) {
     for read_with in [ReadWith::Mmap, ReadWith::Pread] {
         let dir = copy_of(dir);
@@ -323,7 +323,7 @@ fn check_derived(dir: &Path, what: &str) {
             let store = Store::open_with(dir.path(), options());
             let store = store.unwrap_or_else(|error| panic!("{what}: {}", error.sentence()));
             let commit = store.put("four", "4").expect("a put");
-            assert_eq!(commit.last.0, next, "{what}: the numbering moves");
+            assert_eq!(commit.last.0, next, "{what}: the numbering changed");
             store.delete("one").expect("a delete");
             next = store.put("one", "1").expect("a put").last.0 + 1;
             let stats = store.stats().expect("stats");
@@ -334,7 +334,7 @@ fn check_derived(dir: &Path, what: &str) {
 }
 
 #[test]
-fn whatever_a_number_of_keydir_is_the_numbering_does_not_move() {
+fn whatever_the_numbers_in_keydir_the_numbering_does_not_change() {
     let dir = indexed_store();
     for &(field, at, len) in OF_KEYDIR {
         for number in numbers(len) {
@@ -350,7 +350,7 @@ fn whatever_a_number_of_keydir_is_the_numbering_does_not_move() {
 }
 
 #[test]
-fn whatever_a_number_of_a_hint_is_the_numbering_does_not_move() {
+fn whatever_the_numbers_in_a_hint_the_numbering_does_not_change() {
     let dir = indexed_store();
     fs::remove_file(dir.path().join("KEYDIR")).expect("it was there");
     for &(field, at, len) in OF_HINT {
@@ -367,7 +367,7 @@ fn whatever_a_number_of_a_hint_is_the_numbering_does_not_move() {
 }
 
 #[test]
-fn a_keydir_that_is_ahead_of_the_log_is_not_used_and_verify_names_it() {
+fn a_keydir_ahead_of_the_log_is_ignored_and_verify_reports_it() {
     let dir = indexed_store();
     let whole = contents(&Store::open_with(dir.path(), quick().read_only(true)).expect("opens"));
     for number in [NEXT_SEQ, 1_000_000, END - 1] {
@@ -385,17 +385,17 @@ fn a_keydir_that_is_ahead_of_the_log_is_not_used_and_verify_names_it() {
         for read_only in [true, false] {
             let options = quick().read_only(read_only).checkpoint_records(1);
             let store = Store::open_with(copy.path(), options).expect("opens");
-            assert_eq!(store.open_report().record_count, 6, "{number}: the log is read");
+            assert_eq!(store.open_report().record_count, 6, "{number}: the open read the log");
             assert_eq!(contents(&store), whole);
             assert_eq!(store.stats().expect("stats").last_seq.0, NEXT_SEQ - 1);
         }
         let (report, findings) = verified(copy.path());
-        assert!(report.is_intact() && findings.is_empty(), "{number}: made anew: {findings:?}");
+        assert!(report.is_intact() && findings.is_empty(), "{number}: rewritten: {findings:?}");
     }
 }
 
 #[test]
-fn a_keydir_whose_segments_stand_in_each_other_s_places_is_not_used() {
+fn a_keydir_with_overlapping_segments_is_ignored() {
     let dir = indexed_store();
     let path = dir.path().join("KEYDIR");
     let mut bytes = fs::read(&path).expect("KEYDIR");
@@ -406,11 +406,11 @@ fn a_keydir_whose_segments_stand_in_each_other_s_places_is_not_used() {
     let faults: Vec<_> = verified(dir.path()).1.into_iter().map(|found| (found.file, found.fault)).collect();
     assert_eq!(faults, [(StoreFile::Keydir, Fault::DerivedDamaged)]);
     let store = Store::open_with(dir.path(), quick()).expect("opens");
-    assert_eq!(store.open_report().record_count, 6, "the log is read");
+    assert_eq!(store.open_report().record_count, 6, "the open read the log");
 }
 
 #[test]
-fn a_keydir_that_places_a_segment_where_no_slot_points_hides_no_key_from_a_read_or_a_compaction() {
+fn a_keydir_with_a_segment_at_a_wrong_page_hides_no_key() {
     let dir = indexed_store();
     let open = |dir: &Path| Store::open_with(dir, quick()).expect("opens");
     let expected = contents(&open(copy_of(dir.path()).path()));

@@ -1,4 +1,4 @@
-//! What an operator does: empty a store, write its options down, look at the first of very many keys.
+//! Work of an operator: emptying a store, writing an options file, listing the first of many keys.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -27,7 +27,7 @@ fn with_store() -> Transcript {
 }
 
 #[test]
-fn all_keys_are_deleted_when_that_is_confirmed_and_by_nobody_else() {
+fn all_keys_are_deleted_only_after_confirmation() {
     let mut transcript = with_store();
     for line in [
         "d del --all",
@@ -47,11 +47,11 @@ fn all_keys_are_deleted_when_that_is_confirmed_and_by_nobody_else() {
     transcript.run_with("-y d", b"put a 1\nput b 2\nbegin\nput c 3\ndel --all\nrollback\ncount\n");
     transcript.run_with("-m table -y d", b"begin\nput c 3\ndel --all\ncommit\ncount\n");
     transcript.compare("shell-del-all");
-    assert!(!segment_path(&transcript.path("d"), 1).exists(), "the space is free");
+    assert!(!segment_path(&transcript.path("d"), 1).exists(), "the files still exist");
 }
 
 #[test]
-fn a_person_is_asked_with_the_count_before_everything_goes() {
+fn the_prompt_asks_with_the_number_of_keys_before_it_deletes_all() {
     let transcript = with_store();
     let mut person = Person::at(transcript.dir.path(), &["d"], &[]);
     person.sees_at_end("logkv d>").enters("del --all").sees("delete all 5 keys? [y/N]");
@@ -62,7 +62,7 @@ fn a_person_is_asked_with_the_count_before_everything_goes() {
 }
 
 #[test]
-fn a_file_of_options_is_written_for_a_person_to_begin_with_and_never_over_one() {
+fn an_options_file_is_written_as_a_template_and_never_overwrites_one() {
     let mut transcript = with_store();
     for line in [
         "-r d config --init",
@@ -93,7 +93,7 @@ fn a_file_of_options_is_written_for_a_person_to_begin_with_and_never_over_one() 
 }
 
 #[test]
-fn the_metrics_have_one_form_and_are_refused_in_another() {
+fn metrics_are_printed_in_the_prometheus_format_only() {
     let mut transcript = with_store();
     transcript
         .run("d stats --prometheus --json")
@@ -103,7 +103,7 @@ fn the_metrics_have_one_form_and_are_refused_in_another() {
 }
 
 #[test]
-fn the_first_of_very_many_keys_are_there_at_once() {
+fn the_first_of_many_keys_are_listed_at_once() {
     let dir = scratch();
     let store = Store::open_with(dir.path().join("d"), quick()).expect("opens");
     for thousand in 0..200 {

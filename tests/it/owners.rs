@@ -1,4 +1,4 @@
-//! The owners and modes of a store's files: a write locks nobody out, and lets nobody in.
+//! Owners and modes of files: a write neither takes access away nor gives it to others.
 
 use std::fs::{self, Permissions};
 use std::ops::ControlFlow;
@@ -31,12 +31,12 @@ fn mode(path: &Path) -> u32 {
     path.symlink_metadata().expect("it is there").mode() & 0o7777
 }
 
-/// Each file in `dir` with its mode.
+/// The mode of each file in `dir`.
 fn modes(dir: &Path) -> Vec<(String, u32)> {
     files(dir).into_iter().map(|(name, _)| (name.clone(), mode(&dir.join(name)))).collect()
 }
 
-/// Gives the store in `dir`, and all in it, to another user and their group.
+/// Gives the store in `dir` and its files to another user and group.
 fn give_away(dir: &Path) {
     for (name, _) in files(dir) {
         chown(dir.join(name), Some(OWNER), Some(GROUP)).expect("root may");
@@ -44,7 +44,7 @@ fn give_away(dir: &Path) {
     chown(dir, Some(OWNER), Some(GROUP)).expect("root may");
 }
 
-/// All of it belongs to that user and group.
+/// Checks that everything in `dir` belongs to that user and group.
 fn assert_given(dir: &Path, what: &str) {
     let all = files(dir).into_iter().map(|(name, _)| dir.join(name)).chain([dir.to_owned()]);
     for path in all {
@@ -53,7 +53,7 @@ fn assert_given(dir: &Path, what: &str) {
     }
 }
 
-/// A store in a directory that everybody may enter, with the program beside it.
+/// A store in a directory that every user may enter, beside a copy of the program.
 pub(crate) fn shared(store: TempDir) -> (TempDir, PathBuf) {
     let dir = scratch();
     set_mode(dir.path(), 0o755);
@@ -63,7 +63,7 @@ pub(crate) fn shared(store: TempDir) -> (TempDir, PathBuf) {
     (dir, path)
 }
 
-/// The program, run in `dir` by the user `uid`, whose only group is `gid`.
+/// Runs the program in `dir` as user `uid`, whose only group is `gid`.
 pub(crate) fn run_as(dir: &Path, [uid, gid]: [u32; 2], args: &[&str]) -> (Option<i32>, String) {
     let mut command = program_of_system("setpriv", dir);
     command.args(["--reuid", &uid.to_string(), "--regid", &gid.to_string(), "--clear-groups", "./logkv"]);
@@ -72,7 +72,7 @@ pub(crate) fn run_as(dir: &Path, [uid, gid]: [u32; 2], args: &[&str]) -> (Option
     (output.status.code(), String::from_utf8_lossy(&said).into_owned())
 }
 
-/// Makes every kind of file that a writer makes.
+/// Writes files of every kind.
 fn write_all_kinds(dir: &Path, options: Options) {
     let store = Store::open_with(dir, options.checkpoint_records(1)).expect("opens");
     for key in ["a", "b"] {
@@ -89,9 +89,9 @@ fn write_all_kinds(dir: &Path, options: Options) {
 }
 
 #[test]
-fn what_root_writes_belongs_to_the_owner_of_the_directory_who_is_not_locked_out() {
+fn files_written_by_root_belong_to_the_owner_of_the_directory() {
     if !is_root() {
-        return skipped("what_root_writes_belongs_to_the_owner", "giving files away needs root");
+        return skipped("files written by root", "giving files away needs root");
     }
     for directory_mode in [0o700, 0o750, 0o2770] {
         let (dir, path) = shared(small_store());
@@ -110,7 +110,7 @@ fn what_root_writes_belongs_to_the_owner_of_the_directory_who_is_not_locked_out(
 }
 
 #[test]
-fn a_group_that_the_directory_lets_in_reads_every_new_file_and_no_other_group_does() {
+fn only_the_group_with_access_to_the_directory_can_read_new_files() {
     let expected =
         [(0o700, 0o600), (0o710, 0o600), (0o750, 0o640), (0o2750, 0o640), (0o770, 0o660), (0o755, 0o640)];
     for (directory_mode, file_mode) in expected {
@@ -128,7 +128,7 @@ fn a_group_that_the_directory_lets_in_reads_every_new_file_and_no_other_group_do
 }
 
 #[test]
-fn a_store_that_a_group_reads_is_read_by_it_after_every_write_whatever_the_umask() {
+fn a_group_reader_keeps_access_after_every_write_under_any_umask() {
     let (dir, path) = shared(scratch());
     set_mode(&path, 0o750);
     for (umask, key) in [("077", "a"), ("000", "b")] {
@@ -140,7 +140,7 @@ fn a_store_that_a_group_reads_is_read_by_it_after_every_write_whatever_the_umask
         assert!(modes(&path).iter().all(|(_, mode)| *mode == 0o640), "{umask}: {:?}", modes(&path));
     }
     if !is_root() {
-        return skipped("a_store_that_a_group_reads", "becoming another user needs root");
+        return skipped("access of a group", "becoming another user needs root");
     }
     give_away(&path);
     let reader = [OWNER + 1, GROUP];
@@ -153,7 +153,7 @@ fn a_store_that_a_group_reads_is_read_by_it_after_every_write_whatever_the_umask
 }
 
 #[test]
-fn a_file_that_takes_anothers_place_keeps_its_mode_and_no_setuid_bit() {
+fn a_replaced_file_keeps_its_mode_without_setuid() {
     let dir = scratch();
     set_mode(dir.path(), 0o700);
     write_all_kinds(dir.path(), quick());
@@ -163,14 +163,14 @@ fn a_file_that_takes_anothers_place_keeps_its_mode_and_no_setuid_bit() {
     write_all_kinds(dir.path(), quick());
     let kept = |name: &str| mode(&dir.path().join(name));
     assert_eq!((kept("MANIFEST"), kept("KEYDIR")), (0o644, 0o604));
-    // What everybody may write to is not trusted here: what it says of itself counts for nothing.
+    // A file that every user may write to is not trusted, so that its mode is not kept.
     set("KEYDIR", 0o666);
     write_all_kinds(dir.path(), quick());
     assert_eq!(kept("KEYDIR"), 0o600);
 }
 
 #[test]
-fn a_hint_that_is_made_anew_may_be_read_by_whoever_may_read_its_segment() {
+fn a_rebuilt_hint_is_readable_by_the_readers_of_its_segment() {
     let dir = scratch();
     write_all_kinds(dir.path(), quick());
     let name_of_hint = |(name, _): (String, _)| name.ends_with(".hint").then_some(name);
@@ -184,7 +184,7 @@ fn a_hint_that_is_made_anew_may_be_read_by_whoever_may_read_its_segment() {
 }
 
 #[test]
-fn the_next_backup_keeps_the_modes_of_the_earlier_one_and_gives_the_new_files_the_directorys() {
+fn the_next_backup_keeps_existing_modes_and_gives_new_files_those_of_the_directory() {
     let dir = small_store();
     fs::write(dir.path().join("logkv.toml"), "sync = \"never\"\n").expect("options");
     let (place, store) = (scratch(), open(dir.path()));
@@ -198,7 +198,7 @@ fn the_next_backup_keeps_the_modes_of_the_earlier_one_and_gives_the_new_files_th
     if is_root() {
         give_away(&copy);
     } else {
-        skipped("the_next_backup_keeps_the_modes", "giving files away needs root");
+        skipped("the modes of the next backup", "giving files away needs root");
     }
     fs::write(dir.path().join("logkv.toml"), "sync = \"always\"\n").expect("options");
     store.put("five", "5").expect("a put");
@@ -210,14 +210,14 @@ fn the_next_backup_keeps_the_modes_of_the_earlier_one_and_gives_the_new_files_th
     let kept = |name: &str| mode(&copy.join(name));
     let modes = ["000003.seg", "logkv.toml", "MANIFEST", "000004.seg"].map(kept);
     assert_eq!(modes, [0o644, 0o604, 0o640, 0o640]);
-    // The segments that the store shares with it are the store's, and stay the store's.
+    // Hard links to the store's segments keep the store's owner.
     let own = |name: &str| copy.join(name).metadata().expect("a file").uid();
     if is_root() {
         assert_eq!(["000003.seg", "logkv.toml", "MANIFEST", "000004.seg"].map(own), [OWNER; 4]);
     }
 }
 
-/// A store in `store` of which a record is damaged.
+/// A store `store` with a damaged record.
 fn damaged() -> (TempDir, PathBuf) {
     let dir = scratch();
     let path = dir.path().join("store");
@@ -234,7 +234,7 @@ fn damage_first_record(dir: &Path) {
 }
 
 #[test]
-fn a_store_that_is_repaired_in_place_has_the_owner_and_the_modes_of_the_damaged_one() {
+fn a_store_repaired_in_place_keeps_its_owner_and_modes() {
     let (dir, path) = damaged();
     set_mode(&path, 0o750);
     for (name, _) in files(&path) {
@@ -244,7 +244,7 @@ fn a_store_that_is_repaired_in_place_has_the_owner_and_the_modes_of_the_damaged_
     if is_root() {
         give_away(&path);
     } else {
-        skipped("a_store_that_is_repaired_in_place", "giving files away needs root");
+        skipped("the owner of a repaired store", "giving files away needs root");
     }
     let go_on = &mut |_| ControlFlow::Continue(());
     repair::in_place(&path, &dir.path().join("kept"), &quick().trust(true), go_on).expect("repairs");
@@ -257,11 +257,11 @@ fn a_store_that_is_repaired_in_place_has_the_owner_and_the_modes_of_the_damaged_
     }
 }
 
-/// What makes a directory one that is not trusted.
+/// Makes a directory untrusted.
 type Change = fn(&Path);
 
 #[test]
-fn a_store_that_is_restored_into_an_empty_directory_has_its_owner_and_mode() {
+fn a_store_restored_into_an_empty_directory_gets_its_owner_and_mode() {
     let from = small_store();
     let dir = scratch();
     let to = dir.path().join("to");
@@ -270,7 +270,7 @@ fn a_store_that_is_restored_into_an_empty_directory_has_its_owner_and_mode() {
     backup::restore(from.path(), &to, &quick(), &mut keep_going).expect("restores");
     assert!(mode(&to) == 0o750 && modes(&to).iter().all(|(_, mode)| *mode == 0o640), "{:?}", modes(&to));
     assert_eq!(value(&open(&to), "one").as_deref(), Some("1"));
-    // What somebody else owns, or everybody may write to, is trusted with it when that is said.
+    // A directory that another user owns, or that every user may write to, needs the trust option.
     let others: [(&str, Change); 2] = [
         ("open_to_all", |to| set_mode(to, 0o777)),
         ("anothers", |to| chown(to, Some(OWNER), Some(GROUP)).expect("root may")),
@@ -299,11 +299,11 @@ fn a_store_that_is_restored_into_an_empty_directory_has_its_owner_and_mode() {
         assert_eq!(contents(&trusting), contents(&open(from.path())));
     }
     if !is_root() {
-        skipped("a_store_that_is_restored_into_an_empty_directory", "giving a directory away needs root");
+        skipped("a restore into the directory of another user", "giving a directory away needs root");
     }
 }
 
-/// What keeps a program from giving a file to a group, as containers do, and the user who has the store then.
+/// Sandboxes in which a file cannot be given to a group, and the user who owns the store there.
 const SANDBOXES: [(&str, u32, &[&str]); 2] = [
     ("root that may give nothing away", 0, &["setpriv", "--bounding-set=-chown", "--inh-caps=-chown"]),
     (
@@ -314,8 +314,8 @@ const SANDBOXES: [(&str, u32, &[&str]); 2] = [
 ];
 
 #[test]
-fn a_link_of_roots_is_followed_in_a_user_namespace_that_does_not_know_root() {
-    const TEST: &str = "a_link_of_roots_is_followed_in_a_user_namespace";
+fn a_link_owned_by_root_is_followed_in_a_user_namespace_without_root() {
+    const TEST: &str = "a link of root in a user namespace";
     if !is_root() {
         return skipped(TEST, "becoming another user needs root");
     }
@@ -327,18 +327,18 @@ fn a_link_of_roots_is_followed_in_a_user_namespace_that_does_not_know_root() {
         command.args(&words[1..]).args(args).stdout(Stdio::null()).output().expect("it runs")
     };
     if !run(&["true"]).status.success() {
-        return skipped(TEST, "there are no user namespaces here");
+        return skipped(TEST, "user namespaces are not available");
     }
-    // It is root's, and leads to the device that the output is.
+    // Root owns the link, which leads to the output device.
     let output = run(&["./logkv", "-r", "store", "export", "/dev/stdout"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
-fn a_store_whose_group_no_file_can_be_given_to_is_written_and_repaired_and_the_group_reads_no_new_file() {
-    const TEST: &str = "a_store_whose_group_no_file_can_be_given_to";
+fn a_store_whose_group_cannot_be_set_is_written_and_repaired_and_hides_new_files_from_the_group() {
+    const TEST: &str = "a group that cannot be set";
     if !is_root() {
-        return skipped(TEST, "a directory of a group that one is not in needs root");
+        return skipped(TEST, "setting a foreign group needs root");
     }
     for (sandbox, user, words) in SANDBOXES {
         let (dir, path) = shared(copy_of(small_store().path()));
@@ -348,7 +348,7 @@ fn a_store_whose_group_no_file_can_be_given_to_is_written_and_repaired_and_the_g
             (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
         };
         if !run(&["true"]).0 {
-            skipped(TEST, &format!("{sandbox}: there is none here"));
+            skipped(TEST, &format!("{sandbox} is not available"));
             continue;
         }
         chown(dir.path(), Some(user), None).expect("root may");
@@ -365,7 +365,7 @@ fn a_store_whose_group_no_file_can_be_given_to_is_written_and_repaired_and_the_g
         assert_eq!((manifest.uid(), manifest.mode() & 0o777), (user, 0o600), "{sandbox}");
         assert_ne!(manifest.gid(), GROUP, "{sandbox}");
         damage_first_record(&path);
-        // It does not end with 0: it has lost a record.
+        // The exit code is not 0, since a record is lost.
         assert_eq!(run(&["./logkv", "-y", "store", "repair", "--in-place"]).1, "", "{sandbox}");
         assert!(modes(&path).iter().all(|(_, mode)| *mode == 0o600), "{sandbox}: {:?}", modes(&path));
         assert_eq!(mode(&path), 0o700, "{sandbox}");

@@ -1,4 +1,4 @@
-//! Results that are longer than the screen, terminals that can do less than others, and the time that a person takes.
+//! Results longer than the screen, limited terminals, and the time that a user spends in the pager.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::person::{CTRL_C, CTRL_D, Person};
 
 const PROMPT: &str = "logkv d>";
 
-/// A store with so many keys.
+/// A store with `count` keys.
 fn with_keys(count: usize) -> TempDir {
     let dir = scratch();
     let store = open(&dir.path().join("d"));
@@ -20,7 +20,7 @@ fn with_keys(count: usize) -> TempDir {
     dir
 }
 
-/// A person with this pager, who has seen the first prompt.
+/// A user with this pager, after the first prompt.
 fn with_pager(dir: &TempDir, pager: &str, env: &[(&str, &str)]) -> Person {
     let env: Vec<_> = env.iter().copied().chain([("PAGER", pager)]).collect();
     let mut person = Person::at(dir.path(), &["d"], &env);
@@ -29,16 +29,16 @@ fn with_pager(dir: &TempDir, pager: &str, env: &[(&str, &str)]) -> Person {
 }
 
 #[test]
-fn no_pager_shows_escape_sequences() {
+fn no_pager_shows_raw_escape_sequences() {
     let dir = with_keys(100);
-    // It shows an escape as ^[.
+    // Shows an escape as ^[.
     let mut person = with_pager(&dir, "cat -v", &[]);
     person.enters("scan --all").sees("key00099  value").sees_at_end(PROMPT);
     assert!(!person.screen().contains("^["), "{}", person.screen());
     drop(person);
     let mut person = with_pager(&dir, "cat -v", &[]);
     person.enters("color always").sees_at_end(PROMPT).enters("scan --all").sees("^[").sees_at_end(PROMPT);
-    // Whoever starts it: less hears that colours are passed on.
+    // The program tells less to pass colours on.
     let says_options = "cat >/dev/null; echo options $LESS; true";
     drop(person);
     let mut person = with_pager(&dir, says_options, &[]);
@@ -49,8 +49,8 @@ fn no_pager_shows_escape_sequences() {
 }
 
 #[test]
-fn a_pager_that_cannot_run_loses_nothing() {
-    // More than a pipe holds, too.
+fn a_pager_that_cannot_run_loses_no_output() {
+    // Less and more than a pipe holds.
     for count in [100, 20_000] {
         let dir = with_keys(count);
         let last = format!("key{:05}  value", count - 1);
@@ -63,12 +63,12 @@ fn a_pager_that_cannot_run_loses_nothing() {
         let mut person = with_pager(&dir, "head -2", &[]);
         person.enters("clear").sees_at_end(PROMPT).enters("scan --all").sees("value\n──");
         person.sees_at_end(PROMPT).enters("count").sees_at_end(PROMPT);
-        assert!(!person.screen().contains(&last), "left is left: {}", person.screen());
+        assert!(!person.screen().contains(&last), "extra output: {}", person.screen());
     }
 }
 
 #[test]
-fn what_is_followed_or_cut_to_a_page_is_not_paged_and_nothing_is_without_a_pager() {
+fn followed_output_and_single_pages_are_not_paged_and_an_empty_pager_pages_nothing() {
     let dir = with_keys(100);
     let mut person = with_pager(&dir, "sed s/^/paged:/", &[]);
     person.enters("tail -f --from 1").sees("key00099").types(CTRL_C).sees("interrupted").sees_at_end(PROMPT);
@@ -89,7 +89,7 @@ fn what_is_followed_or_cut_to_a_page_is_not_paged_and_nothing_is_without_a_pager
 }
 
 #[test]
-fn the_time_in_the_pager_is_not_that_of_the_command() {
+fn time_in_the_pager_does_not_count_as_time_of_the_command() {
     let dir = with_keys(100);
     let mut person = with_pager(&dir, "cat >/dev/null; sleep 3", &[]);
     person.enters("timer on").sees_at_end(PROMPT).enters("clear").enters("scan --all").sees("s)\n");
@@ -100,11 +100,11 @@ fn the_time_in_the_pager_is_not_that_of_the_command() {
 
     person.sees_at_end(PROMPT).enters("get key00001").sees("value\n(").sees_at_end(PROMPT);
     let screen = person.screen();
-    assert!(!screen.contains("(0 "), "it is taken off the next command: {screen}");
+    assert!(!screen.contains("(0 "), "the time was subtracted from the next command: {screen}");
 }
 
 #[test]
-fn a_locale_without_block_characters_is_heard() {
+fn a_locale_without_utf_8_gets_ascii_tables() {
     let dir = with_keys(100);
     let shown = |env: &[(&str, &str)], args: &[&str]| {
         let mut command = program(dir.path());
@@ -112,7 +112,7 @@ fn a_locale_without_block_characters_is_heard() {
         let output = command.output().expect("it runs");
         String::from_utf8(output.stdout).expect("text").is_ascii()
     };
-    assert!(!shown(&[], &[]), "none is set: a terminal takes UTF-8");
+    assert!(!shown(&[], &[]), "without a locale, a terminal accepts UTF-8");
     assert!(shown(&[("LC_ALL", "C"), ("LANG", "C.UTF-8")], &[]));
     assert!(shown(&[("LC_CTYPE", "POSIX"), ("LANG", "C.UTF-8")], &[]));
     assert!(shown(&[("LANG", "de_DE.ISO-8859-1")], &[]));
@@ -122,7 +122,7 @@ fn a_locale_without_block_characters_is_heard() {
 }
 
 #[test]
-fn a_terminal_that_can_only_print_has_a_prompt_and_no_escape_sequences() {
+fn a_dumb_terminal_gets_a_prompt_without_escape_sequences() {
     let dir = with_keys(100);
     let mut person = Person::at(dir.path(), &["d"], &[("TERM", "dumb"), ("PAGER", "sed s/^/paged:/")]);
     person.sees("help lists the commands; Ctrl-D leaves").sees_at_end(PROMPT);

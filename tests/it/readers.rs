@@ -1,4 +1,4 @@
-//! Read-only opens beside a writer that compacts.
+//! Read-only opens beside a compacting writer.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use crate::common::{Map, contents, open, quick, scratch, segment_path};
 use crate::damaged_runs::with_five_segments;
 
 #[test]
-fn a_read_only_open_sees_one_moment_beside_a_writer_that_compacts_all_the_time() {
+fn a_read_only_open_is_a_snapshot_beside_a_writer_and_continuous_compaction() {
     const KEYS: u64 = 30;
     for read_with in [ReadWith::Mmap, ReadWith::Pread] {
         let dir = scratch();
@@ -50,14 +50,14 @@ fn a_read_only_open_sees_one_moment_beside_a_writer_that_compacts_all_the_time()
                         .collect();
                     assert_eq!((map.len() as u64, reader.len()), (KEYS * 2 / 3, KEYS * 2 / 3));
                     assert!(rounds.iter().all(|&round| round == rounds[0]), "{rounds:?}");
-                    assert!(rounds[0] >= last, "what was seen once is seen again");
+                    assert!(rounds[0] >= last, "an older state followed a newer one");
                     last = rounds[0];
                     count += 1;
                     held.push((reader, map));
                     if held.len() == 4 {
                         // Its files were removed long ago.
                         let (reader, map) = held.remove(0);
-                        assert!(contents(&reader) == map, "it sees what it saw");
+                        assert!(contents(&reader) == map, "the view of the reader changed");
                     }
                 }
                 count
@@ -76,14 +76,14 @@ fn a_read_only_open_sees_one_moment_beside_a_writer_that_compacts_all_the_time()
 }
 
 #[test]
-fn a_reader_that_was_opened_before_a_compaction_reads_on_when_the_files_are_gone() {
+fn a_reader_opened_before_a_compaction_still_reads_after_the_removal() {
     for read_with in [ReadWith::Mmap, ReadWith::Pread] {
         let dir = with_five_segments();
         let reader =
             Store::open_with(dir.path(), quick().read_only(true).read_with(read_with)).expect("opens");
         let writer = open(dir.path());
         let map = contents(&writer);
-        // Once between the commit and the removal, too: the new files are there, and the old ones.
+        // Also between commit and removal, when both the old and the new files exist.
         let mut among = None;
         let compacted = writer.compact_with(&Compact::All, &mut |event| {
             if matches!(event, CompactionEvent::Reached(CompactionStage::Committed, _)) {
@@ -93,7 +93,7 @@ fn a_reader_that_was_opened_before_a_compaction_reads_on_when_the_files_are_gone
             ControlFlow::Continue(())
         });
         assert_eq!(compacted.expect("compacts").runs.len(), 1);
-        assert!((1..=5).all(|id| !segment_path(dir.path(), id).exists()), "they are gone");
+        assert!((1..=5).all(|id| !segment_path(dir.path(), id).exists()), "the inputs still exist");
         writer.delete("again").expect("a delete");
         for reader in [reader, among.expect("it was committed")] {
             assert!(contents(&reader) == map, "{read_with:?}");

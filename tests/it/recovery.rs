@@ -1,4 +1,5 @@
-//! Opening what a crash left: cut anywhere, judged once, nothing acknowledged lost.
+//! Opening after a crash: logs cut anywhere, a single decision about the tail, no loss of
+//! acknowledged writes.
 
 use std::fs;
 
@@ -11,7 +12,7 @@ use logkv::{Error, Options, SegmentId, Seqno, Store, Sync};
 use tempfile::TempDir;
 
 #[test]
-fn an_active_segment_cut_at_every_byte_opens_with_every_record_before_the_cut() {
+fn an_active_segment_cut_at_any_byte_opens_with_every_record_before_the_cut() {
     let dir = scratch();
     let store = open(dir.path());
     let mut ends = Vec::new();
@@ -30,7 +31,7 @@ fn an_active_segment_cut_at_every_byte_opens_with_every_record_before_the_cut() 
         assert_eq!(
             fs::read(segment_path(copy.path(), 1)).expect("the segment").len(),
             len,
-            "a reader cuts nothing"
+            "a reader truncated the file"
         );
         drop(read_only);
         let store = open(copy.path());
@@ -46,7 +47,7 @@ fn an_active_segment_cut_at_every_byte_opens_with_every_record_before_the_cut() 
 }
 
 #[test]
-fn a_segment_header_cut_short_is_damage_of_a_file_that_had_been_durable() {
+fn a_truncated_segment_header_is_reported_as_damage_of_a_durable_file() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("k", "v").expect("a put");
@@ -62,9 +63,9 @@ fn a_segment_header_cut_short_is_damage_of_a_file_that_had_been_durable() {
 }
 
 #[test]
-fn rot_before_durable_records_stops_a_writer_and_not_a_reader() {
+fn damage_before_durable_records_stops_a_writer_but_no_reader() {
     let dir = scratch();
-    // Under `Always` each record knows that the one before it was durable.
+    // Under `Always`, each record proves that the one before it was durable.
     let store = Store::open_with(dir.path(), Options::new()).expect("opens");
     let mut places = Vec::new();
     for n in 0..10 {
@@ -79,7 +80,8 @@ fn rot_before_durable_records_stops_a_writer_and_not_a_reader() {
             bytes[byte] ^= 1;
             fs::write(&path, &bytes).expect("the damage");
             let outcome = Store::open_with(dir.path(), quick());
-            // Damage in the last record looks like a torn write; all earlier ones are known to have been durable.
+            // Damage in the last record looks like a torn write. All earlier records are known to
+            // have been durable.
             if n < 9 {
                 match outcome {
                     Err(Error::Rot { segment, offset, .. }) => {
@@ -87,7 +89,11 @@ fn rot_before_durable_records_stops_a_writer_and_not_a_reader() {
                     }
                     other => panic!("record {n}: {other:?}"),
                 }
-                assert_eq!(fs::read(&path).expect("the segment"), bytes, "nothing was changed");
+                assert_eq!(
+                    fs::read(&path).expect("the segment"),
+                    bytes,
+                    "the refused open changed the segment"
+                );
                 let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("a reader opens");
                 for other in (0..10).filter(|&other| other != n) {
                     assert_eq!(
@@ -104,7 +110,7 @@ fn rot_before_durable_records_stops_a_writer_and_not_a_reader() {
 }
 
 #[test]
-fn a_store_that_was_never_synced_loses_its_tail_and_not_its_head() {
+fn a_store_that_was_never_synced_loses_its_tail_and_keeps_its_head() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), Options::new().sync(Sync::Never)).expect("opens");
     let mut places = Vec::new();
@@ -117,12 +123,12 @@ fn a_store_that_was_never_synced_loses_its_tail_and_not_its_head() {
     bytes[places[4] + 9] ^= 1;
     fs::write(&path, &bytes).expect("the damage");
     let store = open(dir.path());
-    assert_eq!(store.len(), 4, "nothing proves that the rest had been durable");
+    assert_eq!(store.len(), 4, "no record proves that the rest was durable");
     assert_eq!(store.open_report().torn.map(|torn| torn.at.offset), Some(places[4] as u64));
 }
 
 #[test]
-fn an_active_segment_of_another_store_is_not_cut() {
+fn an_active_segment_of_another_store_is_not_truncated() {
     let [dir, other] = [(); 2].map(|()| {
         let dir = scratch();
         let store = open(dir.path());
@@ -133,11 +139,11 @@ fn an_active_segment_of_another_store_is_not_cut() {
     fs::write(segment_path(dir.path(), 1), &foreign).expect("put in the wrong place");
     let outcome = Store::open_with(dir.path(), quick()).map(drop);
     let now = fs::read(segment_path(dir.path(), 1)).ok();
-    assert!(now.as_ref() == Some(&foreign), "another store's data was destroyed; the open said {outcome:?}");
+    assert!(now.as_ref() == Some(&foreign), "data of another store was destroyed; the open said {outcome:?}");
 }
 
 #[test]
-fn numbers_are_never_given_out_twice() {
+fn a_number_is_never_reused() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick().segment_len_max(4096)).expect("opens");
     let mut last = 0;
@@ -147,9 +153,9 @@ fn numbers_are_never_given_out_twice() {
     store.close().expect("closes");
     let store = open(dir.path());
     let next = store.put("one more", "").expect("a put").last.0;
-    assert_eq!(next, last + 1, "a clean close leaves no gap");
+    assert_eq!(next, last + 1, "a clean close leaves a gap");
     let dir = killed(store, dir.path());
-    // All of what the dead writer wrote to its last segment is taken away, as a power cut may.
+    // Removes everything that the dead writer wrote to its last segment, as a power cut may.
     let segment =
         files(dir.path()).into_iter().rev().find(|(name, _)| name.ends_with(".seg")).expect("a segment").0;
     let path = dir.path().join(segment);
@@ -160,7 +166,7 @@ fn numbers_are_never_given_out_twice() {
 }
 
 #[test]
-fn the_newest_records_number_is_that_of_a_record_after_a_crash_too() {
+fn after_a_crash_the_newest_number_is_that_of_an_existing_record() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("k", "v").expect("a put");
@@ -171,7 +177,7 @@ fn the_newest_records_number_is_that_of_a_record_after_a_crash_too() {
 }
 
 #[test]
-fn a_write_goes_on_in_the_segment_that_was_closed_cleanly() {
+fn a_writer_continues_in_a_cleanly_closed_segment() {
     let dir = scratch();
     for n in 0..5 {
         let store = open(dir.path());
@@ -184,7 +190,7 @@ fn a_write_goes_on_in_the_segment_that_was_closed_cleanly() {
 }
 
 #[test]
-fn a_closed_segment_that_lost_its_end_is_told_and_not_appended_to() {
+fn a_closed_segment_that_lost_its_end_is_reported_and_not_appended_to() {
     let dir = scratch();
     let store = open(dir.path());
     for n in 0..5 {
@@ -201,11 +207,11 @@ fn a_closed_segment_that_lost_its_end_is_told_and_not_appended_to() {
     store.close().expect("closes");
     let store = open(dir.path());
     assert_eq!(store.len(), 5);
-    assert!(!store.open_report().damage.is_empty(), "the missing end is still told");
+    assert!(!store.open_report().damage.is_empty(), "the missing end is not reported");
 }
 
 #[test]
-fn bytes_behind_the_end_of_a_segment_that_was_closed_are_told_when_they_are_cut_off() {
+fn bytes_after_the_end_of_a_closed_segment_are_reported_when_truncated() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("k", "v").expect("a put");
@@ -217,11 +223,14 @@ fn bytes_behind_the_end_of_a_segment_that_was_closed_are_told_when_they_are_cut_
     let store = open(dir.path());
     let report = store.open_report();
     let is_cut = fs::read(&path).expect("the segment").len() < bytes.len();
-    assert!(!is_cut || report.torn.is_some() || !report.damage.is_empty(), "4096 bytes went, and {report:?}");
+    assert!(
+        !is_cut || report.torn.is_some() || !report.damage.is_empty(),
+        "4096 bytes were truncated, and the report is {report:?}"
+    );
 }
 
 #[test]
-fn a_reader_beside_a_writer_sees_one_moment_and_writes_nothing() {
+fn a_reader_beside_a_writer_keeps_its_view_and_writes_nothing() {
     let dir = scratch();
     let writer = Store::open_with(dir.path(), quick().segment_len_max(1000)).expect("opens");
     for n in 0..100 {
@@ -248,7 +257,7 @@ fn a_reader_beside_a_writer_sees_one_moment_and_writes_nothing() {
 }
 
 #[test]
-fn readers_that_come_while_a_writer_rolls_always_see_a_whole_prefix() {
+fn readers_opened_while_a_writer_rolls_see_a_prefix_of_the_log() {
     let dir = scratch();
     let writer = Store::open_with(dir.path(), quick().segment_len_max(2000)).expect("opens");
     writer.put("0", "").expect("a put");
@@ -259,7 +268,7 @@ fn readers_that_come_while_a_writer_rolls_always_see_a_whole_prefix() {
             while !done.load(std::sync::atomic::Ordering::Relaxed) {
                 let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens read-only");
                 let count = reader.len();
-                assert!(count >= last, "what was seen once is seen again");
+                assert!(count >= last, "an older state followed a newer one");
                 for n in 0..count {
                     assert!(reader.contains(n.to_string()).expect("reads"), "{n} of {count}");
                 }
@@ -273,7 +282,7 @@ fn readers_that_come_while_a_writer_rolls_always_see_a_whole_prefix() {
     });
 }
 
-/// A closed store with one record, of this number under right checksums.
+/// A closed store of one record with this number and a correct checksum.
 fn with_number(number: u64) -> TempDir {
     let dir = scratch();
     let store = open(dir.path());
@@ -293,7 +302,7 @@ fn with_number(number: u64) -> TempDir {
 }
 
 #[test]
-fn what_is_written_after_a_number_far_ahead_of_the_manifest_is_there_when_it_is_reopened() {
+fn a_write_after_a_number_far_ahead_of_manifest_survives_a_reopen() {
     for number in [1000, u64::MAX >> 4] {
         let dir = with_number(number);
         let store = open(dir.path());
@@ -307,7 +316,7 @@ fn what_is_written_after_a_number_far_ahead_of_the_manifest_is_there_when_it_is_
 }
 
 #[test]
-fn a_number_that_no_store_counts_to_is_damage_or_stops_a_writer_and_never_a_lost_write() {
+fn a_number_too_large_to_be_reached_is_damage_or_stops_the_writer_and_loses_no_write() {
     let dir = with_number((1 << 61) - 1);
     for _ in 0..2 {
         let store = open(dir.path());
@@ -328,7 +337,7 @@ fn a_number_that_no_store_counts_to_is_damage_or_stops_a_writer_and_never_a_lost
 }
 
 #[test]
-fn what_was_closed_is_damaged_and_no_torn_end_however_long_its_file_is() {
+fn a_closed_segment_has_no_torn_tail_whatever_the_length_of_its_file() {
     let dir = scratch();
     let store = open(dir.path());
     for n in 0..5 {

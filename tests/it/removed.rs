@@ -1,4 +1,4 @@
-//! A store whose files are removed: data without a name is not acknowledged as durable.
+//! A store whose files are removed acknowledges no further write as durable.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ impl Removal {
     }
 }
 
-/// A store with a record that was synced.
+/// A store with one durable record.
 fn store(sync: Sync) -> (TempDir, PathBuf, Store) {
     let place = scratch();
     let dir = place.path().join("store");
@@ -46,7 +46,7 @@ fn store(sync: Sync) -> (TempDir, PathBuf, Store) {
     (place, dir, store)
 }
 
-/// A failure that says why, after which nothing is acknowledged and reads go on.
+/// Checks that the failure names its reason, that later writes fail, and that reads still work.
 fn assert_ends(store: &Store, outcome: logkv::Result<()>, what: &str) {
     let error = outcome.expect_err(what).sentence();
     let is_said = ["it was removed or replaced", "its directory was removed", "LOCK was removed"];
@@ -54,29 +54,29 @@ fn assert_ends(store: &Store, outcome: logkv::Result<()>, what: &str) {
     let next = store.put("k", "after");
     assert!(matches!(next, Err(Error::Poisoned { .. })), "{what}: {next:?}");
     assert!(store.sync().is_err() && store.rotate().is_err(), "{what}");
-    assert!(value(store, "k").is_some(), "{what}: reads go on");
+    assert!(value(store, "k").is_some(), "{what}: reads fail");
 }
 
 #[test]
-fn a_put_is_not_acknowledged_as_durable_in_a_file_that_was_removed() {
+fn a_put_into_a_removed_file_is_not_acknowledged_as_durable() {
     for kind in KINDS {
         let (_place, dir, store) = store(Sync::Always);
         kind.apply(&dir);
         let put = store.put("k", "removed");
         assert!(matches!(put, Err(Error::OutcomeUnknown { .. })), "{kind:?}: {put:?}");
         assert_ends(&store, put.map(drop), &format!("{kind:?}"));
-        assert_eq!(value(&store, "k").as_deref(), Some("before"), "{kind:?}: nobody has seen it");
+        assert_eq!(value(&store, "k").as_deref(), Some("before"), "{kind:?}: the failed write is visible");
         assert!(store.close().is_err(), "{kind:?}");
     }
 }
 
 #[test]
-fn syncing_sealing_and_closing_fail_when_the_file_was_removed() {
+fn sync_seal_and_close_fail_if_the_file_was_removed() {
     type End = fn(&Store) -> logkv::Result<()>;
     let ends: [(&str, End); 2] = [("sync", Store::sync), ("rotate", |store| store.rotate().map(drop))];
     for (policy, writes_more) in [(Sync::Never, true), (Sync::Never, false), (Sync::Always, false)] {
         for kind in KINDS {
-            // Where nothing is left to be synced, a sync looks at no file.
+            // A sync with nothing to write does not touch the file.
             for (name, end) in ends.into_iter().filter(|(name, _)| writes_more || *name != "sync") {
                 let (_place, dir, store) = store(policy);
                 if writes_more {
@@ -94,7 +94,7 @@ fn syncing_sealing_and_closing_fail_when_the_file_was_removed() {
 }
 
 #[test]
-fn a_background_sync_of_a_file_that_was_removed_ends_the_writing() {
+fn a_background_sync_of_a_removed_file_stops_all_writes() {
     for kind in KINDS {
         let (_place, dir, store) = store(Sync::Every(Duration::from_millis(1)));
         kind.apply(&dir);
@@ -105,7 +105,7 @@ fn a_background_sync_of_a_file_that_was_removed_ends_the_writing() {
 }
 
 #[test]
-fn a_store_whose_segment_was_moved_away_has_all_that_was_acknowledged_when_it_is_back() {
+fn a_store_whose_segment_was_moved_away_has_every_acknowledged_write_when_it_is_back() {
     let (_place, dir, store) = store(Sync::Always);
     store.put("k", "acknowledged").expect("a put");
     Removal::SegmentMoved.apply(&dir);

@@ -1,4 +1,4 @@
-//! `logkv::repair`: every intact record is kept, and what is not is told.
+//! `logkv::repair` keeps every intact record and reports the rest.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -18,20 +18,20 @@ use crate::recount::Recounted;
 use crate::salvage::{map_of, survivors, written};
 use crate::verify::verified;
 
-/// Repairs the store at `dir` into a new directory; what was made verifies.
+/// Repairs the store at `dir` into a new directory, and verifies the result.
 pub(crate) fn repaired(dir: &Path) -> (TempDir, RepairReport) {
     let to = scratch();
     let before = files(dir);
     let report = repair::copy(dir, to.path(), &quick(), &mut |_| ControlFlow::Continue(()))
         .unwrap_or_else(|error| panic!("{}", error.sentence()));
-    assert!(files(dir) == before, "the old store stays as it is");
+    assert!(files(dir) == before, "the repair changed the damaged store");
     let (verdict, findings) = verified(to.path());
     assert!(verdict.is_intact(), "{findings:?} {report:?}");
     (to, report)
 }
 
 #[test]
-fn an_intact_store_is_copied_byte_for_byte() {
+fn a_repair_copies_an_intact_store_byte_for_byte() {
     let dir = small_store();
     let (to, report) = repaired(dir.path());
     let segments = |dir: &Path| {
@@ -42,11 +42,11 @@ fn an_intact_store_is_copied_byte_for_byte() {
     let store = open(to.path());
     assert_eq!(contents(&store), contents(&open(dir.path())));
     let commit = store.put("after", "repair").expect("a put");
-    assert!(commit.last.0 > 6, "no number is given out twice");
+    assert!(commit.last.0 > 6, "a number was reused");
 }
 
 #[test]
-fn a_changed_byte_costs_the_record_that_it_is_in_and_no_other() {
+fn a_changed_byte_costs_only_its_record() {
     let with_hints = small_store();
     open(with_hints.path()).close().expect("closes");
     let without = copy_of(with_hints.path());
@@ -73,12 +73,12 @@ fn a_changed_byte_costs_the_record_that_it_is_in_and_no_other() {
                 );
                 assert_eq!(report.record_count, (others().count() + left.len()) as u64, "{what}");
                 match &report.given_up[..] {
-                    // The header's checksum alone, or a segment's header.
+                    // A record's header checksum, or a segment header.
                     [] => assert_eq!(left.len(), records[&id].len(), "{what}"),
                     [one] => {
                         assert!(one.range.contains(&(at as u64)) && one.segment == SegmentId(id), "{what}");
                         assert_eq!(one.seqs.end.0 - one.seqs.start.0, 1, "{what}");
-                        // Whose record it was is known from its hint, or where its header is intact.
+                        // An intact header or a hint identifies the key of the record.
                         let is_header = matches!(at as u64 - one.range.start, 8..32);
                         let is_known = (has_hints && id < 3) || !is_header;
                         assert_eq!(one.lost.len(), usize::from(is_known), "{what}");
@@ -91,10 +91,10 @@ fn a_changed_byte_costs_the_record_that_it_is_in_and_no_other() {
 }
 
 #[test]
-fn a_key_whose_newest_record_was_lost_is_said_to_be_older_gone_or_none_the_worse() {
+fn a_key_that_lost_its_newest_record_is_reported_as_older_as_gone_or_as_unaffected() {
     let dir = small_store();
     open(dir.path()).close().expect("closes");
-    // The last byte of a record is in its value, or its padding.
+    // The last byte of a record is in its value or its padding.
     let now_of = |id: u64, record: u64| {
         let copy = copy_of(dir.path());
         let inspection = inspect::segment(copy.path(), &quick(), SegmentId(id)).expect("the segment");
@@ -119,7 +119,7 @@ fn a_key_whose_newest_record_was_lost_is_said_to_be_older_gone_or_none_the_worse
 }
 
 #[test]
-fn without_manifest_the_log_is_put_together_from_the_segments_headers() {
+fn without_manifest_a_repair_orders_the_segments_by_their_headers() {
     let dir = small_store();
     let expected = contents(&open(dir.path()));
     for manifest in [None, Some(&b"garbage"[..])] {
@@ -137,14 +137,14 @@ fn without_manifest_the_log_is_put_together_from_the_segments_headers() {
 }
 
 #[test]
-fn records_that_are_in_two_segments_are_taken_once_and_in_the_order_of_their_numbers() {
+fn records_in_two_segments_are_kept_once_in_the_order_of_their_numbers() {
     let dir = small_store();
     let inputs = copy_of(dir.path());
     let store = open(dir.path());
     let expected = contents(&store);
     store.compact_recounted(&Compact::All).expect("compacts");
     store.close().expect("closes");
-    // As a crash between the new MANIFEST and the removal leaves it; and MANIFEST is lost, too.
+    // As after a crash between the new MANIFEST and the removal of the inputs, with MANIFEST lost.
     for (name, bytes) in files(inputs.path()) {
         if name.ends_with(".seg") && !dir.path().join(&name).exists() {
             fs::write(dir.path().join(name), bytes).expect("an input");
@@ -157,7 +157,7 @@ fn records_that_are_in_two_segments_are_taken_once_and_in_the_order_of_their_num
 }
 
 #[test]
-fn a_missing_segment_is_given_up_by_name_and_its_hint_tells_whose_records_it_had() {
+fn a_missing_segment_is_given_up_by_name_and_its_hint_identifies_its_keys() {
     let dir = small_store();
     open(dir.path()).close().expect("closes");
     fs::remove_file(segment_path(dir.path(), 2)).expect("it is there");
@@ -172,7 +172,7 @@ fn a_missing_segment_is_given_up_by_name_and_its_hint_tells_whose_records_it_had
 }
 
 #[test]
-fn a_segment_whose_file_was_overwritten_with_another_is_given_up_and_one_under_another_name_is_not() {
+fn an_overwritten_segment_is_given_up_and_a_renamed_one_is_kept() {
     let dir = small_store();
     open(dir.path()).close().expect("closes");
     let [first, second] = [1, 2].map(|id| segment_path(dir.path(), id));
@@ -192,7 +192,7 @@ fn a_segment_whose_file_was_overwritten_with_another_is_given_up_and_one_under_a
 }
 
 #[test]
-fn a_log_with_rot_that_does_not_open_for_writing_does_when_it_is_repaired() {
+fn a_damaged_log_that_refuses_a_writer_accepts_one_after_a_repair() {
     let dir = unclosed_store();
     let path = segment_path(dir.path(), 1);
     let mut bytes = fs::read(&path).expect("the segment");
@@ -206,7 +206,7 @@ fn a_log_with_rot_that_does_not_open_for_writing_does_when_it_is_repaired() {
 }
 
 #[test]
-fn what_stands_intact_behind_a_hole_that_nothing_judges_is_told_by_all_and_kept_by_a_repair() {
+fn intact_records_after_an_unprovable_hole_are_reported_by_verify_and_open_and_kept_by_repair() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick()).expect("opens");
     for n in 0..5 {
@@ -245,7 +245,7 @@ fn what_stands_intact_behind_a_hole_that_nothing_judges_is_told_by_all_and_kept_
 }
 
 #[test]
-fn a_repair_in_place_leaves_the_old_store_aside() {
+fn a_repair_in_place_keeps_the_damaged_store_under_another_name() {
     let dir = scratch();
     let (path, aside) = (dir.path().join("store"), dir.path().join("store.damaged"));
     fs::rename(copy_of(small_store().path()).keep(), &path).expect("a store");
@@ -264,11 +264,11 @@ fn a_repair_in_place_leaves_the_old_store_aside() {
     assert!(path.join("logkv.toml").exists());
     assert_eq!(open(&path).len(), 2, "two and four");
     let again = repair::in_place(&path, &aside, &quick(), go_on);
-    assert!(matches!(again, Err(Error::Io { .. })), "what is aside is not written over");
+    assert!(matches!(again, Err(Error::Io { .. })), "the kept store was overwritten");
 }
 
 #[test]
-fn a_repair_that_cannot_be_done_or_is_broken_off_leaves_nothing() {
+fn a_repair_that_fails_or_is_cancelled_leaves_nothing() {
     let dir = small_store();
     let base = scratch();
     let to = base.path().join("new");
@@ -287,7 +287,7 @@ fn a_repair_that_cannot_be_done_or_is_broken_off_leaves_nothing() {
 }
 
 #[test]
-fn a_manifest_of_another_store_is_none_and_the_segments_are_followed() {
+fn a_manifest_of_another_store_is_ignored_and_the_segments_are_used() {
     let (dir, other) = (small_store(), small_store());
     let expected = contents(&open(dir.path()));
     fs::copy(other.path().join("MANIFEST"), dir.path().join("MANIFEST")).expect("a copy");
@@ -298,7 +298,7 @@ fn a_manifest_of_another_store_is_none_and_the_segments_are_followed() {
 }
 
 #[test]
-fn without_manifest_the_numbers_of_a_segment_that_is_gone_are_told() {
+fn without_manifest_the_numbers_of_a_missing_segment_are_reported() {
     let dir = small_store();
     for gone in [dir.path().join("MANIFEST"), segment_path(dir.path(), 2)] {
         fs::remove_file(gone).expect("it is there");
@@ -309,7 +309,7 @@ fn without_manifest_the_numbers_of_a_segment_that_is_gone_are_told() {
 }
 
 #[test]
-fn a_segment_that_cannot_be_opened_costs_itself_alone() {
+fn a_segment_that_cannot_be_opened_costs_only_itself() {
     let dir = small_store();
     let path = segment_path(dir.path(), 2);
     fs::remove_file(&path).expect("it is there");
@@ -330,7 +330,7 @@ fn change(dir: &Path, id: u64, at: usize) {
     fs::write(path, bytes).expect("the damage");
 }
 
-/// The numbers and keys of the records in the store at `dir`, in the order of its log.
+/// The numbers and keys of the records of the store at `dir`, in log order.
 fn numbered_keys(dir: &Path) -> Vec<(u64, Vec<u8>)> {
     let store = open(dir);
     let segments = store.segments().expect("segments");
@@ -347,7 +347,7 @@ fn numbered_keys(dir: &Path) -> Vec<(u64, Vec<u8>)> {
 }
 
 #[test]
-fn records_that_are_salvaged_keep_their_numbers_and_their_order() {
+fn salvaged_records_keep_their_numbers_and_their_order() {
     let dir = small_store();
     let mut expected = numbered_keys(copy_of(dir.path()).path());
     change(dir.path(), 1, 64 + 32);
@@ -358,14 +358,14 @@ fn records_that_are_salvaged_keep_their_numbers_and_their_order() {
 }
 
 #[test]
-fn a_batch_of_which_a_part_is_kept_is_said_to_be_split_whichever_part_was_lost() {
+fn a_batch_that_lost_any_part_is_reported_as_split() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("alone", "0").expect("a put");
     store.write(Batch::new().put("a", "1").put("b", "2").put("c", "3")).expect("a batch");
     store.rotate().expect("rotates");
     store.close().expect("closes");
-    // Each record takes 48 bytes. The first one is in no batch.
+    // Each record has 48 bytes. The first record is in no batch.
     for (number, is_split) in [(0, false), (1, true), (2, true), (3, true)] {
         let copy = copy_of(dir.path());
         change(copy.path(), 1, 64 + number * 48 + 33);
@@ -375,7 +375,7 @@ fn a_batch_of_which_a_part_is_kept_is_said_to_be_split_whichever_part_was_lost()
     }
 }
 
-/// A directory with a damaged store `store` in it.
+/// A directory with a damaged store `store`.
 fn with_damaged() -> (TempDir, std::path::PathBuf) {
     let dir = scratch();
     let path = dir.path().join("store");
@@ -385,9 +385,9 @@ fn with_damaged() -> (TempDir, std::path::PathBuf) {
 }
 
 #[test]
-fn what_only_looks_like_the_rest_of_a_killed_repair_is_left_alone() {
+fn a_directory_that_only_looks_like_a_killed_repair_stays() {
     let go_on = &mut |_| ControlFlow::Continue(());
-    // Segments and MANIFEST, as somebody has copied them there; a file; and something of another kind.
+    // A copied store, a regular file, and a directory with a user's file.
     let (dir, path) = with_damaged();
     let (making, aside) = (dir.path().join("store.repairing"), dir.path().join("store.damaged"));
     let plants: [&dyn Fn(); 3] = [
@@ -420,7 +420,7 @@ fn what_only_looks_like_the_rest_of_a_killed_repair_is_left_alone() {
 }
 
 #[test]
-fn a_copy_changes_nothing_of_a_store_without_lock_and_asks_a_lock_that_is_there() {
+fn a_repair_to_another_directory_creates_no_lock_file_and_respects_an_existing_lock() {
     let (dir, path) = with_damaged();
     drop(fs::remove_file(path.join("LOCK")));
     let before = files(&path);

@@ -1,5 +1,4 @@
-//! Stores damaged in every way at once: what a repair keeps is what its bytes prove to be as they were written, compared with
-//! the bytes that were written.
+//! Randomly damaged stores: a repair keeps exactly the records whose bytes are unchanged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,7 +18,7 @@ use crate::common::{
 use crate::repair::repaired;
 use crate::verify::verified;
 
-/// The length of a segment's header, and of a record's.
+/// The lengths of a segment header and of a record header.
 const SEGMENT_HEADER_LEN: usize = 64;
 const HEADER_LEN: usize = 32;
 
@@ -34,13 +33,13 @@ pub(crate) struct Written {
 }
 
 impl Written {
-    /// Whether its batch goes on in the next record.
+    /// Whether its batch continues in the next record.
     fn has_more(&self) -> bool {
         self.bytes[31] & 8 != 0
     }
 }
 
-/// The records of each segment file of the store at `dir`, which is whole.
+/// The records of each segment file of the intact store at `dir`.
 pub(crate) fn written(dir: &Path) -> BTreeMap<u64, Vec<Written>> {
     let number = |name: &str| name.strip_suffix(".seg")?.parse().ok();
     let segments = files(dir).into_iter().filter_map(|(name, bytes)| Some((number(&name)?, bytes)));
@@ -62,9 +61,9 @@ fn records_of(dir: &Path, id: u64, bytes: &[u8]) -> Vec<Written> {
     items.filter_map(record).collect()
 }
 
-/// Those of `records` that can be read in `bytes`, which is what became of their segment.
+/// The `records` that are readable in `bytes`, the damaged segment.
 pub(crate) fn survivors<'r>(records: &'r [Written], bytes: &[u8]) -> Vec<&'r Written> {
-    // Where a record starts is known from the one before it; of others their header has to tell.
+    // The start of a record is known from the record before it, or from its own header.
     let mut is_reached = true;
     let survives = |record: &&Written| {
         let is = |range: std::ops::Range<usize>| {
@@ -79,7 +78,7 @@ pub(crate) fn survivors<'r>(records: &'r [Written], bytes: &[u8]) -> Vec<&'r Wri
     records.iter().filter(survives).collect()
 }
 
-/// What `records` come to, by their numbers alone.
+/// The contents that result from `records` in the order of their numbers.
 pub(crate) fn map_of<'r>(records: impl IntoIterator<Item = &'r Written>) -> Map {
     let by_seq: BTreeMap<u64, &Written> = records.into_iter().map(|record| (record.seq, record)).collect();
     let newest: BTreeMap<&[u8], &Written> =
@@ -87,7 +86,7 @@ pub(crate) fn map_of<'r>(records: impl IntoIterator<Item = &'r Written>) -> Map 
     newest.into_values().filter_map(|record| Some((record.key.clone(), record.value.clone()?))).collect()
 }
 
-/// A store of some segments, with or without hints.
+/// A store of several segments, with or without hints.
 fn random_store(random: &mut Random) -> TempDir {
     let dir = scratch();
     let store = Store::open_with(dir.path(), Options::segment_len_max(quick(), 600)).expect("opens");
@@ -112,14 +111,14 @@ fn random_store(random: &mut Random) -> TempDir {
     dir
 }
 
-/// What became of a store's files: which segment's bytes stand under which number.
-struct Wreck {
+/// A damaged store, with the id of the original segment in each file.
+struct DamagedStore {
     dir: TempDir,
     segments: BTreeMap<u64, u64>,
     has_manifest: bool,
 }
 
-impl Wreck {
+impl DamagedStore {
     fn of(whole: &Path, ids: &[u64], random: &mut Random) -> Self {
         let dir = copy_of(whole);
         let segments = ids.iter().map(|&id| (id, id)).collect();
@@ -155,7 +154,7 @@ impl Wreck {
         segment_path(self.dir.path(), id)
     }
 
-    /// One file is lost, doubled, has another's name, or comes from another store.
+    /// Removes, duplicates or renames a file, or replaces it with one of another store.
     fn move_files(&mut self, random: &mut Random) {
         let (one, other, free) = (self.any(random), self.any(random), FREE);
         match random.below(5) {
@@ -187,11 +186,11 @@ impl Wreck {
         }
     }
 
-    /// Some bytes of one segment are other ones, or it ends before them.
+    /// Overwrites or truncates a part of one segment.
     fn overwrite(&self, random: &mut Random) {
         let path = self.path(self.any(random));
         let mut bytes = fs::read(&path).expect("a segment");
-        // A file that is under another's name has its header alone to say whose it is.
+        // A renamed file can be identified by its header only.
         let is_moved = self.segments.iter().any(|(name, id)| name != id);
         let from = if is_moved { SEGMENT_HEADER_LEN as u64 } else { 0 };
         if bytes.len() as u64 <= from {
@@ -209,7 +208,7 @@ impl Wreck {
         fs::write(path, bytes).expect("the damage");
     }
 
-    /// The records that a repair has to keep, with the file that each stands in.
+    /// The records that a repair must keep, each with the id of its file.
     fn left<'r>(&self, whole: &'r Originals) -> Vec<(u64, &'r Written)> {
         let is_complete = self.has_manifest && whole.records.keys().all(|id| self.segments.contains_key(id));
         let mut left = Vec::new();
@@ -218,12 +217,12 @@ impl Wreck {
             let is_asked = whole.records.contains_key(&name) || !is_complete;
             let bytes = fs::read(self.path(name)).expect("a segment");
             let survivors = survivors(&whole.records[id], &bytes);
-            if is_asked && (self.has_manifest || is_told(&bytes, &whole.headers[id], &survivors)) {
+            if is_asked && (self.has_manifest || is_identified(&bytes, &whole.headers[id], &survivors)) {
                 last = last.max(whole.records[id].first().map(|record| (record.seq, name)));
                 left.extend(survivors.into_iter().map(|record| (name, record)));
             }
         }
-        // Where MANIFEST does not say how long the last one is, it ends with a whole batch.
+        // Without the length in MANIFEST, the last segment ends with a whole batch.
         let last = last.map(|(_, name)| name).filter(|name| !self.has_manifest || *name == FREE);
         let ends = left.iter().filter(|(name, record)| Some(*name) == last && !record.has_more());
         let end = ends.map(|(_, record)| record.at).max().unwrap_or(0);
@@ -231,7 +230,7 @@ impl Wreck {
         left
     }
 
-    /// Every record of which bytes are there is kept or told of, and none is both.
+    /// Checks that every record in the files is either kept or reported as given up.
     fn check_given_up(&self, whole: &Originals, report: &RepairReport) {
         let left = self.left(whole);
         let is_left = |name, at| left.iter().any(|(other, record)| (*other, record.at) == (name, at));
@@ -248,24 +247,25 @@ impl Wreck {
                     .collect();
                 let is_torn = report.torn_len > 0 && last.is_none_or(|last| last < record.at);
                 let is_asked = whole.records.contains_key(&name) || !report.unlisted.is_empty();
-                let is_told = is_left(name, record.at) == parts.is_empty();
-                assert!(is_told || is_torn || !is_asked, "{name} {range:?}: {parts:?} {report:?}");
+                let is_identified = is_left(name, record.at) == parts.is_empty();
+                assert!(is_identified || is_torn || !is_asked, "{name} {range:?}: {parts:?} {report:?}");
             }
         }
     }
 }
 
-/// A number that no segment of these stores comes to.
+/// An id that no segment of these stores reaches.
 const FREE: u64 = 900;
 
-/// Whether a segment that no MANIFEST lists says how its records are read.
-fn is_told(bytes: &[u8], header: &[u8], survivors: &[&Written]) -> bool {
+/// Whether the records of an unlisted segment can be read, because its header is intact or the
+/// records prove it.
+fn is_identified(bytes: &[u8], header: &[u8], survivors: &[&Written]) -> bool {
     let witnesses = survivors.iter().filter(|record| bytes[record.at..].starts_with(&record.bytes)).count();
     let is = |range: std::ops::Range<usize>| bytes.get(range.clone()) == Some(&header[range]);
     is(0..SEGMENT_HEADER_LEN) || witnesses > 1 || (witnesses == 1 && is(0..8) && is(56..60))
 }
 
-/// A store before something happened to it.
+/// A store before the damage.
 struct Originals {
     records: BTreeMap<u64, Vec<Written>>,
     headers: BTreeMap<u64, Vec<u8>>,
@@ -284,16 +284,16 @@ impl Originals {
 }
 
 #[test]
-fn whatever_is_damaged_the_repaired_store_holds_what_is_left_and_all_else_is_told() {
+fn a_repaired_store_holds_every_intact_record_and_reports_the_rest() {
     let mut random = Random::announced();
     for _ in 0..150 {
         let dir = random_store(&mut random);
         let whole = Originals::of(dir.path());
         let ids: Vec<u64> = whole.records.keys().copied().collect();
-        let wreck = Wreck::of(dir.path(), &ids, &mut random);
+        let wreck = DamagedStore::of(dir.path(), &ids, &mut random);
         let left = wreck.left(&whole);
         if left.is_empty() && !wreck.has_manifest {
-            // Nothing says that there was a store.
+            // No file proves that this was a store.
             continue;
         }
         let expected = map_of(left.iter().map(|(_, record)| *record));
@@ -308,7 +308,7 @@ fn whatever_is_damaged_the_repaired_store_holds_what_is_left_and_all_else_is_tol
 }
 
 #[test]
-fn a_segment_whose_header_is_lost_with_manifest_costs_the_header_alone() {
+fn a_segment_header_lost_together_with_manifest_costs_no_record() {
     let dir = small_store();
     let expected = contents(&open(dir.path()));
     fs::remove_file(dir.path().join("MANIFEST")).expect("it is there");
@@ -317,7 +317,7 @@ fn a_segment_whose_header_is_lost_with_manifest_costs_the_header_alone() {
         for id in 1..=3 {
             let path = segment_path(copy.path(), id);
             let mut bytes = fs::read(&path).expect("the segment");
-            // The third has a single record, which proves its own body and no salt.
+            // The only record of the third segment proves its own bytes, but not the salt.
             let is_sole = id == 3;
             if !is_sole || !(damage.contains(&0) || damage.contains(&56)) {
                 bytes[damage.clone()].fill(0xee);
@@ -334,7 +334,7 @@ fn a_segment_whose_header_is_lost_with_manifest_costs_the_header_alone() {
 }
 
 #[test]
-fn a_segment_in_which_nothing_can_be_made_out_is_given_up_and_not_passed_over() {
+fn a_segment_without_a_readable_record_is_reported_as_given_up() {
     let dir = small_store();
     fs::remove_file(dir.path().join("MANIFEST")).expect("it is there");
     let path = segment_path(dir.path(), 2);
@@ -349,7 +349,7 @@ fn a_segment_in_which_nothing_can_be_made_out_is_given_up_and_not_passed_over() 
 }
 
 #[test]
-fn a_hole_before_a_segment_that_compaction_left_behind_costs_what_is_in_the_hole_alone() {
+fn a_hole_in_a_leftover_input_of_a_compaction_costs_only_its_own_records() {
     let dir = small_store();
     let inputs = copy_of(dir.path());
     let store = open(dir.path());
@@ -361,7 +361,8 @@ fn a_hole_before_a_segment_that_compaction_left_behind_costs_what_is_in_the_hole
         }
     }
     fs::remove_file(dir.path().join("MANIFEST")).expect("it is there");
-    // In the first input, whose numbers the output has, too; the output has lost all its records but for the last.
+    // A hole in the first input, whose numbers the output also has. The output kept only its last
+    // record.
     for (id, hole) in [(1, 64..104), (4, 64..104)] {
         let path = segment_path(dir.path(), id);
         let mut bytes = fs::read(&path).expect("a segment");
@@ -375,7 +376,7 @@ fn a_hole_before_a_segment_that_compaction_left_behind_costs_what_is_in_the_hole
 }
 
 #[test]
-fn a_listed_segment_that_another_store_has_taken_the_place_of_is_given_up() {
+fn a_listed_segment_replaced_by_one_of_another_store_is_given_up() {
     let (dir, other) = (small_store(), scratch());
     open(other.path()).put("stranger", "in a strange land").expect("a put");
     fs::copy(segment_path(other.path(), 1), segment_path(dir.path(), 1)).expect("another's");
@@ -385,7 +386,7 @@ fn a_listed_segment_that_another_store_has_taken_the_place_of_is_given_up() {
 }
 
 #[test]
-fn an_old_manifest_is_found_out_and_what_it_does_not_know_is_kept_by_a_repair() {
+fn an_outdated_manifest_is_detected_and_a_repair_keeps_the_segments_it_lacks() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("old", "1").expect("a put");
@@ -410,11 +411,11 @@ fn an_old_manifest_is_found_out_and_what_it_does_not_know_is_kept_by_a_repair() 
     assert_eq!((contents(&open(to.path())), report.given_up.len()), (expected, 0), "{report:?}");
     let mut after = files(dir.path());
     after.retain(|file| before.contains(file) || file.0 != "LOCK");
-    assert!(after == before, "nothing of it was removed");
+    assert!(after == before, "the open removed files");
 }
 
 #[test]
-fn a_hint_that_its_writer_died_with_is_a_note() {
+fn an_unfinished_hint_of_a_dead_writer_is_only_a_note() {
     let dir = small_store();
     open(dir.path()).close().expect("closes");
     let hint = hint_path(dir.path(), 1);
@@ -427,7 +428,7 @@ fn a_hint_that_its_writer_died_with_is_a_note() {
 }
 
 #[test]
-fn options_that_cannot_be_read_and_files_of_others_are_left_out_by_name() {
+fn unreadable_options_and_foreign_files_are_left_out_by_name() {
     let dir = small_store();
     std::os::unix::fs::symlink("elsewhere", dir.path().join("logkv.toml")).expect("a link");
     fs::write(dir.path().join("notes.txt"), "mine").expect("a file");

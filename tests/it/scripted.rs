@@ -1,8 +1,8 @@
-//! The real program at work on a script, and what must be there when its work was cut off.
+//! The real program runs a script that is cut off, and the test checks what is left.
 //!
-//! The program reads a script from a pipe and answers each line; a test reads the answers and ends it. A store's log is a
-//! sequence, so what is found afterwards must be exactly what some number of the script's steps leave behind, in their
-//! order, and that number must not be below the number of steps that were promised.
+//! The program reads a script from a pipe and answers each line. A test reads the answers and ends
+//! the program. The store must then hold the result of the first steps of the script, for some
+//! number of steps. That number must not be below the number of steps that are guaranteed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -19,23 +19,23 @@ use crate::common::{Random, program};
 
 pub(crate) type Contents = BTreeMap<String, String>;
 
-/// A stretch of a script that takes effect as a whole or not at all.
+/// Lines of a script that take effect as a whole or not at all.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub(crate) lines: String,
-    /// Each key, and what it becomes.
+    /// The changed keys, each with its new value.
     changes: Vec<(String, Option<String>)>,
-    /// Whether all steps before it are durable once it was answered.
+    /// Whether the answer guarantees that all earlier steps are durable.
     pub(crate) is_sync: bool,
 }
 
 impl Step {
-    /// Some step, whose values are told from those of all others by `number`.
+    /// A random step. `number` makes its values unique.
     fn random(random: &mut Random, number: u64) -> Self {
         let mut change = |may_delete: bool| {
             let key = format!("key{}", random.below(300));
             let len = match random.below(100) {
-                // More than a write to the file does in one piece, so that a kill can tear it.
+                // Longer than one write call, so that a kill can tear it.
                 0 => 200_000,
                 1..10 => 1000,
                 _ => random.below(60),
@@ -64,26 +64,26 @@ impl Step {
         }
     }
 
-    /// A step that makes `key` become `value`.
+    /// A step that sets `key` to `value`.
     pub(crate) fn change(key: &str, value: Option<&str>) -> Self {
         let change = (key.to_owned(), value.map(str::to_owned));
         Self { lines: line(&change), changes: vec![change], is_sync: false }
     }
 
-    /// A step that changes no key. Sealing makes durable what it seals; a compaction promises nothing of what is not
-    /// sealed.
+    /// A step that changes no key. A seal makes the sealed records durable. A compaction guarantees
+    /// nothing for the active segment.
     pub(crate) fn upkeep(command: &str) -> Self {
         let is_sync = !command.starts_with("compact");
         Self { lines: format!("{command}\n"), changes: Vec::new(), is_sync }
     }
 
-    /// The answers that the program gives to it: one a line.
+    /// The number of answers, one in each line.
     fn answer_count(&self) -> usize {
         self.lines.lines().count()
     }
 }
 
-/// Steps without end, and without two that write the same.
+/// An endless sequence of distinct steps.
 pub(crate) struct Steps {
     pub(crate) random: Random,
     next: u64,
@@ -101,15 +101,15 @@ impl Steps {
     }
 }
 
-/// Whether an answer says that its line was carried out, and not why it failed.
+/// Whether the answer is a success.
 pub(crate) fn is_good(answer: &str) -> bool {
     let good = ["{\"ok\":true", "{\"deleted\":", "{\"sealed\":", "{\"segments_before\":"];
     let is_good = good.iter().any(|start| answer.starts_with(start));
-    assert!(is_good || answer.starts_with("{\"error\":"), "an unknown answer: {answer}");
+    assert!(is_good || answer.starts_with("{\"error\":"), "unknown answer {answer}");
     is_good
 }
 
-/// The command that makes a change.
+/// The command for a change.
 fn line((key, value): &(String, Option<String>)) -> String {
     match value {
         Some(value) => format!("put {key} {value}\n"),
@@ -124,33 +124,33 @@ fn change(contents: &mut Contents, (key, value): &(String, Option<String>)) {
     };
 }
 
-/// The program at work on a script.
+/// The running program.
 pub(crate) struct Running {
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
-    /// Where it says what went wrong.
+    /// The file of its standard error.
     errors: PathBuf,
     steps: Vec<Step>,
-    /// Lines sent, and lines answered.
+    /// The numbers of lines sent and answered.
     sent: usize,
     answered: usize,
 }
 
-/// What came of a script that was cut off.
+/// The result of a script that was cut off.
 pub(crate) struct CutOff {
     pub(crate) steps: Vec<Step>,
-    /// How many of the steps were acknowledged.
+    /// The number of acknowledged steps.
     pub(crate) acknowledged: usize,
-    /// How many were before the end had begun: a sync that is under way when a file system is shut down may be told to have
-    /// been done, and was not.
+    /// The number of steps acknowledged before the end began. A sync that runs during the shutdown
+    /// of a file system may be acknowledged without effect.
     pub(crate) before_end: usize,
-    /// What the program said went wrong.
+    /// The standard error of the program.
     pub(crate) errors: String,
 }
 
 impl Running {
-    /// Starts it on `store`; what goes wrong is noted in `dir`.
+    /// Starts the program on `store`. Its standard error goes to a file in `dir`.
     pub(crate) fn start(dir: &Path, store: &Path, policy: &str) -> Self {
         let errors = dir.join("errors");
         let mut child = program(dir)
@@ -166,7 +166,7 @@ impl Running {
         Self { child, stdin, stdout, errors, steps: Vec::new(), sent: 0, answered: 0 }
     }
 
-    /// Sends steps. The program is left behind by so few that no pipe fills up.
+    /// Sends steps, but never more than the pipes hold.
     pub(crate) fn send(&mut self, steps: Vec<Step>) {
         for step in steps {
             self.stdin.write_all(step.lines.as_bytes()).expect("the program reads");
@@ -175,9 +175,9 @@ impl Running {
         }
     }
 
-    /// Sends some of `steps`, in some pieces, and hears most answers.
+    /// Sends random steps in several pieces, and reads most answers.
     pub(crate) fn work(&mut self, steps: &mut Steps) {
-        // No piece: it is cut off while it opens the store.
+        // With no piece, the program is cut off while it opens the store.
         for _ in 0..steps.random.below(10) {
             let count = steps.random.below(40);
             self.send(steps.take(count));
@@ -185,25 +185,25 @@ impl Running {
         }
     }
 
-    /// Hears all answers, and waits for so long that everything is durable under an interval of milliseconds; how many
-    /// steps that are.
+    /// Reads all answers, and waits until the sync interval has passed. Returns the number of
+    /// steps.
     pub(crate) fn settle(&mut self) -> usize {
         self.listen(0);
-        // A hundred times what the policy promises, for a machine that is busy with other things.
+        // A hundred intervals, in case the machine is busy.
         std::thread::sleep(Duration::from_secs(1));
         self.steps.len()
     }
 
-    /// Reads answers until no more than `ahead` are missing.
+    /// Reads answers until at most `ahead` are missing.
     pub(crate) fn listen(&mut self, ahead: usize) {
         while self.sent - self.answered > ahead {
             let answer_len = self.hear();
             let errors = || fs::read_to_string(&self.errors).expect("text");
-            assert!(answer_len > 0, "the program ended before it was made to: {}", errors());
+            assert!(answer_len > 0, "the program ended too early: {}", errors());
         }
     }
 
-    /// Reads one answer: its length, or 0 when there are no more.
+    /// Reads one answer. Returns its length, or 0 at the end.
     fn hear(&mut self) -> usize {
         let mut answer = String::new();
         self.stdout.read_line(&mut answer).expect("text");
@@ -214,15 +214,16 @@ impl Running {
         if is_whole { answer.len() } else { 0 }
     }
 
-    /// Has `end` done to it in the middle of `last`, kills it, and hears what it had said.
+    /// Runs `end` in the middle of the steps `last`, kills the program, and reads its remaining
+    /// answers.
     pub(crate) fn cut_off(mut self, after: Duration, last: Vec<Step>, end: impl FnOnce()) -> CutOff {
         let lines: String = last.iter().map(|step| step.lines.as_str()).collect();
         self.steps.extend(last);
         let mut said = 0;
         std::thread::scope(|scope| {
-            // The kill closes the pipe at the other end.
+            // The kill breaks this pipe.
             scope.spawn(|| drop(self.stdin.write_all(lines.as_bytes())));
-            // No wait for something to happen: where the end falls is what is tried.
+            // A random delay, so that the end comes at any moment.
             std::thread::sleep(after);
             let waiting = ioctl_fionread(self.stdout.get_ref()).expect("a pipe");
             said = self.stdout.buffer().len() + waiting as usize;
@@ -245,7 +246,7 @@ impl Running {
 }
 
 impl CutOff {
-    /// What came of `steps` when the program gave so many answers, and told of `errors`.
+    /// The result after so many answers, with the text of `errors`.
     pub(crate) fn new(steps: Vec<Step>, mut answers: usize, errors: String) -> Self {
         assert!(!errors.contains("panicked"), "{errors}");
         let acknowledged = steps.iter().take_while(|step| {
@@ -257,13 +258,13 @@ impl CutOff {
         Self { steps, acknowledged, before_end: acknowledged, errors }
     }
 
-    /// How many of the steps a later one that syncs made durable.
+    /// The number of steps that a later sync made durable.
     pub(crate) fn synced(&self) -> usize {
         self.steps[..self.before_end].iter().rposition(|step| step.is_sync).map_or(0, |at| at + 1)
     }
 
-    /// How many of the steps were taken, at least `least`: so many that they make `found` of what was there `before`,
-    /// exactly.
+    /// The number of steps, at least `least`, after which `before` becomes exactly `found`, or
+    /// `None`.
     pub(crate) fn taken(&self, before: &Contents, least: usize, found: &Contents) -> Option<usize> {
         let mut expected = before.clone();
         for count in 0..=self.steps.len() {
@@ -276,7 +277,7 @@ impl CutOff {
         None
     }
 
-    /// After how many of the steps it would look most like `found`, and what differs then.
+    /// Describes the number of steps whose result is closest to `found`, and the difference.
     pub(crate) fn nearest(&self, before: &Contents, found: &Contents) -> String {
         let differing = |expected: &Contents| -> Vec<String> {
             let keys: BTreeSet<_> = expected.keys().chain(found.keys()).collect();
@@ -293,7 +294,7 @@ impl CutOff {
     }
 }
 
-/// What the store holds, as text.
+/// The contents of the store as text.
 pub(crate) fn texts(store: &Store) -> Contents {
     let entries = store.scan(..).expect("a scan");
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("only text was written");

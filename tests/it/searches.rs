@@ -1,4 +1,4 @@
-//! Searches of the past: they end where they are broken off, and read no more than is asked for.
+//! Searches of the past can be cancelled, and read no more than necessary.
 
 use std::io;
 use std::ops::{ControlFlow, Range};
@@ -11,11 +11,11 @@ use logkv::{At, Error, ReadWith, Seqno, Store};
 use crate::common::{open, quick, scratch};
 use crate::hooked::{Hook, hooked};
 
-/// What is told of a search, and may break it off.
+/// Receives the progress of a search, and may cancel it.
 type Observe<'a> = &'a mut dyn FnMut(u64) -> ControlFlow<()>;
 
 #[test]
-fn a_search_for_a_point_of_the_log_ends_at_the_record_at_which_it_is_broken_off() {
+fn a_search_for_a_point_of_the_log_stops_at_the_record_where_it_is_cancelled() {
     const SEGMENTS: u64 = 3;
     const RECORDS: u64 = 10;
     let dir = scratch();
@@ -49,7 +49,7 @@ fn a_search_for_a_point_of_the_log_ends_at_the_record_at_which_it_is_broken_off(
 }
 
 #[test]
-fn who_looks_key_by_key_comes_by_those_too_of_which_there_is_nothing_to_tell() {
+fn iterating_key_by_key_also_steps_over_keys_without_a_result() {
     let dir = scratch();
     let store = open(dir.path());
     for key in ["a", "b", "c"] {
@@ -66,11 +66,11 @@ fn who_looks_key_by_key_comes_by_those_too_of_which_there_is_nothing_to_tell() {
     assert_eq!(steps.collect::<Vec<_>>(), [false, true, true]);
 }
 
-/// A disk that counts what is read of segments.
+/// Counts the bytes read from segments.
 #[derive(Debug, Default)]
-struct Counting(Arc<AtomicU64>);
+struct SegmentReadCounter(Arc<AtomicU64>);
 
-impl Hook for Counting {
+impl Hook for SegmentReadCounter {
     fn read(&self, file: StoreFile, range: Range<u64>) -> io::Result<()> {
         if let StoreFile::Segment(_) = file {
             self.0.fetch_add(range.end - range.start, Ordering::Relaxed);
@@ -80,17 +80,18 @@ impl Hook for Counting {
 }
 
 #[test]
-fn the_first_version_is_there_before_the_others_are_read() {
+fn the_first_version_is_returned_before_the_others_are_read() {
     const COUNT: u64 = 1000;
     const LEN: u64 = 1000;
     let read_len = Arc::default();
     let dir = scratch();
-    let options = quick().read_with(ReadWith::Pread).file_system(hooked(Counting(Arc::clone(&read_len))));
+    let options =
+        quick().read_with(ReadWith::Pread).file_system(hooked(SegmentReadCounter(Arc::clone(&read_len))));
     let store = Store::open_with(dir.path(), options).expect("opens");
     for _ in 0..COUNT {
         store.put("k", vec![b'v'; LEN as usize]).expect("a put");
     }
-    // This sorts the records.
+    // Sorts the records once.
     assert_eq!(store.versions("k").expect("reads").count() as u64, COUNT);
     let before = read_len.load(Ordering::Relaxed);
     let mut versions = store.versions("k").expect("reads");

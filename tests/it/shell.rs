@@ -1,4 +1,4 @@
-//! The program from outside: what it prints, on which stream, and with which exit code.
+//! The program from outside: its output, on both streams, and its exit codes.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -8,7 +8,7 @@ use crate::shell_help::commands;
 use crate::transcript::Transcript;
 
 #[test]
-fn every_command_in_every_mode_says_what_the_golden_file_says() {
+fn every_command_in_every_mode_prints_the_golden_output() {
     for mode in ["table", "plain", "json", "raw"] {
         let mut transcript = Transcript::new();
         for command in [
@@ -53,7 +53,7 @@ fn every_command_in_every_mode_says_what_the_golden_file_says() {
 }
 
 #[test]
-fn help_explains_every_command() {
+fn help_describes_every_command() {
     let mut transcript = Transcript::new();
     transcript.run("--help").run("d help");
     for command in commands(transcript.dir.path()) {
@@ -125,7 +125,7 @@ const WRONG: &[&str] = &[
 ];
 
 #[test]
-fn every_error_is_one_clear_sentence_and_the_right_exit_code() {
+fn every_error_is_one_sentence_with_the_documented_exit_code() {
     let mut transcript = Transcript::new();
     std::fs::create_dir(transcript.path("foreign")).expect("a directory can be made");
     std::fs::write(transcript.path("foreign/notes.txt"), "mine").expect("a file can be written");
@@ -143,7 +143,7 @@ fn every_error_is_one_clear_sentence_and_the_right_exit_code() {
 }
 
 #[test]
-fn a_script_goes_on_after_an_error_and_names_its_line() {
+fn a_script_continues_after_an_error_and_names_its_line() {
     let script = b"\xef\xbb\xbfput a 1\r\n\n# a comment\nfrob\nput b \"two\nlines\"\nget b\nget nokey\nput c \"\\q\"\ncount\nget 'open\n";
     let mut transcript = Transcript::new();
     transcript.run_with("d", script).run_with("--bail d", script).run_with("-e d", b"get a\nquit\nget a\n");
@@ -180,7 +180,7 @@ fn an_option_comes_from_the_flag_then_the_environment_then_the_file_then_the_def
 }
 
 #[test]
-fn values_of_any_bytes_go_in_by_stdin_and_file_and_come_out_as_they_were() {
+fn binary_values_survive_a_put_from_stdin_or_a_file_and_a_get() {
     let mut transcript = Transcript::new();
     let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
     transcript.run_with("d put k -", &bytes);
@@ -213,7 +213,7 @@ fn a_program_can_converse_with_a_script_over_a_pipe() {
 }
 
 #[test]
-fn a_reader_that_leaves_ends_the_program_in_silence() {
+fn a_closed_output_ends_the_program_silently() {
     let transcript = Transcript::new();
     let script: String = (0..50_000).map(|number| format!("put k{number} v\n")).collect();
     std::fs::write(transcript.path("script"), script).expect("a file can be written");
@@ -233,13 +233,13 @@ fn a_reader_that_leaves_ends_the_program_in_silence() {
 }
 
 #[test]
-fn a_flag_decides_about_colours_whatever_the_environment_says() {
+fn a_colour_flag_overrides_the_environment() {
     let mut transcript = Transcript::new();
     transcript.run("d put user:1 alice");
     let colored = |flags: &[&str], name: &str| {
         let args = [flags, &["-m", "table", "d", "scan"]].concat();
         let output = transcript.command(&args).env(name, "1").output().expect("the program runs");
-        // A heading is bold and a key is cyan.
+        // A heading is bold, and a key is cyan.
         ["\u{1b}[1mkey", "\u{1b}[36muser:1"]
             .map(|part| String::from_utf8_lossy(&output.stdout).contains(part))
     };
@@ -250,7 +250,7 @@ fn a_flag_decides_about_colours_whatever_the_environment_says() {
 }
 
 #[test]
-fn the_memory_of_few_keys_is_told_in_tables_and_their_share_and_numbers_are_grouped() {
+fn tables_round_the_memory_share_of_few_keys_and_group_digits() {
     let transcript = Transcript::new();
     assert_eq!(transcript.answer(&["-q", "d", "put", "a", "1", "b", "2"]).0, Some(0));
     let (_, table) = transcript.answer(&["-m", "table", "d", "stats", "--memory"]);
@@ -261,7 +261,7 @@ fn the_memory_of_few_keys_is_told_in_tables_and_their_share_and_numbers_are_grou
     assert_eq!(transcript.answer(&["--sync", "never", "d", "-f", "lines"]).0, Some(0));
     let (_, table) = transcript.answer(&["-m", "table", "d", "stats"]);
     assert!(table.contains("12,347") && table.contains("last record"), "{table}");
-    // What may be typed back is not grouped, nor is a field.
+    // Numbers that can be typed back are not grouped.
     assert!(table.lines().any(|line| line.contains("last record") && line.ends_with(" 12347")), "{table}");
     assert_eq!(transcript.answer(&["-m", "table", "d", "count"]).1, "12,347\n");
     assert_eq!(transcript.answer(&["-m", "plain", "d", "count"]).1, "12347\n");

@@ -1,5 +1,5 @@
-//! Answers say what happened: how many keys were set, that there are none, why one is not there, and what does here what
-//! fingers know from elsewhere.
+//! Answers in sentences: the number of keys set, empty results, the reason why a key is missing,
+//! and hints for commands of other programs.
 
 use std::fs;
 
@@ -11,16 +11,16 @@ use crate::transcript::Transcript;
 
 const PROMPT: &str = "logkv d>";
 
-/// A person at the prompt of a store of their own.
+/// A user at the prompt of a new store.
 fn person(dir: &TempDir) -> Person {
     let mut person = Person::at_terminal(dir.path(), &["d"], &[], (50, 100));
-    // How long a command takes here is nobody's answer.
+    // Turns off the output of times, which vary.
     person.sees_at_end(PROMPT).enters("timer off").sees("timer off\nlogkv d>");
     person
 }
 
 #[test]
-fn several_pairs_are_told_as_so_many_keys_and_a_batch_answers_alike() {
+fn a_put_of_several_pairs_reports_the_number_of_keys_also_in_a_batch() {
     let mut transcript = Transcript::new();
     let script = b"put title The Old Man\nput a 1 a 2\nput a 1 a 2 b 3 --ttl 1d\nput t The Old\nbegin\nput x 1 y 2\nput z 3\ndel x b\n\
         del --glob 'title' -y\ndel --prefix O -y\ncommit\ndel x y\nscan\nbegin\ndel --all -y\nrollback\n";
@@ -32,7 +32,7 @@ fn several_pairs_are_told_as_so_many_keys_and_a_batch_answers_alike() {
 }
 
 #[test]
-fn nothing_found_is_said_and_never_an_empty_screen() {
+fn an_empty_result_is_reported_in_a_sentence() {
     let commands = [
         "keys",
         "scan",
@@ -74,7 +74,7 @@ fn nothing_found_is_said_and_never_an_empty_screen() {
 }
 
 #[test]
-fn a_prefix_is_taken_byte_by_byte_by_all_that_take_patterns() {
+fn every_command_with_patterns_matches_a_prefix_byte_by_byte() {
     let mut transcript = Transcript::new();
     transcript.run("-q d put 'a*1' x 'a*2' y 'ab' z");
     transcript.run_with("d", b"put \"\\xff\\x001\" bin\n");
@@ -111,7 +111,7 @@ fn a_prefix_is_taken_byte_by_byte_by_all_that_take_patterns() {
 }
 
 #[test]
-fn a_set_that_is_not_closed_or_empty_is_an_error_wherever_a_pattern_is_taken() {
+fn an_unclosed_or_empty_set_is_an_error_in_every_pattern() {
     let mut transcript = Transcript::new();
     transcript.run("-q d put a 1 b 2 '!' 3 '[' 4");
     for command in ["keys", "scan", "count", "del -y --glob", "export --glob", "dump-segment 1 --key"] {
@@ -126,7 +126,7 @@ fn a_set_that_is_not_closed_or_empty_is_an_error_wherever_a_pattern_is_taken() {
 }
 
 #[test]
-fn a_key_that_is_gone_is_told_with_its_record_and_how_to_see_it() {
+fn a_missing_key_is_reported_with_its_delete_and_the_command_that_shows_it() {
     let dir = scratch();
     let mut person = person(&dir);
     person
@@ -168,7 +168,7 @@ fn a_key_that_is_gone_is_told_with_its_record_and_how_to_see_it() {
         .enters("rotate")
         .enters("compact --all")
         .sees_at_end(PROMPT);
-    // What compaction has dropped nobody can tell.
+    // After compaction, the delete is unknown.
     person
         .enters("clear")
         .enters("get user:1")
@@ -176,7 +176,7 @@ fn a_key_that_is_gone_is_told_with_its_record_and_how_to_see_it() {
 }
 
 #[test]
-fn a_program_is_not_told_why_a_key_is_gone() {
+fn output_for_programs_does_not_say_why_a_key_is_missing() {
     let mut transcript = Transcript::new();
     for mode in ["table", "plain", "json"] {
         let script = b"put a 1\ndel a\nget a\nexists a\nttl a\nput b 1 --ttl 1ms\n";
@@ -186,7 +186,7 @@ fn a_program_is_not_told_why_a_key_is_gone() {
 }
 
 #[test]
-fn words_that_mean_something_elsewhere_get_a_hint_at_the_prompt_and_are_words_in_a_script() {
+fn shell_operators_get_a_hint_at_the_prompt_and_are_plain_words_in_a_script() {
     let dir = scratch();
     let mut person = person(&dir);
     person.enters("put a 1;").sees("OK\nhint: the ; is part of 1; here: a command ends with its line");
@@ -204,7 +204,7 @@ fn words_that_mean_something_elsewhere_get_a_hint_at_the_prompt_and_are_words_in
     person.enters("stats; keys").sees("error: unknown command stats;").sees("hint: did you mean stats?");
     person.enters("mode json;").sees("not json;").sees("hint: the ; is part of json; here");
     person.sees_at_end(PROMPT).enters("clear").sees_at_end(PROMPT);
-    // In quotes and behind two dashes a word is meant as it stands.
+    // Quoted, or after two dashes, a word has no special meaning.
     for line in ["put b '2;'", "put -- c 3;", "put d '>'"] {
         person.enters(line).sees(&format!("> {line}\nOK\nlogkv d>"));
     }
@@ -219,7 +219,7 @@ fn words_that_mean_something_elsewhere_get_a_hint_at_the_prompt_and_are_words_in
 }
 
 #[test]
-fn a_key_that_has_the_name_of_an_option_is_stored_and_told_how_the_option_is_set() {
+fn a_key_named_like_an_option_is_stored_with_a_hint_how_to_set_the_option() {
     let dir = scratch();
     let mut person = person(&dir);
     person
@@ -240,7 +240,7 @@ fn a_key_that_has_the_name_of_an_option_is_stored_and_told_how_the_option_is_set
 }
 
 #[test]
-fn what_others_call_a_command_is_told_with_what_does_it_here() {
+fn commands_of_other_programs_get_a_hint_to_the_matching_command() {
     let mut transcript = Transcript::new();
     let lines = [
         "mset a 1 b 2",

@@ -1,4 +1,5 @@
-//! `backup` and `restore`: in every form, to and from everything, and what is refused.
+//! `backup` and `restore` in every mode, to and from directories, files and pipes, and their
+//! refusals.
 
 use std::fs::{self, Permissions};
 use std::io::Write;
@@ -19,7 +20,7 @@ fn with_store() -> Transcript {
 const MODES: [&str; 4] = ["-m table --width 80", "-m table --width 40 --ascii", "-m plain", "-m json"];
 
 #[test]
-fn a_backup_and_a_restore_say_what_they_came_to() {
+fn a_backup_and_a_restore_report_their_result() {
     let mut transcript = with_store();
     for (number, mode) in MODES.iter().enumerate() {
         transcript
@@ -30,7 +31,7 @@ fn a_backup_and_a_restore_say_what_they_came_to() {
         transcript.run(&format!("{mode} packed{number}/ restore copy{number}.tar.zst"));
         transcript.run(&format!("new{number} scan")).run(&format!("packed{number} verify"));
     }
-    // The background would take a number for a segment, or not.
+    // Without background compaction, which may or may not use a segment id.
     transcript.run("d put user:4 dave").run("--compaction off d rotate");
     transcript.run("--compaction off d compact --all --json");
     transcript.run("-m table d backup copy0/").run("-r copy0 get user:4").run("d backup plain.tar");
@@ -42,7 +43,7 @@ fn a_backup_and_a_restore_say_what_they_came_to() {
 }
 
 #[test]
-fn what_cannot_be_backed_up_or_restored_is_refused_in_a_sentence() {
+fn a_backup_or_restore_that_is_impossible_is_refused_in_one_sentence() {
     let mut transcript = with_store();
     write_store(&transcript.path("e"));
     transcript.run("e put other 1").run("d backup copy").run("e backup theirs").run("d backup d.tar.zst");
@@ -103,7 +104,7 @@ fn run(transcript: &Transcript, args: &[&str], input: Stdio) -> Output {
 }
 
 #[test]
-fn an_archive_goes_through_a_pipe_and_nothing_but_it() {
+fn a_backup_to_a_pipe_writes_only_the_archive() {
     let transcript = with_store();
     for mode in ["table", "plain", "json"] {
         let packed = run(&transcript, &["-m", mode, "d", "backup", "-"], Stdio::null());
@@ -111,7 +112,7 @@ fn an_archive_goes_through_a_pipe_and_nothing_but_it() {
         assert!(
             String::from_utf8_lossy(&packed.stderr).starts_with("the archive holds the store up to record 7")
         );
-        assert!(packed.stdout.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]), "it is what zstd writes");
+        assert!(packed.stdout.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]), "it has the magic of zstd");
         let (file, new) = (transcript.path("piped"), format!("new-{mode}"));
         for archive in [packed.stdout.clone(), zstd::decode_all(&*packed.stdout).expect("zstd")] {
             fs::write(&file, archive).expect("a file");
@@ -125,7 +126,7 @@ fn an_archive_goes_through_a_pipe_and_nothing_but_it() {
 }
 
 #[test]
-fn a_tar_that_another_program_packed_is_restored_and_another_packing_is_named() {
+fn archives_packed_by_tar_and_gzip_restore_and_other_packings_are_named() {
     let transcript = with_store();
     assert!(run(&transcript, &["d", "backup", "copy"], Stdio::null()).status.success());
     let mut tar = tar::Builder::new(Vec::new());
@@ -135,7 +136,7 @@ fn a_tar_that_another_program_packed_is_restored_and_another_packing_is_named() 
     gzip.write_all(&tar).expect("memory takes it");
     let gzip = gzip.finish().expect("memory takes it");
     let zstd = zstd::encode_all(&*tar, 1).expect("memory takes it");
-    // By what it begins with, whatever its name says.
+    // The contents decide, whatever the name.
     for (name, bytes) in [("a.tar", &tar), ("a.tar.gz", &gzip), ("a.tgz", &zstd), ("a.tar.zst", &gzip)] {
         fs::write(transcript.path(name), bytes).expect("a file");
         let new = format!("new-{name}");
@@ -159,7 +160,7 @@ fn a_tar_that_another_program_packed_is_restored_and_another_packing_is_named() 
 }
 
 #[test]
-fn an_archive_is_known_by_its_name_in_letters_of_any_case() {
+fn the_suffix_of_an_archive_is_case_insensitive() {
     let transcript = with_store();
     for name in ["A.TAR.ZST", "b.Tar", "C.TZST"] {
         assert!(run(&transcript, &["d", "backup", name], Stdio::null()).status.success(), "{name}");
@@ -174,7 +175,7 @@ fn an_archive_is_known_by_its_name_in_letters_of_any_case() {
 }
 
 #[test]
-fn an_archive_takes_the_place_of_an_older_one_when_that_is_said() {
+fn an_archive_replaces_an_older_one_after_confirmation() {
     let transcript = with_store();
     let archive = || fs::read(transcript.path("a.tar.zst")).expect("the archive");
     let back_up = |yes: &[&str]| {
@@ -183,13 +184,13 @@ fn an_archive_takes_the_place_of_an_older_one_when_that_is_said() {
     assert!(back_up(&[]));
     let before = archive();
     open(&transcript.path("d")).put("more", "1").expect("a put");
-    assert!(!back_up(&[]) && archive() == before, "nobody can be asked");
+    assert!(!back_up(&[]) && archive() == before, "no terminal to ask");
     assert!(back_up(&["-y"]) && archive() != before);
     assert!(!transcript.path("a.tar.zst.unfinished").exists());
 }
 
 #[test]
-fn two_backups_to_one_file_at_a_time_are_one_and_what_a_killed_one_left_is_in_nobodys_way() {
+fn two_backups_to_one_file_exclude_each_other_and_leftovers_of_a_killed_one_do_not_block() {
     let transcript = with_store();
     let draft = transcript.path("a.tar.zst.unfinished");
     let held = fs::File::create(&draft).expect("a draft");
@@ -199,7 +200,7 @@ fn two_backups_to_one_file_at_a_time_are_one_and_what_a_killed_one_left_is_in_no
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(said.contains("another backup is being made there"), "{said}");
     assert_eq!((refused.status.code(), draft.exists()), (Some(1), true));
-    // As if it had been killed.
+    // As after a kill.
     drop(held);
     fs::write(&draft, vec![b'x'; 1 << 20]).expect("the draft");
     assert!(back_up().status.success());
@@ -207,7 +208,7 @@ fn two_backups_to_one_file_at_a_time_are_one_and_what_a_killed_one_left_is_in_no
 }
 
 #[test]
-fn an_archive_is_its_makers_alone_whatever_had_the_name_of_its_draft() {
+fn an_archive_is_readable_by_its_owner_only_whatever_was_at_its_staging_name() {
     let transcript = with_store();
     let draft = transcript.path("a.tar.unfinished");
     fs::write(&draft, "left").expect("a file");
@@ -224,7 +225,7 @@ fn an_archive_is_its_makers_alone_whatever_had_the_name_of_its_draft() {
         assert!(back_up(name).status.success(), "{name}");
         assert!(
             transcript.path(&format!("{name}.unfinished")).symlink_metadata().is_ok(),
-            "{name}: it is no draft"
+            "{name}: it is no staged file"
         );
         let mode = fs::symlink_metadata(transcript.path(name)).expect("it is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
@@ -236,7 +237,7 @@ fn an_archive_is_its_makers_alone_whatever_had_the_name_of_its_draft() {
 }
 
 #[test]
-fn nothing_is_restored_by_who_makes_nothing_and_no_backup_has_an_ending_of_another_kind() {
+fn a_restore_is_refused_under_no_create_and_a_backup_under_a_foreign_suffix() {
     let transcript = with_store();
     assert!(run(&transcript, &["d", "backup", "copy"], Stdio::null()).status.success());
     for flag in ["--read-only", "--no-create"] {

@@ -1,4 +1,5 @@
-//! The program beside another process that has the store: what only reads is done, and sees what was written by then.
+//! The program beside another process with the store open: commands that only read run, and see all
+//! earlier writes.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
@@ -8,7 +9,7 @@ use crate::person::Person;
 use crate::transcript::{Transcript, command};
 
 #[test]
-fn one_command_that_only_reads_is_done_beside_a_writer_and_any_other_refused() {
+fn beside_a_writer_a_read_only_command_runs_and_any_other_is_refused() {
     let mut transcript = Transcript::new();
     let writer = open(&transcript.path("d"));
     writer.put("user:1", "alice").expect("a put");
@@ -55,7 +56,7 @@ fn one_command_that_only_reads_is_done_beside_a_writer_and_any_other_refused() {
 }
 
 #[test]
-fn each_line_of_a_program_that_converses_read_only_sees_what_was_written_before_it() {
+fn each_line_of_a_read_only_session_sees_the_writes_before_it() {
     let dir = scratch();
     let writer = open(&dir.path().join("d"));
     writer.put("k", "first").expect("a put");
@@ -80,7 +81,7 @@ fn each_line_of_a_program_that_converses_read_only_sees_what_was_written_before_
             _ => {}
         }
         writer.put("k", format!("round {round}")).expect("a put");
-        // Both ways of running a line: the quick one, and that of all commands.
+        // The fast path for simple lines, and the general one.
         assert_eq!(ask("get k"), format!("round {round}"));
         assert_eq!(ask("scan"), format!("k\t\"round {round}\""));
         assert_eq!(ask("tail -n 1").split('\t').next_back(), Some(format!("\"round {round}\"").as_str()));
@@ -90,7 +91,7 @@ fn each_line_of_a_program_that_converses_read_only_sees_what_was_written_before_
 }
 
 #[test]
-fn a_read_only_shell_shows_what_the_writer_has_done_by_the_time_of_each_command() {
+fn each_command_of_a_read_only_shell_shows_the_latest_writes() {
     let dir = scratch();
     let store = dir.path().join("d");
     let writer = open(&store);
@@ -115,7 +116,7 @@ fn a_read_only_shell_shows_what_the_writer_has_done_by_the_time_of_each_command(
 }
 
 #[test]
-fn each_line_that_reads_a_store_that_is_gone_is_answered_so_until_it_is_back() {
+fn each_line_of_a_reader_is_an_error_while_the_store_is_missing() {
     let dir = scratch();
     let (store, elsewhere) = (dir.path().join("d"), dir.path().join("elsewhere"));
     open(&store).put("k", "value").expect("a put");

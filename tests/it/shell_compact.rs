@@ -1,4 +1,5 @@
-//! `compact`, and what else tells of it: in every form, on stores that are the same in every run.
+//! `compact`, and other reports of compaction, in every mode, on stores that are identical in every
+//! run.
 
 use std::fs;
 use std::path::Path;
@@ -18,11 +19,11 @@ fn options() -> Options {
     quick().clock(Arc::new(ManualClock::at(NOON))).file_system(hooked(SteadyRandom::default()))
 }
 
-/// A store of four segments in `dir`: the first all dead, the second with a tombstone for it, the third all live, the
-/// fourth active with a dead record.
+/// Writes a store of four segments to `dir`: the first is dead, the second has a tombstone for it,
+/// the third is live, and the fourth, active, has a dead record.
 fn write_history(dir: &Path) {
     fs::create_dir(dir).expect("a directory can be made");
-    // Sealing the active segment would wake the background.
+    // A seal would start a compaction in the background.
     fs::write(dir.join("logkv.toml"), "compaction = \"off\"\n").expect("a file can be written");
     let store = Store::open_with(dir, without_background(options())).expect("a new store opens");
     let put = |key: &str, value: &str| {
@@ -45,7 +46,7 @@ fn write_history(dir: &Path) {
     store.close().expect("it is closed");
 }
 
-/// What seals a segment must not compact in the background what a test is about to look at.
+/// Without background compaction, which a seal would start.
 fn without_background(options: Options) -> Options {
     options.compaction(logkv::CompactionPolicy { automatic: false, ..Default::default() })
 }
@@ -58,7 +59,8 @@ fn with_history() -> Transcript {
 
 const MODES: [&str; 4] = ["-m table --width 80", "-m table --width 40 --ascii", "-m plain", "-m json"];
 
-/// Runs `compact` with `arguments` in every mode, each on a store of its own, and looks at the segments afterwards.
+/// Runs `compact` with `arguments` in every mode, each on its own store, and then lists the
+/// segments.
 fn compacted(arguments: &str) -> Transcript {
     let mut transcript = Transcript::new();
     for (number, mode) in MODES.iter().enumerate() {
@@ -75,28 +77,28 @@ fn compacted(arguments: &str) -> Transcript {
 }
 
 #[test]
-fn what_is_due_is_compacted_and_told_before_and_after() {
+fn due_segments_are_compacted_and_reported_before_and_after() {
     compacted("").compare("shell-compact-due");
 }
 
 #[test]
-fn all_takes_the_active_segment_along() {
+fn compact_all_includes_the_active_segment() {
     compacted("--all").compare("shell-compact-all");
 }
 
 #[test]
-fn named_segments_are_compacted_and_a_tombstone_that_is_needed_stays() {
+fn named_segments_are_compacted_and_a_needed_tombstone_stays() {
     compacted("2").compare("shell-compact-named");
     compacted("000001.seg 000003.seg").compare("shell-compact-apart");
 }
 
 #[test]
-fn each_step_is_told_with_what_a_crash_would_leave() {
+fn each_step_is_reported_with_the_result_of_a_crash_there() {
     compacted("1 2 --step").compare("shell-compact-step");
 }
 
 #[test]
-fn a_dry_run_says_what_becomes_of_each_record_and_changes_nothing() {
+fn a_dry_run_shows_the_fate_of_each_record_and_changes_nothing() {
     let mut transcript = with_history();
     let before = files(&transcript.path("d"));
     for mode in MODES {
@@ -110,7 +112,7 @@ fn a_dry_run_says_what_becomes_of_each_record_and_changes_nothing() {
 }
 
 #[test]
-fn where_nothing_is_due_the_nearest_segments_are_told() {
+fn if_nothing_is_due_the_segments_closest_to_it_are_listed() {
     let mut transcript = Transcript::new();
     let store =
         Store::open_with(transcript.path("d"), without_background(options())).expect("a new store opens");
@@ -136,7 +138,7 @@ fn where_nothing_is_due_the_nearest_segments_are_told() {
 }
 
 #[test]
-fn what_cannot_be_compacted_is_refused_and_nothing_is_changed() {
+fn an_impossible_compaction_is_refused_and_changes_nothing() {
     let mut transcript = with_history();
     let before = log_files(&transcript.path("d"));
     for line in [
@@ -165,18 +167,18 @@ fn what_cannot_be_compacted_is_refused_and_nothing_is_changed() {
 }
 
 #[test]
-fn a_damaged_segment_is_left_alone_and_said_to_be() {
+fn a_damaged_segment_is_left_alone_and_reported() {
     let mut transcript = Transcript::new();
     for dir in ["hinted", "unhinted"] {
         let path = transcript.path(dir);
         write_history(&path);
         if dir == "hinted" {
-            // Opening makes hints; what has one is not read when the store is opened again.
+            // Opening writes the hints, and a segment with a hint is not read at the next open.
             open(&path).close().expect("it is closed");
         }
         let path = segment_path(&path, 1);
         let mut bytes = fs::read(&path).expect("it is there");
-        // The value of the first record.
+        // A byte of the first value.
         bytes[64 + 40] ^= 1;
         fs::write(&path, bytes).expect("it can be written");
         for command in
@@ -189,7 +191,7 @@ fn a_damaged_segment_is_left_alone_and_said_to_be() {
 }
 
 #[test]
-fn a_segment_that_is_taken_apart_says_what_compaction_would_free() {
+fn dump_segment_shows_the_bytes_that_compaction_would_free() {
     let mut transcript = with_history();
     for segment in 1..=4 {
         for mode in ["-m table --width 80", "-m json"] {
@@ -201,7 +203,7 @@ fn a_segment_that_is_taken_apart_says_what_compaction_would_free() {
 }
 
 #[test]
-fn an_option_of_compaction_has_bounds_and_they_are_told() {
+fn options_of_compaction_have_bounds_and_messages_name_them() {
     let mut transcript = with_history();
     for option in [
         "--compaction on",
@@ -223,7 +225,7 @@ fn an_option_of_compaction_has_bounds_and_they_are_told() {
 const PROMPT: &str = "logkv d>";
 
 #[test]
-fn a_person_goes_from_step_to_step_with_enter() {
+fn enter_advances_a_stepwise_compaction() {
     let dir = crate::common::scratch();
     write_history(&dir.path().join("d"));
     let mut person = Person::at_terminal(dir.path(), &["d"], &[], (40, 100));
@@ -239,7 +241,7 @@ fn a_person_goes_from_step_to_step_with_enter() {
 }
 
 #[test]
-fn q_before_the_commit_calls_a_compaction_off_and_leaves_no_trace() {
+fn q_before_the_commit_cancels_a_compaction_without_a_trace() {
     let dir = crate::common::scratch();
     write_history(&dir.path().join("d"));
     let segments = |store: &Store| store.segments().expect("it can be read");
@@ -254,7 +256,7 @@ fn q_before_the_commit_calls_a_compaction_off_and_leaves_no_trace() {
 }
 
 #[test]
-fn ctrl_d_at_a_step_calls_a_compaction_off_and_is_told_so_on_a_line_of_its_own() {
+fn ctrl_d_cancels_a_stepwise_compaction_with_a_message_on_its_own_line() {
     let dir = crate::common::scratch();
     write_history(&dir.path().join("d"));
     let mut person = Person::at_terminal(dir.path(), &["d"], &[], (40, 100));
@@ -264,13 +266,13 @@ fn ctrl_d_at_a_step_calls_a_compaction_off_and_is_told_so_on_a_line_of_its_own()
 }
 
 #[test]
-fn ctrl_c_stops_a_compaction_with_130_and_tells_that_nothing_was_compacted() {
+fn ctrl_c_stops_a_compaction_with_130_and_reports_that_nothing_was_compacted() {
     let dir = crate::common::scratch();
     write_history(&dir.path().join("d"));
     let mut person = Person::at_terminal(dir.path(), &["d", "compact", "1", "--step"], &[], (40, 100));
     person.sees_at_end("q cancels:").types(CTRL_C).sees("error: interrupted: nothing was compacted");
     assert_eq!(person.sees_it_end(), Some(130));
-    assert!(segment_path(&dir.path().join("d"), 1).exists(), "it is still there");
+    assert!(segment_path(&dir.path().join("d"), 1).exists(), "segment 1 was compacted");
     let args = ["-m", "plain", "d", "compact", "1", "--step"];
     let mut person = Person::at_terminal(dir.path(), &args, &[], (40, 100));
     let told = "runs    0\nleft    0\ncancelled       1\nerror: interrupted: nothing was compacted";
@@ -279,10 +281,10 @@ fn ctrl_c_stops_a_compaction_with_130_and_tells_that_nothing_was_compacted() {
 }
 
 #[test]
-fn a_page_of_a_dry_run_says_how_much_more_there_is() {
+fn a_page_of_a_dry_run_shows_the_number_of_remaining_records() {
     let dir = crate::common::scratch();
     fs::create_dir(dir.path().join("d")).expect("a directory can be made");
-    // A session may compact in the background what is due.
+    // A session may compact due segments in the background.
     fs::write(dir.path().join("d/logkv.toml"), "compaction = \"off\"\n").expect("a file can be written");
     let store =
         Store::open_with(dir.path().join("d"), without_background(options())).expect("a new store opens");
@@ -296,5 +298,5 @@ fn a_page_of_a_dry_run_says_how_much_more_there_is() {
     let mut person = Person::at_terminal(dir.path(), &["d"], &[], (70, 100));
     person.sees_at_end(PROMPT).enters("compact --dry-run 1").sees("… 40 of 50 records");
     person.sees_at_end(PROMPT).enters("clear").enters("compact --dry-run 1 --limit 50").sees("key49");
-    assert!(!person.sees_at_end(PROMPT).screen().contains(" of 50 records"), "all were shown");
+    assert!(!person.sees_at_end(PROMPT).screen().contains(" of 50 records"), "all records were shown");
 }

@@ -1,11 +1,11 @@
-//! What the user's own shell offers, by that shell itself.
+//! Completions in bash.
 
 use std::fs;
 use std::process::Command;
 
 use crate::transcript::Transcript;
 
-/// What bash offers for the last of `words`, in its order.
+/// The completions of bash for the last of `words`, in order.
 fn offered(transcript: &Transcript, words: &[&str]) -> Vec<String> {
     const ASKS: &str = r#"
         source ./completions
@@ -20,7 +20,7 @@ fn offered(transcript: &Transcript, words: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn bash_offers_the_commands_behind_the_directory_and_behind_those_their_flags_and_words() {
+fn bash_completes_commands_after_the_directory_and_then_their_flags_and_arguments() {
     let transcript = Transcript::new();
     let output = transcript.command(&["--completions", "bash"]).output().expect("the program runs");
     fs::write(transcript.path("completions"), output.stdout).expect("a script");

@@ -1,4 +1,4 @@
-//! What the program says of damage: where it is met, at the opening, and in the figures.
+//! Reports of damage: by the command that meets it, at open, and in the statistics.
 
 use std::fs;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::common::{hint_path, quick, segment_path};
 use crate::hooked::{SteadyRandom, hooked};
 use crate::transcript::Transcript;
 
-/// Two segments; in the first a record's value is another than was written. Where it has no hint, opening finds it.
+/// Two segments. In the first, a value is damaged, which the open finds if there is no hint.
 fn with_damage(transcript: &Transcript, name: &str, has_hint: bool) {
     let steady = hooked(SteadyRandom::default());
     let options = quick().clock(Arc::new(ManualClock::at(1_767_225_600_000))).file_system(steady);
@@ -21,7 +21,7 @@ fn with_damage(transcript: &Transcript, name: &str, has_hint: bool) {
     store.rotate().expect("rotates");
     store.put("user:4", "dave").expect("a put");
     store.close().expect("closes");
-    // The hint is made by the first open that looks for it.
+    // The first open after the seal writes the hint.
     drop(Store::open_with(&dir, quick()).expect("opens"));
     assert!(hint_path(&dir, 1).exists());
     if !has_hint {
@@ -35,7 +35,7 @@ fn with_damage(transcript: &Transcript, name: &str, has_hint: bool) {
 }
 
 #[test]
-fn whoever_meets_damage_is_told_of_which_key_and_what_to_do() {
+fn a_command_that_meets_damage_reports_the_key_and_the_remedy() {
     let mut transcript = Transcript::new();
     with_damage(&transcript, "d", true);
     for mode in ["table", "plain", "json"] {
@@ -62,7 +62,7 @@ fn whoever_meets_damage_is_told_of_which_key_and_what_to_do() {
 }
 
 #[test]
-fn figures_show_damage_that_opening_has_found_or_a_command_has_met() {
+fn statistics_include_damage_found_by_the_open_or_by_a_command() {
     let mut transcript = Transcript::new();
     with_damage(&transcript, "d", false);
     with_damage(&transcript, "e", true);
@@ -77,7 +77,7 @@ fn figures_show_damage_that_opening_has_found_or_a_command_has_met() {
 }
 
 #[test]
-fn a_warning_at_the_opening_is_not_dimmed_and_reads_the_same_without_colours() {
+fn a_warning_at_open_is_not_dimmed_and_has_the_same_text_without_colours() {
     let transcript = Transcript::new();
     with_damage(&transcript, "d", false);
     let told = |color: &str| {
@@ -95,7 +95,7 @@ fn a_warning_at_the_opening_is_not_dimmed_and_reads_the_same_without_colours() {
 }
 
 #[test]
-fn a_damaged_log_end_that_is_not_gone_on_with_is_sealed_in_every_list() {
+fn a_sealed_damaged_log_end_is_listed_as_sealed_everywhere() {
     let mut transcript = Transcript::new();
     transcript.run_with("-m plain d", b"put a 1\nput b 2\n");
     let path = segment_path(&transcript.path("d"), 1);

@@ -1,4 +1,4 @@
-//! `dump-segment` from outside: a fixed store, sound and damaged, in every form.
+//! `dump-segment` in every mode, on a fixed store, intact and damaged.
 
 use std::fs;
 use std::path::Path;
@@ -17,14 +17,14 @@ fn options(clock: &Arc<ManualClock>) -> Options {
     quick().clock(clock.clone()).file_system(hooked(SteadyRandom::default()))
 }
 
-/// A store of two segments in `d`: keys of all kinds, and records of every fate.
+/// A store `d` of two segments, with keys of every kind and records of every fate.
 fn with_history() -> Transcript {
     let transcript = Transcript::new();
     write_history(&transcript.path("d")).close().expect("it is closed");
     transcript
 }
 
-/// The same, whose writer was killed.
+/// The same store after its writer was killed.
 fn with_killed_writer() -> Transcript {
     let transcript = Transcript::new();
     let original = scratch();
@@ -67,7 +67,7 @@ fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
 }
 
 #[test]
-fn a_compressed_value_is_shown_as_it_reads_with_what_it_takes() {
+fn a_compressed_value_is_shown_decompressed_with_its_stored_length() {
     let mut transcript = Transcript::new();
     let clock = Arc::new(ManualClock::at(NOON));
     for (key, compression) in
@@ -95,7 +95,7 @@ fn a_compressed_value_is_shown_as_it_reads_with_what_it_takes() {
 }
 
 #[test]
-fn a_segment_is_shown_line_by_line_on_screens_of_any_width() {
+fn a_segment_is_listed_at_any_terminal_width() {
     let mut transcript = with_history();
     for options in ["--width 80", "--width 100", "--width 140", "--width 48", "--width 80 --ascii"] {
         transcript.run(&format!("-m table {options} d dump-segment 1"));
@@ -105,7 +105,7 @@ fn a_segment_is_shown_line_by_line_on_screens_of_any_width() {
 }
 
 #[test]
-fn a_segment_is_shown_field_by_field_for_programs() {
+fn a_segment_is_listed_with_all_fields_for_programs() {
     let mut transcript = with_history();
     for mode in ["plain", "json", "raw"] {
         transcript.run(&format!("-m {mode} d dump-segment 1")).run(&format!("-m {mode} d dump-segment 2"));
@@ -114,7 +114,7 @@ fn a_segment_is_shown_field_by_field_for_programs() {
 }
 
 #[test]
-fn every_byte_of_a_segment_is_shown_and_explained() {
+fn the_hex_view_shows_and_explains_every_byte() {
     let mut transcript = with_history();
     transcript.run("-m table --width 80 d dump-segment 2 --hex");
     for width in [120, 60, 48] {
@@ -127,7 +127,7 @@ fn every_byte_of_a_segment_is_shown_and_explained() {
 }
 
 #[test]
-fn filters_choose_records_and_the_last_line_says_how_to_go_on() {
+fn filters_select_records_and_the_last_line_has_the_next_page_command() {
     let mut transcript = with_history();
     for flags in [
         "--values full",
@@ -157,7 +157,7 @@ fn filters_choose_records_and_the_last_line_says_how_to_go_on() {
 }
 
 #[test]
-fn a_damaged_record_is_told_with_both_checksums_and_what_follows_is_shown() {
+fn a_damaged_record_is_shown_with_both_checksums_and_the_records_after_it() {
     let mut transcript = with_history();
     // A byte of the value of record 2, and one of the header of record 6.
     change(&segment_path(&transcript.path("d"), 1), |bytes| {
@@ -176,7 +176,7 @@ fn a_damaged_record_is_told_with_both_checksums_and_what_follows_is_shown() {
 }
 
 #[test]
-fn a_damaged_segment_header_is_told_and_the_records_are_shown_all_the_same() {
+fn a_damaged_segment_header_is_reported_and_its_records_are_shown() {
     let mut transcript = with_history();
     change(&segment_path(&transcript.path("d"), 1), |bytes| bytes[40] ^= 1);
     for options in ["-m table --width 80", "-m plain", "-m json"] {
@@ -187,7 +187,7 @@ fn a_damaged_segment_header_is_told_and_the_records_are_shown_all_the_same() {
 }
 
 #[test]
-fn a_torn_tail_is_told_byte_by_byte_before_it_is_cut_off() {
+fn a_torn_tail_is_shown_before_it_is_truncated() {
     let mut transcript = with_killed_writer();
     let active = segment_path(&transcript.path("d"), 2);
     change(&active, |bytes| {
@@ -199,13 +199,13 @@ fn a_torn_tail_is_told_byte_by_byte_before_it_is_cut_off() {
         transcript.run(&format!("-r {options} d dump-segment 2"));
     }
     transcript.run("-m table --width 80 d dump-segment 2");
-    assert_eq!(fs::read(&active).expect("the file is there"), torn, "looking changes nothing");
+    assert_eq!(fs::read(&active).expect("the file is there"), torn, "the dump changed the file");
     transcript.run("d count").run("-m table --width 80 d dump-segment 2");
     transcript.compare("shell-dump-torn-tail");
 }
 
 #[test]
-fn an_active_segment_that_was_closed_and_then_cut_short_is_damaged_and_not_torn() {
+fn a_closed_active_segment_that_was_truncated_is_damaged_and_not_torn() {
     let mut transcript = with_history();
     change(&segment_path(&transcript.path("d"), 2), |bytes| bytes.truncate(200));
     transcript.run("-r -m table --width 80 d dump-segment 2");
@@ -213,7 +213,7 @@ fn an_active_segment_that_was_closed_and_then_cut_short_is_damaged_and_not_torn(
 }
 
 #[test]
-fn a_segment_that_no_manifest_lists_can_be_looked_at() {
+fn an_orphan_segment_can_be_dumped() {
     let mut transcript = with_history();
     fs::copy(segment_path(&transcript.path("d"), 1), segment_path(&transcript.path("d"), 9))
         .expect("a file can be copied");
@@ -223,7 +223,7 @@ fn a_segment_that_no_manifest_lists_can_be_looked_at() {
 }
 
 #[test]
-fn a_store_that_does_not_open_can_be_looked_at() {
+fn a_segment_of_a_store_that_does_not_open_can_be_dumped() {
     let mut transcript = with_history();
     change(&transcript.path("d").join("MANIFEST"), |bytes| bytes[20] ^= 1);
     transcript.run("d get user:1");
@@ -238,7 +238,7 @@ fn a_store_that_does_not_open_can_be_looked_at() {
 }
 
 #[test]
-fn a_page_of_records_ends_with_the_command_that_goes_on() {
+fn a_page_of_records_ends_with_the_next_page_command() {
     let mut transcript = Transcript::new();
     let clock = Arc::new(ManualClock::at(NOON));
     let store = Store::open_with(transcript.path("d"), options(&clock)).expect("a new store opens");
@@ -257,7 +257,7 @@ fn a_page_of_records_ends_with_the_command_that_goes_on() {
 }
 
 #[test]
-fn a_state_has_one_name_in_every_mode_and_in_the_flag_that_asks_for_it() {
+fn a_state_has_the_same_name_in_every_mode_and_in_its_flag() {
     let dir = scratch();
     let store = Store::open_with(dir.path().join("d"), quick()).expect("a new store opens");
     for (key, value) in [("a", "1"), ("a", "2"), ("b", "1"), ("c", "1")] {

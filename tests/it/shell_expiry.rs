@@ -1,11 +1,11 @@
-//! Keys that expire, and numbers that are added to, from the shell.
+//! Expiring keys and increments in the shell.
 
 use crate::transcript::Transcript;
 
 const MODES: [&str; 3] = ["table", "plain", "json"];
 
 #[test]
-fn expiries_are_set_told_and_taken_back_in_every_mode() {
+fn expiries_are_set_shown_and_removed_in_every_mode() {
     for mode in MODES {
         let mut transcript = Transcript::new();
         for command in [
@@ -42,7 +42,7 @@ fn expiries_are_set_told_and_taken_back_in_every_mode() {
 }
 
 #[test]
-fn numbers_are_added_to_and_keep_their_expiry() {
+fn an_increment_keeps_the_expiry() {
     let mut transcript = Transcript::new();
     transcript.run("d incr n").run("d put n 9223372036854775800 --ttl 100d");
     for mode in MODES {
@@ -54,7 +54,7 @@ fn numbers_are_added_to_and_keep_their_expiry() {
 }
 
 #[test]
-fn a_batch_carries_expiries_and_sums_and_reads_them_before_they_are_written() {
+fn a_batch_holds_expiries_and_sums_and_shows_them_before_the_commit() {
     let script = b"put old 1 --ttl 100d\nput n 5\nbegin\nput a 1 --ttl 100d\nput b 2 --ttl 1d\nincr n\n\
         incr n 10\nincr new -1\nexpire n 100d\npersist old\npersist new\nexpire b 100d\n\
         put t x\nttl a b n old\nexists b\nget a n old\nkeys --long\ncommit\n\
@@ -68,7 +68,7 @@ fn a_batch_carries_expiries_and_sums_and_reads_them_before_they_are_written() {
 }
 
 #[test]
-fn what_is_no_time_is_refused_and_pointed_at() {
+fn an_invalid_time_is_refused_with_a_caret() {
     let mut transcript = Transcript::new();
     transcript.run("d put k 1");
     for line in [
@@ -109,7 +109,7 @@ fn what_is_no_time_is_refused_and_pointed_at() {
     ] {
         transcript.run(line);
     }
-    // In a script the caret shows where.
+    // In a script, the error has a caret.
     transcript.run_with(
         "d",
         b"put k 1 --ttl soon\nexpire k --at noon\nincr k 1.5\nexpire k 0\n\
@@ -119,7 +119,7 @@ fn what_is_no_time_is_refused_and_pointed_at() {
 }
 
 #[test]
-fn a_time_is_written_as_people_write_it_and_never_is_one() {
+fn human_times_are_accepted_and_never_means_no_expiry() {
     let transcript = Transcript::new();
     let run = |line: &str| transcript.answer(&[&["d"], &*line.split(' ').collect::<Vec<_>>()].concat());
     assert_eq!(run("put k v").0, Some(0));
@@ -144,7 +144,7 @@ fn a_time_is_written_as_people_write_it_and_never_is_one() {
         assert_eq!(run(command).0, Some(0), "{command}");
         assert_eq!(run("ttl k").1, "-1\n", "{command}");
     }
-    // In a batch, too.
+    // Also in a batch.
     let lines = ["-c", "expire k 1h", "-c", "begin", "-c", "expire k never", "-c", "commit", "-c", "ttl k"];
     assert!(transcript.answer(&[&["d"], &lines[..]].concat()).1.ends_with("-1\n"));
     for extreme in
@@ -152,7 +152,7 @@ fn a_time_is_written_as_people_write_it_and_never_is_one() {
     {
         for command in ["expire k", "expire k --at", "put k v --ttl", "put k v --until"] {
             if (command, extreme) == ("put k v --until", "0") {
-                // A value that is gone already, as an export may hold it.
+                // A value that has already expired, as in an export.
                 continue;
             }
             let (code, _) = run(&format!("{command} {extreme}"));

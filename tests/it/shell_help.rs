@@ -1,4 +1,4 @@
-//! Help is true: each example that it gives is run, word for word, on a store that has what the example names.
+//! Every example in the help runs, verbatim, on a store with the data it names.
 
 use std::fs;
 use std::io::Read;
@@ -10,7 +10,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::common::{binary, interrupt, piped, program, program_of_system, scratch};
 
-/// What the program prints for `args`, which it understands.
+/// The output of a successful `args`.
 fn printed(dir: &Path, args: &[&str]) -> String {
     let output = program(dir).args(args).output().expect("the program runs");
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -18,14 +18,13 @@ fn printed(dir: &Path, args: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// The names of all commands.
 pub(crate) fn commands(dir: &Path) -> Vec<String> {
     let help = printed(dir, &["--json", "data", "help"]);
     let objects = help.lines().map(|line| serde_json::from_str(line).expect("JSON"));
     objects.map(|object: serde_json::Value| object["command"].as_str().expect("a name").to_owned()).collect()
 }
 
-/// The lines of the examples on the page of `command`. What each does stands below it.
+/// The examples on the help page of `command`, each followed by its description.
 fn examples(dir: &Path, command: &str) -> Vec<String> {
     let page = printed(dir, &["--width", "200", "data", "help", command]);
     let (_, examples) = page.split_once("\nExamples\n").unwrap_or_else(|| panic!("{command} has examples"));
@@ -37,8 +36,8 @@ fn examples(dir: &Path, command: &str) -> Vec<String> {
     lines.chunks(2).map(line).collect()
 }
 
-/// A directory with a store `data` of four sealed segments and more than 120 records, a backup of it as a directory and as an
-/// archive, and the files that the examples read.
+/// A directory with a store `data` of four sealed segments and more than 120 records, a backup of
+/// it as a directory and as an archive, and the files that the examples read.
 fn stage() -> TempDir {
     let dir = scratch();
     let numbers: String = (0..120).map(|number| format!("put item:{number:03} {number}\n")).collect();
@@ -70,14 +69,14 @@ fn stage() -> TempDir {
     dir
 }
 
-/// Has a shell of the system run `line` in a copy of the directory `stage`, where `logkv` is the program. One that goes on
-/// until Ctrl-C gets that when it has answered.
+/// Runs `line` in a shell of the system in a copy of `stage`, with `logkv` as the program. A
+/// command that only ends at Ctrl-C gets it after its first output.
 fn runs(stage: &Path, line: &str) {
     let dir = scratch();
     let script = format!("cp -a \"$1\"/. . && exec {line}").replace("exec logkv", "exec \"$2\"");
     let mut shell = program_of_system("sh", dir.path());
     shell.args(["-c", &script, "sh"]).args([stage, &binary()]);
-    // The history that some examples show would go with a compaction of its own accord.
+    // Background compaction would remove history that some examples show.
     shell.env("LOGKV_COMPACTION", "off");
     let goes_on = Regex::new(r"\btail (-f|--follow)\b").expect("a pattern").is_match(line);
     let mut child = piped(&mut shell);
@@ -93,13 +92,13 @@ fn runs(stage: &Path, line: &str) {
     assert_eq!(output.status.code(), Some(code), "{line}\n{errors}");
 }
 
-/// How a person would try the example `line`: at the prompt, and as a command of its own. What asks a question is answered with
-/// yes.
+/// The ways in which a user would try `line`: at the prompt, and as a command of its own. Questions
+/// are answered with yes.
 fn ways(command: &str, line: &str) -> Vec<String> {
     let quoted = line.replace('\'', r"'\''");
     match command {
         "restore" => vec![format!("logkv ./new {line} < today.tar.zst")],
-        // The store is not to be open.
+        // The store must not be open.
         "repair" => vec![format!("logkv -y ./data {line}")],
         "commit" | "rollback" => vec![format!("logkv ./data -c begin -c 'put a 1' -c '{quoted}'")],
         _ => vec![format!("logkv -y ./data -c '{quoted}'"), format!("logkv -y ./data {line}")],
@@ -107,7 +106,7 @@ fn ways(command: &str, line: &str) -> Vec<String> {
 }
 
 #[test]
-fn each_example_of_each_page_of_help_works_at_the_prompt_and_as_a_command_of_its_own() {
+fn each_example_in_the_help_works_at_the_prompt_and_as_a_command() {
     let stage = stage();
     for command in commands(stage.path()) {
         for line in examples(stage.path(), &command) {
@@ -117,12 +116,12 @@ fn each_example_of_each_page_of_help_works_at_the_prompt_and_as_a_command_of_its
 }
 
 #[test]
-fn no_page_of_help_is_wider_than_it_may_be_but_for_a_line_to_copy() {
+fn no_help_page_exceeds_its_width_except_in_lines_to_copy() {
     let dir = scratch();
     let check = |topic: &str, lines: &[String]| {
         for width in [50, 60, 80] {
             let page = printed(dir.path(), &["--width", &width.to_string(), "data", "help", topic]);
-            let wide = page.lines().find(|line| line.width() > width && !is_whole(line.trim(), lines));
+            let wide = page.lines().find(|line| line.width() > width && !is_unbreakable(line.trim(), lines));
             assert_eq!(wide, None, "help {topic} at {width}");
         }
     };
@@ -132,13 +131,13 @@ fn no_page_of_help_is_wider_than_it_may_be_but_for_a_line_to_copy() {
     check("options", &[]);
 }
 
-/// Whether `line` is one that is not broken: an example, or a flag with the words that it takes.
-fn is_whole(line: &str, examples: &[String]) -> bool {
+/// Whether `line` cannot be wrapped: an example, or a flag with its arguments.
+fn is_unbreakable(line: &str, examples: &[String]) -> bool {
     examples.iter().any(|example| example == line) || line.starts_with('-') && !line.contains("  ")
 }
 
 #[test]
-fn each_example_of_the_program_s_own_help_works() {
+fn each_example_in_the_program_help_works() {
     let stage = stage();
     let help = printed(stage.path(), &["--help"]);
     let (_, examples) = help.split_once("Examples:\n").expect("it has examples");

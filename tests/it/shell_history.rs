@@ -1,11 +1,11 @@
-//! The shell looking back: `versions`, `--at`, `diff`.
+//! Queries of the past in the shell: `versions`, `--at`, `diff`.
 
 use crate::transcript::Transcript;
 
 const MODES: [&str; 3] = ["table", "plain", "json"];
 
 #[test]
-fn the_past_of_a_key_of_all_keys_and_what_changed_is_shown_in_every_mode() {
+fn past_versions_and_differences_are_shown_in_every_mode() {
     for mode in MODES {
         let mut transcript = Transcript::new();
         for command in [
@@ -34,7 +34,7 @@ fn the_past_of_a_key_of_all_keys_and_what_changed_is_shown_in_every_mode() {
 }
 
 #[test]
-fn what_compaction_has_taken_is_said_to_be_gone_and_what_it_was_to_keep_is_there() {
+fn compacted_history_is_reported_as_gone_and_retained_history_is_shown() {
     let mut transcript = Transcript::new();
     let script = b"put k 1\nput k 2\nput k 3\nput old 1\ndel old\n";
     transcript.run_with("-m plain d", script).run("d compact --all");
@@ -62,7 +62,7 @@ fn what_compaction_has_taken_is_said_to_be_gone_and_what_it_was_to_keep_is_there
 }
 
 #[test]
-fn a_point_that_is_none_is_refused_with_what_one_is() {
+fn an_invalid_point_is_refused_with_the_valid_forms() {
     let mut transcript = Transcript::new();
     transcript.run("d put a 1");
     for command in [
@@ -87,7 +87,7 @@ fn a_point_that_is_none_is_refused_with_what_one_is() {
 }
 
 #[test]
-fn a_time_of_several_words_is_one_where_it_is_not_in_quotes_too() {
+fn a_time_of_several_words_needs_no_quotes() {
     let mut transcript = Transcript::new();
     transcript.run("d put a 1 ago 2 12:00 3");
     for command in [
@@ -113,13 +113,13 @@ fn a_time_of_several_words_is_one_where_it_is_not_in_quotes_too() {
     ] {
         transcript.run(&format!("-m plain d {command}"));
     }
-    // In a line quotes keep a word by itself.
+    // In a line, quotes keep a word separate.
     transcript.run_with("-m plain d", b"get --at 0s 'ago'\nget ago --at 10m ago\nget --at '0s' ago\n");
     transcript.compare("shell-times-of-words");
 }
 
 #[test]
-fn the_time_of_a_version_and_what_became_of_it_stay_on_a_narrow_screen() {
+fn the_time_and_the_state_of_a_version_stay_visible_on_a_narrow_terminal() {
     let mut transcript = Transcript::new();
     transcript
         .run_with("-m plain d", b"put k first\nput k 'the second, which is a longer one'\ndel k\nput k 4\n");
@@ -130,7 +130,7 @@ fn the_time_of_a_version_and_what_became_of_it_stay_on_a_narrow_screen() {
 }
 
 #[test]
-fn a_key_that_expires_at_another_time_is_a_difference_and_says_which() {
+fn a_changed_expiry_is_a_difference_and_shows_both_times() {
     let mut transcript = Transcript::new();
     transcript.run_with("-m plain d", b"put lasts v\nput ends v\nput both 1\nput gone v\n");
     transcript.run("-m plain d -c 'expire ends 100d' -c 'put new v --ttl 100d' -c 'put both 2 --ttl 100d'");
@@ -152,7 +152,7 @@ fn a_key_that_expires_at_another_time_is_a_difference_and_says_which() {
 }
 
 #[test]
-fn a_point_of_the_log_is_a_time_as_people_write_it_whatever_its_extreme() {
+fn a_point_of_the_log_can_be_any_human_time_however_extreme() {
     let transcript = Transcript::new();
     let answer = |args: &[&str]| transcript.answer(&[&["d"], args].concat());
     assert_eq!(answer(&["put", "k", "v"]).0, Some(0));

@@ -1,4 +1,5 @@
-//! `import` of what other programs have written: tables as they are found, documents, packed files, scripts, and several at once.
+//! `import` of files of other programs: tables, documents, compressed files, scripts, and several
+//! files at once.
 
 use std::fs;
 use std::io::{BufWriter, Write};
@@ -18,7 +19,7 @@ pub(crate) fn with_files(files: &[(&str, &[u8])]) -> Transcript {
 }
 
 #[test]
-fn fields_that_are_passed_over_are_not_parsed_and_values_are_taken_as_they_stand() {
+fn skipped_fields_are_not_parsed_and_values_are_taken_verbatim() {
     let (digits, deep) = ("7".repeat(400), format!("{}{}", "[".repeat(200), "]".repeat(200)));
     let mut rows = String::new();
     for (at, other) in
@@ -45,7 +46,7 @@ fn fields_that_are_passed_over_are_not_parsed_and_values_are_taken_as_they_stand
 }
 
 #[test]
-fn any_table_is_taken_by_the_field_that_is_its_key() {
+fn a_table_is_imported_with_any_field_as_the_key() {
     let mut transcript = with_files(&[
         (
             "t.jsonl",
@@ -80,12 +81,12 @@ fn any_table_is_taken_by_the_field_that_is_its_key() {
     ] {
         transcript.run(line);
     }
-    assert!(!transcript.path("n").exists(), "what cannot be read makes no store");
+    assert!(!transcript.path("n").exists(), "a failed import made a store");
     transcript.compare("shell-import-tables");
 }
 
 #[test]
-fn a_document_over_many_lines_is_taken_row_by_row_and_says_in_which_line_it_is_broken() {
+fn a_multi_line_document_is_imported_by_rows_and_an_error_has_its_line() {
     let mut transcript = with_files(&[
         ("pretty.json", b"\xef\xbb\xbf\n [\n  {\n    \"key\": \"a]\\\"\",\n    \"value\": {\n      \"x\": [1]\n    }\n  },\n  {\"value\": 1},\n  {\"key\": \"b\", \"value\": nope},\n  {\"key\": \"c\", \"value\": \"3\"}\n]\n"),
         ("jq.json", b"{\n  \"key\": \"a\",\n  \"value\": 1\n}\n{\n  \"key\": \"b\",\n  \"value\": 2\n}\n"),
@@ -109,11 +110,11 @@ fn a_document_over_many_lines_is_taken_row_by_row_and_says_in_which_line_it_is_b
 }
 
 #[test]
-fn a_document_takes_no_more_memory_than_a_row() {
+fn importing_a_document_needs_memory_for_one_row() {
     const COUNT: usize = 40_000;
     let dir = scratch();
     let program = env!("CARGO_BIN_EXE_logkv");
-    // The rows take 200 MB.
+    // The rows have 200 MB.
     let limited = format!("ulimit -v 150000; exec '{program}' --sync never --read-with pread d import -");
     let mut command = program_of_system("sh", dir.path());
     let command = command.args(["-c", &limited]).stdin(Stdio::piped()).stdout(Stdio::null());
@@ -130,7 +131,7 @@ fn a_document_takes_no_more_memory_than_a_row() {
     assert_eq!(open(&dir.path().join("d")).len(), COUNT as u64);
 }
 
-/// What `program` makes of `bytes`.
+/// `bytes` compressed by `program`.
 fn packed(program: &str, bytes: &[u8]) -> Vec<u8> {
     let mut command = program_of_system(program, std::path::Path::new("/"));
     let mut child =
@@ -140,7 +141,7 @@ fn packed(program: &str, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_packed_is_unpacked_by_what_it_holds_and_a_cut_is_told_with_what_went_in() {
+fn compressed_files_are_recognised_by_their_contents_and_a_truncated_one_reports_its_rows() {
     let rows: String = (0..20_000).map(|n| format!("key{n},value{}\n", n * 7919)).collect();
     let (first, second) = (format!("key,value\n{rows}"), "z,last\n");
     let mut files = Vec::new();
@@ -185,14 +186,14 @@ fn what_is_packed_is_unpacked_by_what_it_holds_and_a_cut_is_told_with_what_went_
             let told = format!("{},{:03} rows went in", count / 1000, count % 1000);
             assert!(count > 1000 && said.contains(&told), "{count}: {said}");
         }
-        // Of a damaged file not even the header may be read.
+        // Not even the header of a damaged file may be readable.
         let is_made = transcript.path(&format!("d-{name}")).exists();
         assert!(is_made != name.starts_with("empty") || name.starts_with("hurt"), "{seen}");
     }
 }
 
 #[test]
-fn packed_rows_go_in_as_they_come_through_a_pipe() {
+fn compressed_rows_from_a_pipe_are_imported_as_they_come() {
     let dir = scratch();
     let mut command = program(dir.path());
     let mut child = command
@@ -204,7 +205,7 @@ fn packed_rows_go_in_as_they_come_through_a_pipe() {
     let mut stdin = child.stdin.take().expect("it is piped");
     let packed = packed("gzip", b"{\"key\":\"a\",\"value\":1}\n");
     stdin.write_all(&packed).expect("it is read");
-    // It is acknowledged although more may come.
+    // The rows are acknowledged while the pipe is still open.
     wait_until(|| {
         let options = crate::common::quick().read_only(true);
         logkv::Store::open_with(dir.path().join("d"), options).is_ok_and(|store| store.len() == 1)
@@ -215,7 +216,7 @@ fn packed_rows_go_in_as_they_come_through_a_pipe() {
 }
 
 #[test]
-fn several_files_go_in_in_their_order_and_one_that_breaks_off_stops_no_other() {
+fn several_files_are_imported_in_order_and_a_broken_one_does_not_stop_the_others() {
     let mut transcript = with_files(&[
         ("a.jsonl", b"{\"key\":\"a\",\"value\":\"first\"}\n{\"key\":\"b\",\"value\":1}\nnonsense\n"),
         ("b.csv", b"key,value\na,second\nc,3\n"),
@@ -232,14 +233,14 @@ fn several_files_go_in_in_their_order_and_one_that_breaks_off_stops_no_other() {
         .run("n import b.csv nofile")
         .run("n import b.csv a.parquet");
     transcript.run("n import n.csv --format resp");
-    assert!(!transcript.path("n").exists(), "nothing is made for what cannot be read");
+    assert!(!transcript.path("n").exists(), "a failed import made a store");
     let bad = fs::read_to_string(transcript.path("bad0")).expect("it was made");
     assert_eq!(bad, "a.jsonl:3\tit is not valid JSON at column 2: expected ident\tnonsense\n");
     transcript.compare("shell-import-several");
 }
 
 #[test]
-fn a_script_is_imported_to_what_running_it_comes_to() {
+fn importing_a_script_has_the_same_result_as_running_it() {
     let script = b"# comment\nput a 1 b 2\nput \"a b\" 'c d' --until 4102444800000\nput t 1 --until 2100-01-01\n\
         put a no --nx\nput a yes --xx\nput n new --nx\nincr hits\nincr hits 41\nexpire t 100d\npersist t\ndel b\n\
         put long 'first\nsecond' \nbegin\nput in batch\nincr hits\ndel n\ncommit\nbegin\nput gone 1\nrollback\n\
@@ -265,7 +266,7 @@ fn a_script_is_imported_to_what_running_it_comes_to() {
 }
 
 #[test]
-fn the_keys_of_a_line_go_in_together_or_not_at_all() {
+fn the_keys_of_one_line_are_imported_together_or_not_at_all() {
     let script = b"put old 1 older 1\nput a 1 \"\" 2\nput b 1 c 2 \"\" 3 \"\" 4\ndel old \"\"\nput d 1 e 2\n\
         put f 1 g 2 --until 18446744073709551615\nbegin\nput h 1 \"\" 2\ncommit\nbegin\ndel old older\ncommit\n";
     let mut transcript = with_files(&[("lines.script", script)]);
@@ -286,7 +287,7 @@ fn the_keys_of_a_line_go_in_together_or_not_at_all() {
         "a line is rejected once"
     );
     transcript.compare("shell-import-lines");
-    // They are one batch of the log: a crash leaves all of it or nothing.
+    // They are one batch, so that a crash leaves all of it or nothing.
     let (_, records) = transcript.answer(&["--json", "d", "tail"]);
     let goes_on = |key: &str| {
         let record = records.lines().find(|line| line.contains(&format!("\"key\":\"{key}\"")));
@@ -296,7 +297,7 @@ fn the_keys_of_a_line_go_in_together_or_not_at_all() {
 }
 
 #[test]
-fn a_script_ends_where_the_disk_is_full_and_what_is_wrong_with_one_line_costs_that_line() {
+fn a_full_disk_ends_a_script_and_a_wrong_line_costs_that_line() {
     let (conditional, plain): (String, String) =
         (0..2000).map(|n| (format!("put key{n} v --nx\n"), format!("put key{n} v\n"))).unzip();
     let batch = format!("put first 1\nbegin\n{plain}commit\nput after 1\n");
@@ -319,12 +320,12 @@ fn a_script_ends_where_the_disk_is_full_and_what_is_wrong_with_one_line_costs_th
         let noun = if went_in == 1 { "row" } else { "rows" };
         assert!(err.contains(&format!("; {went_in} {noun} went in")), "{name}: {count}: {err}");
         let after = value(&open(&transcript.path("d")), "after");
-        assert_ne!(after.as_deref(), Some("1"), "{name}: what comes behind is not written");
+        assert_ne!(after.as_deref(), Some("1"), "{name}: a later line was written");
     }
 }
 
 #[test]
-fn a_del_of_which_a_key_is_none_changes_nothing_of_an_open_batch() {
+fn a_del_with_an_invalid_key_does_not_change_the_open_batch() {
     let dir = scratch();
     let mut person = Person::at(dir.path(), &["d"], &[]);
     person.sees_at_end("logkv d>").enters("put a 1").sees("OK").enters("begin").sees_at_end("logkv d*>");
@@ -337,7 +338,7 @@ fn a_del_of_which_a_key_is_none_changes_nothing_of_an_open_batch() {
 }
 
 #[test]
-fn a_person_is_asked_before_a_file_is_replaced() {
+fn replacing_a_file_needs_confirmation() {
     let transcript = with_files(&[("x.csv", b"mine\n"), ("bad", b"mine\n"), ("rows.tsv", b"k\tv\nno tab\n")]);
     let at = |name: &str| fs::read_to_string(transcript.path(name)).expect("it is there");
     let mut person = Person::at(transcript.dir.path(), &["d"], &[]);
@@ -362,7 +363,7 @@ fn a_person_is_asked_before_a_file_is_replaced() {
 }
 
 #[test]
-fn columns_that_are_long_or_many_are_cut_where_one_is_missing() {
+fn a_message_about_a_missing_column_truncates_long_and_many_columns() {
     let transcript = Transcript::new();
     fs::write(transcript.path("long.csv"), vec![b'x'; 500_000]).expect("a file");
     let many: Vec<_> = (0..5000).map(|n| format!("a column {n}")).collect();

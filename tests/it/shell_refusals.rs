@@ -1,4 +1,4 @@
-//! What the program refuses: in one sentence, with the right exit code, and without changing anything.
+//! Refusals: one sentence, the documented exit code, and no change.
 
 use std::fs::{self, Permissions};
 use std::io::Write;
@@ -34,7 +34,7 @@ fn a_second_writer_is_refused_and_a_reader_is_not() {
 }
 
 #[test]
-fn nothing_is_written_through_a_read_only_open() {
+fn every_write_through_a_read_only_open_is_refused() {
     let mut transcript = with_store();
     let before = files(&transcript.path("d"));
     for command in [
@@ -64,14 +64,14 @@ fn nothing_is_written_through_a_read_only_open() {
 }
 
 #[test]
-fn a_directory_without_a_name_is_a_misuse() {
+fn an_empty_directory_name_is_a_usage_error() {
     let output = Transcript::new().command(&["", "put", "a", "1"]).output().expect("the program runs");
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("the name of the directory is empty"));
 }
 
 #[test]
-fn a_directory_that_is_missing_is_made_by_those_who_write_alone() {
+fn only_commands_that_write_create_a_missing_directory() {
     let mut transcript = Transcript::new();
     for command in [
         "get a",
@@ -90,7 +90,7 @@ fn a_directory_that_is_missing_is_made_by_those_who_write_alone() {
     for line in ["d help mode", "d config", "d version", "-r d -c count", "--no-create d -c 'put a 1'"] {
         transcript.run(line);
     }
-    assert!(!transcript.path("d").exists(), "nobody has made it");
+    assert!(!transcript.path("d").exists(), "the refused command made the directory");
     transcript.run("d -c count").run("e put a 1");
     transcript.run_with("f", b"count\n");
     for dir in ["d", "e", "f"] {
@@ -101,7 +101,7 @@ fn a_directory_that_is_missing_is_made_by_those_who_write_alone() {
 }
 
 #[test]
-fn a_directory_of_something_else_is_refused_and_left_alone() {
+fn a_directory_that_holds_something_else_is_refused_and_unchanged() {
     let mut transcript = Transcript::new();
     fs::create_dir(transcript.path("notes")).expect("a directory can be made");
     fs::write(transcript.path("notes/notes.txt"), "mine").expect("a file can be written");
@@ -115,7 +115,7 @@ fn a_directory_of_something_else_is_refused_and_left_alone() {
 }
 
 #[test]
-fn what_may_not_be_read_is_named_with_the_reason() {
+fn an_unreadable_file_is_named_with_the_reason() {
     let transcript = with_store();
     let set = |name: &str, mode| {
         fs::set_permissions(transcript.path(name), Permissions::from_mode(mode)).expect("it is ours");
@@ -124,7 +124,7 @@ fn what_may_not_be_read_is_named_with_the_reason() {
     set("script", 0o000);
     set("d", 0o000);
     set("", 0o755);
-    // Root may read everything: the program has to be somebody else.
+    // Root can read everything, so that the program runs as another user.
     let is_root = rustix::process::geteuid().is_root();
     let program = env!("CARGO_BIN_EXE_logkv");
     let as_nobody = |args: &[&str]| {
@@ -163,7 +163,7 @@ fn what_may_not_be_read_is_named_with_the_reason() {
 }
 
 #[test]
-fn an_unknown_flag_or_command_is_answered_with_the_nearest() {
+fn an_unknown_flag_or_command_gets_the_closest_match_as_a_suggestion() {
     let mut transcript = with_store();
     for line in [
         "--jsno d keys",
@@ -188,7 +188,7 @@ fn an_unknown_flag_or_command_is_answered_with_the_nearest() {
 }
 
 #[test]
-fn a_word_that_is_written_wrong_is_pointed_at() {
+fn a_malformed_word_gets_a_caret() {
     let mut transcript = with_store();
     let script = concat!(
         "put a \"\\q\"\n",
@@ -209,7 +209,7 @@ fn a_word_that_is_written_wrong_is_pointed_at() {
 }
 
 #[test]
-fn results_are_never_put_into_a_file_of_the_store() {
+fn results_are_never_written_into_a_file_of_the_store() {
     let mut transcript = with_store();
     let dir = transcript.path("d");
     std::os::unix::fs::symlink(dir.join("MANIFEST"), transcript.path("innocent"))
@@ -230,7 +230,7 @@ fn results_are_never_put_into_a_file_of_the_store() {
 }
 
 #[test]
-fn no_command_takes_what_it_does_not_know_or_goes_without_what_it_needs() {
+fn every_command_rejects_surplus_and_missing_arguments() {
     let mut transcript = with_store();
     let before = files(&transcript.path("d"));
     let help = transcript.command(&["-m", "json", "d", "help"]).output().expect("it runs").stdout;
@@ -253,7 +253,7 @@ fn no_command_takes_what_it_does_not_know_or_goes_without_what_it_needs() {
 }
 
 #[test]
-fn a_missing_directory_of_a_commands_name_is_refused_and_not_made() {
+fn a_missing_directory_named_like_a_command_is_refused_and_not_created() {
     let mut transcript = Transcript::new();
     for line in [
         "stats",
@@ -269,14 +269,14 @@ fn a_missing_directory_of_a_commands_name_is_refused_and_not_made() {
         transcript.run(line);
     }
     transcript.run_with("info", b"put a 1\n").run_with("ls ls", b"");
-    assert_eq!(fs::read_dir(transcript.dir.path()).expect("a directory").count(), 0, "nothing was made");
-    // A directory that is there is meant, and so is a path.
+    assert_eq!(fs::read_dir(transcript.dir.path()).expect("a directory").count(), 0, "a file was made");
+    // An existing directory, or a path, is accepted.
     transcript.run("./stats -c count").run("stats").run("stats put a 1").run("stats count");
     transcript.compare("shell-command-as-dir");
 }
 
 #[test]
-fn help_and_the_version_need_no_directory() {
+fn help_and_version_need_no_directory() {
     let mut transcript = Transcript::new();
     for line in
         ["version", "help help", "help frob", "help getr", "-m json help sync", "help put x", "? mode"]
@@ -284,19 +284,19 @@ fn help_and_the_version_need_no_directory() {
         transcript.run(line);
     }
     transcript.run("sync --help").run("-q sync -h").run("--json help --help").run("frob get");
-    assert_eq!(fs::read_dir(transcript.dir.path()).expect("a directory").count(), 0, "nothing was made");
+    assert_eq!(fs::read_dir(transcript.dir.path()).expect("a directory").count(), 0, "a file was made");
     let said = |args: &[&str]| {
         let output = transcript.command(args).output().expect("the program runs");
         (String::from_utf8(output.stdout).expect("text"), output.status.code())
     };
-    assert!(said(&["help"]).0.starts_with("Data\n  get "), "the commands are listed");
-    assert_eq!(said(&["d", "--help"]), said(&["--help"]), "what stands before the command is the program's");
+    assert!(said(&["help"]).0.starts_with("Data\n  get "), "help lists the commands");
+    assert_eq!(said(&["d", "--help"]), said(&["--help"]), "a flag before the command belongs to the program");
     assert_eq!(said(&["get", "--help"]), said(&["help", "get"]));
     transcript.compare("shell-help-alone");
 }
 
 #[test]
-fn every_command_is_explained_by_its_help_flag_and_does_nothing_then() {
+fn the_help_flag_of_a_command_explains_it_and_runs_nothing() {
     let transcript = Transcript::new();
     let said = |args: &[&str], input: &[u8]| {
         let mut child = piped(&mut transcript.command(args));
@@ -325,12 +325,12 @@ fn every_command_is_explained_by_its_help_flag_and_does_nothing_then() {
         assert_eq!(said(&["d"], format!("{name} a --help --bogus\n").as_bytes()), help, "in a script");
     }
     assert_eq!(files(&transcript.path("d")), before);
-    // Behind two dashes and in quotes it is a key or a value.
+    // After two dashes, or quoted, it is a key or a value.
     assert_eq!(said(&["d"], b"put -- -h --help\nput b \"-h\"\nget b -- -h\n"), "-h\n--help\n");
 }
 
 #[test]
-fn a_new_store_is_told_once_and_not_where_it_is_to_be_quiet() {
+fn a_new_store_is_announced_once_unless_quiet() {
     let transcript = Transcript::new();
     let said = |args: &[&str]| {
         let output = transcript.command(args).output().expect("the program runs");
@@ -349,7 +349,7 @@ fn a_new_store_is_told_once_and_not_where_it_is_to_be_quiet() {
 }
 
 #[test]
-fn an_option_without_its_value_or_with_a_negative_one_says_what_is_wrong_with_it() {
+fn an_option_with_a_missing_or_negative_value_names_the_problem() {
     let transcript = Transcript::new();
     for row in [
         "segment-size",

@@ -1,4 +1,4 @@
-//! `verify` and `repair`: in every form, on stores that are damaged alike in every run.
+//! `verify` and `repair` in every mode, on stores with the same damage in every run.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -15,7 +15,7 @@ use crate::transcript::Transcript;
 /// 2026-01-31T05:56:40Z.
 const NOON: u64 = 1_769_839_000_000;
 
-/// Two sealed segments with hints, and an active one.
+/// Writes two sealed segments with hints, and an active one.
 pub(crate) fn write_store(dir: &Path) {
     fs::create_dir(dir).expect("a directory can be made");
     let policy = CompactionPolicy { automatic: false, ..Default::default() };
@@ -40,7 +40,7 @@ fn change(path: &Path, at: usize) {
     fs::write(path, bytes).expect("it can be written");
 }
 
-/// A store `d`, one whose records of three kinds are damaged, `e`, and one without MANIFEST, `m`.
+/// An intact store `d`, a store `e` with three damaged records, and a store `m` without MANIFEST.
 fn with_stores() -> Transcript {
     let transcript = Transcript::new();
     for name in ["d", "e", "m"] {
@@ -59,7 +59,7 @@ fn with_stores() -> Transcript {
 const MODES: [&str; 4] = ["-m table --width 80", "-m table --width 40 --ascii", "-m plain", "-m json"];
 
 #[test]
-fn verify_says_what_is_wrong_and_what_that_costs() {
+fn verify_reports_damage_and_its_consequences() {
     let mut transcript = with_stores();
     let before = files(&transcript.path("e"));
     for mode in MODES {
@@ -70,11 +70,11 @@ fn verify_says_what_is_wrong_and_what_that_costs() {
     transcript.run("e verify x").run("nowhere verify").run_with("-m table d", b"put a 1\nverify\n");
     transcript.run("-r e keys").run("-q -r e count").run("-r e export -");
     transcript.compare("shell-verify");
-    assert!(files(&transcript.path("e")) == before, "verify writes nothing");
+    assert!(files(&transcript.path("e")) == before, "verify changed files");
 }
 
 #[test]
-fn repair_makes_a_store_of_what_is_intact_and_tells_the_rest() {
+fn repair_makes_a_store_of_the_intact_records_and_reports_the_rest() {
     let mut transcript = with_stores();
     let before = files(&transcript.path("e"));
     for (number, mode) in MODES.iter().enumerate() {
@@ -83,9 +83,9 @@ fn repair_makes_a_store_of_what_is_intact_and_tells_the_rest() {
         let store = open(&transcript.path(&format!("new{number}")));
         let values = ["user:1", "user:2", "user:3"].map(|key| value(&store, key));
         let expected = ["alice", "bob", "CAROL"].map(|value| Some(value.to_owned()));
-        assert_eq!(values, expected, "older values, and a delete undone");
+        assert_eq!(values, expected, "older values, and an undone delete");
     }
-    assert!(files(&transcript.path("e")) == before, "the damaged store stays as it is");
+    assert!(files(&transcript.path("e")) == before, "the repair changed the damaged store");
     transcript
         .run("-m table m repair --to whole")
         .run("-m plain m repair --to plain")
@@ -95,7 +95,7 @@ fn repair_makes_a_store_of_what_is_intact_and_tells_the_rest() {
 }
 
 #[test]
-fn a_repair_in_place_is_asked_for_twice_and_keeps_what_was_there() {
+fn a_repair_in_place_needs_confirmation_and_keeps_the_damaged_store() {
     let mut transcript = with_stores();
     symlink("m", transcript.path("link")).expect("a link");
     let before = files(&transcript.path("e"));
@@ -113,7 +113,7 @@ fn a_repair_in_place_is_asked_for_twice_and_keeps_what_was_there() {
 }
 
 #[test]
-fn what_cannot_be_repaired_or_not_like_that_is_refused_in_a_sentence() {
+fn an_impossible_repair_is_refused_in_one_sentence() {
     let mut transcript = with_stores();
     symlink("loop", transcript.path("loop")).expect("a link");
     let before = files(&transcript.path("e"));
@@ -131,7 +131,7 @@ fn what_cannot_be_repaired_or_not_like_that_is_refused_in_a_sentence() {
 }
 
 #[test]
-fn options_that_cannot_be_read_keep_nobody_from_verifying_and_repairing() {
+fn unreadable_options_block_neither_verify_nor_repair() {
     let mut transcript = with_stores();
     fs::write(transcript.path("d").join("logkv.toml"), "garbage[").expect("a file");
     transcript.run("d get user:1").run("d verify").run("d repair --to new");
@@ -141,10 +141,10 @@ fn options_that_cannot_be_read_keep_nobody_from_verifying_and_repairing() {
 }
 
 #[test]
-fn what_a_killed_repair_in_place_left_is_put_right_by_the_next_one() {
+fn the_next_repair_cleans_up_after_one_killed_in_place() {
     let mut transcript = with_stores();
     let damaged = files(&transcript.path("e"));
-    // Killed while the new store was made, and after it had taken the place of the old one.
+    // Killed while it made the new store, and after it had exchanged the two.
     let making = transcript.path("e.repairing");
     fs::create_dir(&making).expect("a directory");
     fs::write(making.join("LOCK"), "an unfinished repair\n").expect("a mark");
@@ -159,7 +159,7 @@ fn what_a_killed_repair_in_place_left_is_put_right_by_the_next_one() {
 }
 
 #[test]
-fn a_name_that_is_no_text_is_told_as_it_can_be_and_no_number_of_the_system() {
+fn a_file_name_that_is_not_utf_8_is_shown_escaped_and_errors_are_shown_in_words() {
     let mut transcript = with_stores();
     symlink("elsewhere", transcript.path("e").join("logkv.toml")).expect("a link");
     fs::remove_file(segment_path(&transcript.path("e"), 1)).expect("it is there");
@@ -171,7 +171,7 @@ fn a_name_that_is_no_text_is_told_as_it_can_be_and_no_number_of_the_system() {
 }
 
 #[test]
-fn records_behind_a_hole_that_nothing_judges_are_told_wherever_they_are_met() {
+fn records_after_an_unprovable_hole_are_reported_by_every_command() {
     let mut transcript = Transcript::new();
     let made = scratch();
     let options = quick().clock(Arc::new(ManualClock::at(NOON))).file_system(hooked(SteadyRandom::default()));
@@ -190,7 +190,7 @@ fn records_behind_a_hole_that_nothing_judges_are_told_wherever_they_are_met() {
 }
 
 #[test]
-fn a_repair_in_place_of_what_it_may_not_see_or_move_is_refused() {
+fn a_repair_in_place_without_permissions_is_refused() {
     let mut transcript = with_stores();
     let open_to_all = transcript.path("d");
     fs::set_permissions(segment_path(&open_to_all, 1), fs::Permissions::from_mode(0o666))
@@ -205,7 +205,7 @@ fn a_repair_in_place_of_what_it_may_not_see_or_move_is_refused() {
 }
 
 #[test]
-fn what_goes_by_a_missing_key_is_said_to_be_uncertain_in_a_damaged_store() {
+fn in_a_damaged_store_every_answer_about_a_missing_key_is_uncertain() {
     let mut transcript = with_stores();
     for command in
         ["put no y --xx", "expire no 1h", "persist no", "del no", "put new y --nx", "put new y --nx"]
@@ -217,7 +217,7 @@ fn what_goes_by_a_missing_key_is_said_to_be_uncertain_in_a_damaged_store() {
 }
 
 #[test]
-fn a_question_is_answered_with_yes_before_the_directory_or_behind_the_command() {
+fn the_yes_flag_works_before_the_directory_and_after_the_command() {
     for args in [
         &["-y", "d", "repair", "--in-place"][..],
         &["d", "repair", "--in-place", "-y"],
@@ -229,13 +229,13 @@ fn a_question_is_answered_with_yes_before_the_directory_or_behind_the_command() 
         let mut bytes = fs::read(&segment).expect("the segment");
         bytes[64 + 40] ^= 1;
         fs::write(&segment, bytes).expect("the damage");
-        assert_eq!(transcript.answer(&["d", "repair", "--in-place"]).0, Some(1), "nobody can be asked");
+        assert_eq!(transcript.answer(&["d", "repair", "--in-place"]).0, Some(1), "no terminal to ask");
         assert_eq!(transcript.answer(args).0, Some(4), "{args:?}: a record is given up");
         assert!(transcript.path("d.damaged").exists(), "{args:?}");
         for backup in [["d", "backup", "a.tar"].as_slice(), &["d", "backup", "a.tar", "-y"]] {
             assert_eq!(transcript.answer(backup).0, Some(0), "{backup:?}");
         }
-        // It counts for that command alone.
+        // The flag applies to that command only.
         let (code, _) = transcript.answer(&["d", "-c", "backup a.tar -y", "-c", "backup a.tar"]);
         assert_eq!(code, Some(1));
     }

@@ -1,4 +1,4 @@
-//! Scripts, sessions of several lines, and bytes that are no text.
+//! Scripts, sessions of several lines, and binary keys and values.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -13,12 +13,12 @@ use logkv::{Batch, Store};
 use crate::common::{copy_of, interrupt, open, piped, quick, segment_path};
 use crate::transcript::Transcript;
 
-/// A key and a value that no text can hold.
+/// A key and a value that are not UTF-8.
 const KEY: &[u8] = b"k\xff\xfe \x01";
 const VALUE: &[u8] = b"\x80line\nline\ttab\xff";
 
 #[test]
-fn a_batch_is_told_in_every_mode_and_read_before_it_is_written() {
+fn a_batch_is_reported_in_every_mode_and_readable_before_the_commit() {
     let mut transcript = Transcript::new();
     let script = b"begin\nput a 1\nput b 2\ndel a\nget a b\ncount\nkeys --long\ncommit\nget a b\nbegin\nput c 3\nrollback\ncount\ncommit\nrollback\nbegin\nbegin\nput d 4\n";
     for mode in ["table", "plain", "json"] {
@@ -28,7 +28,7 @@ fn a_batch_is_told_in_every_mode_and_read_before_it_is_written() {
 }
 
 #[test]
-fn scripts_read_scripts_and_quit_ends_them_all() {
+fn scripts_can_run_scripts_and_quit_ends_them_all() {
     let mut transcript = Transcript::new();
     let write =
         |name: &str, text: &str| fs::write(transcript.path(name), text).expect("a file can be written");
@@ -47,7 +47,7 @@ fn scripts_read_scripts_and_quit_ends_them_all() {
 }
 
 #[test]
-fn an_error_stands_after_the_results_of_the_lines_above_it() {
+fn an_error_appears_after_the_results_of_the_lines_before_it() {
     let transcript = Transcript::new();
     fs::write(transcript.path("script"), "put a 1\nput '' 2\nput b 3\n").expect("a file can be written");
     let said = File::create(transcript.path("said")).expect("a file can be made");
@@ -70,7 +70,7 @@ fn an_error_before_bail_on_does_not_end_the_script() {
 }
 
 #[test]
-fn a_key_that_the_batch_deletes_is_not_what_was_meant() {
+fn a_key_that_the_batch_deletes_is_not_suggested() {
     let transcript = Transcript::new();
     let lines =
         ["-q", "-m", "table", "d", "-c", "put key 1", "-c", "begin", "-c", "del key", "-c", "get key"];
@@ -135,11 +135,14 @@ fn a_damaged_record_hides_no_other_key_and_makes_each_miss_uncertain() {
         let dir = copy.path().to_str().expect("text");
         assert_eq!(run(&["--ack", dir, "-c", "put n 1", "-c", line]).1, Some(0), "{line}");
     }
-    assert!(!run(&["--bail", "d", "-c", "get user:9", "-c", "count"]).0.contains('2'), "it is an error");
+    assert!(
+        !run(&["--bail", "d", "-c", "get user:9", "-c", "count"]).0.contains('2'),
+        "a miss in a damaged store ends a script under --bail"
+    );
 }
 
 #[test]
-fn a_batch_that_a_script_read_alone_leaves_open_is_told_and_fails() {
+fn a_batch_left_open_by_a_script_is_reported_and_fails() {
     let transcript = Transcript::new();
     fs::write(transcript.path("script"), "begin\nput a 1\n").expect("a file can be written");
     let output = transcript.command(&["d", "read", "script"]).output().expect("the program runs");
@@ -148,7 +151,7 @@ fn a_batch_that_a_script_read_alone_leaves_open_is_told_and_fails() {
 }
 
 #[test]
-fn a_value_without_an_end_is_refused_and_memory_is_not_filled_with_it() {
+fn an_endless_value_is_refused_without_filling_memory() {
     let transcript = Transcript::new();
     for line in [&["put", "a", "--file", "/dev/zero"][..], &["put", "a", "-"]] {
         let zeros = File::open("/dev/zero").expect("there are zeros");
@@ -163,7 +166,7 @@ fn a_value_without_an_end_is_refused_and_memory_is_not_filled_with_it() {
 }
 
 #[test]
-fn results_go_into_a_file_until_they_are_called_back() {
+fn results_go_into_a_file_until_output_is_reset() {
     let mut transcript = Transcript::new();
     transcript.run_with(
         "-m table --width 80 d",
@@ -175,7 +178,7 @@ fn results_go_into_a_file_until_they_are_called_back() {
 }
 
 #[test]
-fn bytes_that_are_no_text_go_in_and_out_by_every_way() {
+fn binary_keys_and_values_survive_every_kind_of_input_and_output() {
     let transcript = Transcript::new();
     let run = |args: &[&[u8]]| {
         let args: Vec<_> = args.iter().map(|arg| OsStr::from_bytes(arg)).collect();
@@ -194,16 +197,16 @@ fn bytes_that_are_no_text_go_in_and_out_by_every_way() {
     fs::write(transcript.path("value"), b"\0\xff\0").expect("a file can be written");
     run(&[b"d", b"put", b"f", b"--file", b"value"]);
     assert_eq!(run(&[b"-m", b"raw", b"d", b"get", b"f"]), b"\0\xff\0");
-    // What is printed can be typed back.
+    // Printed words can be typed back.
     run(&[b"d", b"-c", b"put \"k\\xff\\xfe \\x01\" \"\\x00\\xfe\""]);
     assert_eq!(run(&[b"-m", b"raw", b"d", b"get", KEY]), b"\0\xfe");
-    // Raw bytes in a script, too.
+    // Raw bytes in a script.
     fs::write(transcript.path("script"), b"put \xff\0 \xfe\0\nget \xff\0\n").expect("a file can be written");
     assert_eq!(run(&[b"-m", b"raw", b"d", b"-f", b"script"]), b"\xfe\0");
 }
 
 #[test]
-fn a_forgotten_batch_is_named_by_the_line_that_began_it() {
+fn a_discarded_batch_is_reported_with_the_line_that_began_it() {
     let transcript = Transcript::new();
     fs::write(transcript.path("script"), "count\nbegin\nput a 1\n").expect("a script");
     let output = transcript.command(&["-q", "d", "-f", "script"]).output().expect("it runs");
@@ -213,7 +216,7 @@ fn a_forgotten_batch_is_named_by_the_line_that_began_it() {
 }
 
 #[test]
-fn a_line_without_an_end_is_given_up_at_four_times_the_longest_record() {
+fn an_endless_line_is_abandoned_at_four_times_the_longest_record() {
     let transcript = Transcript::new();
     let zeros = fs::File::open("/dev/zero").expect("there are zeros");
     let mut command = transcript.command(&["-q", "--value-limit", "1KiB", "d"]);
@@ -222,10 +225,10 @@ fn a_line_without_an_end_is_given_up_at_four_times_the_longest_record() {
     let mut told = BufReader::new(child.stderr.take().expect("it is piped"));
     told.read_line(&mut said).expect("text");
     assert!(said.starts_with("-:1: error: a command of more than ") && said.len() < 100, "{said}");
-    // It goes on for as long as somebody sends.
+    // The program keeps reading while the client sends.
     interrupt(&child);
     assert_eq!(child.wait().expect("it ends").code(), Some(130));
-    // A quote that is never closed goes on over all lines.
+    // An unclosed quote continues over all lines.
     let text = [b"count\nput k 'x".as_slice(), &b"0123456789\n".repeat(200_000)].concat();
     fs::write(transcript.path("script"), text).expect("a script");
     let output = transcript.command(&["--value-limit", "1KiB", "d", "-f", "script"]).output();
@@ -234,7 +237,7 @@ fn a_line_without_an_end_is_given_up_at_four_times_the_longest_record() {
 }
 
 #[test]
-fn the_segments_of_a_fresh_store_are_none_and_that_is_said_to_people_alone() {
+fn an_empty_segment_list_is_announced_to_users_only() {
     let transcript = Transcript::new();
     for (mode, said) in
         [("table", "no segments yet: the first write makes one\n"), ("plain", ""), ("json", "")]
@@ -245,7 +248,7 @@ fn the_segments_of_a_fresh_store_are_none_and_that_is_said_to_people_alone() {
 }
 
 #[test]
-fn a_listing_that_is_interrupted_says_how_far_it_came_and_ends_with_130() {
+fn an_interrupted_listing_reports_its_progress_and_exits_with_130() {
     const COUNT: u32 = 60_000;
     let transcript = Transcript::new();
     let store = Store::open_with(transcript.path("d"), quick()).expect("opens");
@@ -280,9 +283,10 @@ fn a_listing_that_is_interrupted_says_how_far_it_came_and_ends_with_130() {
 }
 
 #[test]
-fn a_search_for_a_point_of_the_log_that_is_interrupted_says_how_far_it_came_and_ends_with_130() {
+fn an_interrupted_search_of_the_log_reports_its_progress_and_exits_with_130() {
     const COUNT: u32 = 60_000;
-    /// An interrupt may come before the first search, or between two; of so many, each later than the last, not all do.
+    /// The interrupt may come before or between searches. Each try is later than the last, so that
+    /// one of them hits a search.
     const TRIES: u32 = 20;
     const LATER: Duration = Duration::from_millis(20);
     let transcript = Transcript::new();
@@ -293,7 +297,7 @@ fn a_search_for_a_point_of_the_log_that_is_interrupted_says_how_far_it_came_and_
     }
     store.write(&batch).expect("a batch");
     store.close().expect("closes");
-    // Each of these looks at every record, and shows one at most.
+    // Each of these reads every record, and shows at most one.
     for search in ["get nobody --at 1d", "keys --at 1d", "tail -n 1", "diff 1d 1d"] {
         let is_told =
             |said: &String| said.contains("error: interrupted after ") && said.ends_with(" records\n");
@@ -303,7 +307,7 @@ fn a_search_for_a_point_of_the_log_that_is_interrupted_says_how_far_it_came_and_
     assert_eq!(open(&transcript.path("d")).len(), u64::from(COUNT));
 }
 
-/// What a script says on the standard error that does `command` over and over, and is interrupted `after` that begins.
+/// The standard error of a script that repeats `command` and is interrupted `after` its start.
 fn interrupted_within(transcript: &Transcript, command: &str, after: Duration) -> String {
     const REPEATS: usize = 1000;
     let mut child = piped(&mut transcript.command(&["-m", "plain", "d"]));
@@ -320,7 +324,7 @@ fn interrupted_within(transcript: &Transcript, command: &str, after: Duration) -
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// How many syncs a script of `line`s takes, after `before`; and what the whole script says, up to its figures.
+/// The number of syncs of a script of `line`s after `before`, and its output up to the statistics.
 fn syncs_of(before: &str, line: impl Fn(u32) -> String, count: u32) -> (u32, String) {
     let transcript = Transcript::new();
     let lines: String = (0..count).map(|n| line(n) + "\n").collect();
@@ -337,7 +341,7 @@ fn syncs_of(before: &str, line: impl Fn(u32) -> String, count: u32) -> (u32, Str
 }
 
 #[test]
-fn the_writes_of_a_script_share_a_sync_whichever_they_are() {
+fn the_writes_of_a_script_share_a_sync_whatever_the_command() {
     const COUNT: u32 = 300;
     let lines: [fn(u32) -> String; 8] = [
         |n| format!("put k{n} v"),
@@ -352,7 +356,7 @@ fn the_writes_of_a_script_share_a_sync_whichever_they_are() {
     for line in lines {
         let (syncs, said) = syncs_of("put there v --ttl 1h\n", line, COUNT);
         assert_eq!(said.lines().count() as u32, COUNT + 1, "{}", line(0));
-        // Where the reader would wait for more, at the end, and at most a few times in between.
+        // A sync when the reader would wait for more, one at the end, and at most a few in between.
         assert!(syncs <= 5, "{syncs} syncs for {}", line(0));
     }
     let (_, said) = syncs_of("", lines[7], COUNT);
@@ -361,7 +365,7 @@ fn the_writes_of_a_script_share_a_sync_whichever_they_are() {
 }
 
 #[test]
-fn writes_that_share_a_sync_see_each_other_and_are_told_in_their_order() {
+fn writes_that_share_a_sync_see_each_other_and_are_answered_in_order() {
     let mut transcript = Transcript::new();
     let script =
         b"put lock me --nx\nput lock you --nx\nput lock you --xx --json\nget lock\nincr n\nincr n 5\n\

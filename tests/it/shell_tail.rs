@@ -1,4 +1,4 @@
-//! The shell following the log: `tail`.
+//! The shell's feed of the log: `tail`.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
@@ -32,7 +32,7 @@ fn the_last_records_are_shown_in_every_mode() {
 }
 
 #[test]
-fn what_was_compacted_away_or_is_damaged_is_said_and_what_is_not_understood_refused() {
+fn tail_reports_compacted_and_damaged_records_and_refuses_wrong_arguments() {
     let mut transcript = Transcript::new();
     transcript.run_with("-m plain d", b"put k 1\nput k 2\nput l 1\ncompact --all\n");
     transcript.run("d tail --from 1").run("--json d tail --from 1").run("d tail");
@@ -50,7 +50,7 @@ fn what_was_compacted_away_or_is_damaged_is_said_and_what_is_not_understood_refu
         transcript.run(&format!("d {line}"));
     }
     transcript.run("nowhere tail");
-    // A record's checksum is another in each segment and at each time.
+    // Random numbers are fixed, since checksums depend on the salt of the segment.
     let steady = hooked(SteadyRandom::default());
     let options = quick().clock(Arc::new(ManualClock::at(1_767_225_600_000))).file_system(steady);
     let store = Store::open_with(transcript.path("e"), options).expect("opens");
@@ -59,7 +59,7 @@ fn what_was_compacted_away_or_is_damaged_is_said_and_what_is_not_understood_refu
     store.close().expect("closes");
     let path = transcript.path("e/000001.seg");
     let mut bytes = std::fs::read(&path).expect("a segment");
-    // The body of the first record, behind 64 bytes of the segment's header.
+    // The body of the first record, after the segment header of 64 bytes.
     bytes[64 + 40] ^= 1;
     std::fs::write(&path, bytes).expect("writes");
     transcript.run("-r e tail --from 1");
@@ -67,7 +67,7 @@ fn what_was_compacted_away_or_is_damaged_is_said_and_what_is_not_understood_refu
 }
 
 #[test]
-fn a_program_goes_on_at_the_cursor_that_it_was_told_and_is_told_when_the_store_was_restored() {
+fn tail_continues_from_a_printed_cursor_and_reports_a_restored_store() {
     let dir = tempfile::tempdir().expect("a directory");
     let run = |args: &[&str]| {
         let output = command(dir.path(), args).output().expect("it runs");
@@ -86,13 +86,13 @@ fn a_program_goes_on_at_the_cursor_that_it_was_told_and_is_told_when_the_store_w
     let printed = run(&["--json", "d", "export"]);
     assert_eq!((printed.0.lines().count(), printed.1), (2, note(&tail[0])), "no row is a cursor");
     assert_eq!(run(&["-q", "--json", "d", "export"]), (printed.0, String::new(), 0));
-    assert_eq!((&backup, &export), (&tail, &tail), "all say where a feed goes on behind them");
+    assert_eq!((&backup, &export), (&tail, &tail), "all three print the same cursor");
     let [from] = tail.as_slice() else { panic!("one batch has one cursor: {tail:?}") };
-    assert_eq!(cursors(&run(&["--json", "d", "tail", "--from", from]).0), tail, "nothing more");
+    assert_eq!(cursors(&run(&["--json", "d", "tail", "--from", from]).0), tail, "no later record");
     run(&["d", "put", "c", "3"]);
     let (out, err, code) = run(&["-m", "plain", "d", "tail", "--from", from]);
     assert!(code == 0 && out.lines().count() == 1 && out.ends_with("PUT\tc\t3\n"), "{out}{err}");
-    // What is told can be typed.
+    // The cursor in the message can be typed back.
     let told = err.split('`').nth(1).expect("a command").split(' ').next_back().expect("a cursor");
     assert_eq!(run(&["-m", "plain", "d", "tail", "--from", told]).0, "");
     run(&["e", "restore", "copy"]);
@@ -108,7 +108,7 @@ fn a_program_goes_on_at_the_cursor_that_it_was_told_and_is_told_when_the_store_w
     assert!(code == 1 && err.contains("the next one is 5") && err.contains("rebuild from"), "{err}");
 }
 
-/// A program that is ended with the test.
+/// A program that is killed with the test.
 struct Running(Child);
 
 impl Drop for Running {
@@ -124,13 +124,13 @@ fn start(mut command: Command) -> Running {
 }
 
 #[test]
-fn another_process_is_told_of_each_record_until_nobody_reads_what_it_tells() {
+fn tail_follows_another_process_until_its_own_output_is_closed() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut writer = start(command(dir.path(), &["d"]));
     let mut input = writer.0.stdin.take().expect("it is piped");
     let mut answers = BufReader::new(writer.0.stdout.take().expect("it is piped"));
     let mut tell = |line: &str| {
-        // What `exists` answers is printed when what came before it was acknowledged.
+        // The answer of `exists` comes after the acknowledgement of the line before it.
         writeln!(input, "{line}\nexists nothing").and_then(|()| input.flush()).expect("it listens");
         answers.read_line(&mut String::new()).expect("it answers");
     };
@@ -155,12 +155,12 @@ fn another_process_is_told_of_each_record_until_nobody_reads_what_it_tells() {
         records.iter().for_each(|record| assert_eq!(next(), *record, "{line}"));
     }
     drop(lines);
-    // Nothing more is written: it sees for itself that nobody reads.
+    // Without further writes, the program must notice by itself that its output is closed.
     assert_eq!(reader.0.wait().expect("it ends").code(), Some(0));
 }
 
 #[test]
-fn a_person_follows_until_ctrl_c_and_goes_on() {
+fn ctrl_c_ends_a_followed_tail_and_the_session_continues() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut person = Person::at(dir.path(), &["d"], &[]);
     person
@@ -175,7 +175,7 @@ fn a_person_follows_until_ctrl_c_and_goes_on() {
 }
 
 #[test]
-fn who_follows_is_told_that_the_directory_has_gone_or_that_nothing_can_be_told() {
+fn a_followed_tail_reports_a_missing_directory_and_a_lack_of_file_watches() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = crate::common::open(&dir.path().join("d"));
     store.put("a", "1").expect("a put");

@@ -1,4 +1,4 @@
-//! What is wrong with what is imported, and what is said of it: rows that do not go in, and files that are not what they seem.
+//! Errors of an import: rejected rows, and files that are not what they seem.
 
 use std::fs;
 use std::path::Path;
@@ -9,13 +9,13 @@ use crate::shell_import::with_files;
 use crate::transcript::Transcript;
 
 #[test]
-fn every_line_of_a_batch_that_is_not_written_is_rejected_and_comes_back_from_the_file_in_its_order() {
+fn every_line_of_a_failed_batch_is_rejected_and_can_be_corrected_from_the_rejects_file() {
     let script = b"put k1 1\nbegin\nput k6 6\n# a comment\nfrob\ndel 'a\nb'\ncommit\nbegin\nput r 1\nput r\nrollback\n\
         begin\nput good 1\ncommit\nbegin\nput k7 7\n";
     let mut transcript = with_files(&[("k.script", script)]);
     transcript.run("-m table d import k.script --rejects bad").run("d scan").run("--json e import k.script");
     let kept = fs::read_to_string(transcript.path("bad")).expect("it was made");
-    // What cut -f3- gives back.
+    // The output of cut -f3-.
     let lines = kept.lines().map(|line| line.splitn(3, '\t').last().expect("a line"));
     let lines: Vec<_> = lines.collect();
     assert_eq!(
@@ -23,7 +23,7 @@ fn every_line_of_a_batch_that_is_not_written_is_rejected_and_comes_back_from_the
         ["begin", "put k6 6", "frob", "del 'a", "b'", "commit", "put r", "begin", "put k7 7"],
         "{kept}"
     );
-    // Mended, it goes in.
+    // The corrected lines import.
     let mended = lines.join("\n").replace("frob", "put k8 8").replace("put r\n", "") + "\ncommit\n";
     fs::write(transcript.path("mended.script"), mended).expect("a file can be written");
     transcript.run("d import mended.script").compare("shell-import-batches");
@@ -33,7 +33,7 @@ fn every_line_of_a_batch_that_is_not_written_is_rejected_and_comes_back_from_the
 }
 
 #[test]
-fn cut_gives_back_rejected_rows_that_go_over_several_lines_as_they_were() {
+fn cut_restores_rejected_multi_line_rows() {
     let (row, line) = ("x,\"1\n\t2\t3\n\n4\",5\n", "put 'a\n\tb\tc' d e\n");
     let transcript =
         with_files(&[("r.csv", format!("key,value\n{row}").as_bytes()), ("r.script", line.as_bytes())]);
@@ -47,7 +47,7 @@ fn cut_gives_back_rejected_rows_that_go_over_several_lines_as_they_were() {
 }
 
 #[test]
-fn writes_that_set_nothing_as_they_go_by_what_is_there_are_counted() {
+fn conditional_writes_that_set_nothing_are_counted() {
     let script = b"put a 1\nput a 2 --nx\nput b 1 --xx\nexpire nokey 1h\npersist a\nbegin\nput a 3 --nx\nput c 1\ncommit\n";
     let mut transcript = with_files(&[("n.script", script)]);
     for mode in ["table", "plain", "json"] {
@@ -57,7 +57,7 @@ fn writes_that_set_nothing_as_they_go_by_what_is_there_are_counted() {
 }
 
 #[test]
-fn a_rejected_row_is_told_to_programs_with_its_file_its_place_and_why() {
+fn output_for_programs_has_the_file_place_and_reason_of_a_rejected_row() {
     let mut transcript = with_files(&[
         ("a.csv", b"key,value\nx,1\ny\n"),
         ("doc.json", b"[{\"key\":\"a\",\"value\":\"b\"},{\"key\":\"c\"}] garbage\n"),
@@ -71,7 +71,7 @@ fn a_rejected_row_is_told_to_programs_with_its_file_its_place_and_why() {
 }
 
 #[test]
-fn a_person_sees_a_rejected_row_while_more_rows_are_waited_for() {
+fn a_rejected_row_is_shown_while_the_import_waits_for_more_rows() {
     let dir = scratch();
     let mut person = Person::at(dir.path(), &["d", "import", "-", "--format", "tsv"], &[]);
     person.enters("no tab").sees("-:1: rejected: it has no tab between a key and a value");
@@ -81,14 +81,14 @@ fn a_person_sees_a_rejected_row_while_more_rows_are_waited_for() {
 }
 
 #[test]
-fn a_file_that_is_given_up_leaves_none_of_its_rejected_rows_out_of_the_last_sentence() {
+fn the_summary_includes_the_rejected_rows_of_a_file_given_up() {
     let mut transcript =
         with_files(&[("a.csv", b"key,value\na,1\nb\nc\nd,1\ne,\"1\n"), ("b.csv", b"key,value\nz,1\n")]);
     transcript.run("d import a.csv").run("d import a.csv b.csv").compare("shell-import-given-up");
 }
 
 #[test]
-fn a_column_that_may_be_meant_twice_is_refused_where_it_is_used() {
+fn an_ambiguous_column_name_is_refused_only_if_used() {
     let mut transcript = with_files(&[
         ("value.csv", b"key,value,value\na,1,2\n"),
         ("other.csv", b"key,note,value,note\na,x,1,y\n"),
@@ -112,7 +112,7 @@ fn a_column_that_may_be_meant_twice_is_refused_where_it_is_used() {
 }
 
 #[test]
-fn names_are_shown_as_they_are_and_utf_16_is_called_that() {
+fn column_names_are_shown_verbatim_and_utf_16_is_recognised() {
     let utf_16: Vec<u8> = "\u{feff}key,value\na,1\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let big_endian: Vec<u8> = "\u{feff}key\tvalue\n".encode_utf16().flat_map(u16::to_be_bytes).collect();
     let mut transcript = with_files(&[
@@ -143,7 +143,7 @@ fn names_are_shown_as_they_are_and_utf_16_is_called_that() {
     transcript.compare("shell-import-names");
 }
 
-/// A gzip file that holds `bytes` as they are, and says that they are `told`.
+/// A gzip file with `bytes` uncompressed, and with the checksum and length of `told`.
 fn stored(bytes: &[u8], told: &[u8]) -> Vec<u8> {
     let len = u16::try_from(bytes.len()).expect("one block");
     let block = [&[1][..], &len.to_le_bytes(), &(!len).to_le_bytes(), bytes].concat();
@@ -152,7 +152,7 @@ fn stored(bytes: &[u8], told: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn what_stands_behind_a_packed_stream_and_what_may_be_wrong_of_it_is_told() {
+fn data_after_a_compressed_stream_and_errors_inside_it_are_reported() {
     let (rows, hurt) = (b"key,value\nk1,one\nk2,two", b"key,value\nk1,ONE\nk2,two");
     let whole = stored(rows, rows);
     let skipped = b"\x53\x2a\x4d\x18\x04\0\0\0\x01\x02\x03\x04";
@@ -170,7 +170,7 @@ fn what_stands_behind_a_packed_stream_and_what_may_be_wrong_of_it_is_told() {
     for name in ["hurt.csv.gz", "junk.csv.gz", "junk.csv.zst", "padded.csv.gz", "pzstd.csv.zst", "pzstd.csv"]
     {
         transcript.run(&format!("-m table {name}.d import {name}"));
-        // What was packed ends without a line break, and its last row is a row all the same.
+        // The decompressed data ends without a line break, and its last row still counts.
         let expected = if name.starts_with("hurt") { 1 } else { 2 };
         assert_eq!(contents(&open(&transcript.path(&format!("{name}.d")))).len(), expected, "{name}");
     }
@@ -179,7 +179,7 @@ fn what_stands_behind_a_packed_stream_and_what_may_be_wrong_of_it_is_told() {
 }
 
 #[test]
-fn an_export_is_what_the_end_of_its_name_says_also_where_that_is_all_of_it() {
+fn the_suffix_of_an_export_decides_its_format_even_if_it_is_the_whole_name() {
     let mut transcript = Transcript::new();
     transcript.run("d put k v");
     for line in [".csv", ".tsv.gz", "x.csv.gz.zst", "x.zst.gz --format csv", ".parquet"] {
@@ -195,7 +195,7 @@ fn an_export_is_what_the_end_of_its_name_says_also_where_that_is_all_of_it() {
     transcript.compare("shell-export-names");
 }
 
-/// What an import says of `begin` and a text without an end behind it. It has 150 MB of memory.
+/// The errors of an import of `begin` followed by endless text, with 150 MB of memory.
 fn endless(dir: &Path, begin: &str, args: &str) -> String {
     let program = env!("CARGO_BIN_EXE_logkv");
     let line = format!(
@@ -207,7 +207,7 @@ fn endless(dir: &Path, begin: &str, args: &str) -> String {
 }
 
 #[test]
-fn a_header_or_row_without_an_end_is_refused_at_a_bound() {
+fn an_endless_header_or_row_is_refused_at_a_limit() {
     let dir = scratch();
     open(&dir.path().join("d")).close().expect("closes");
     for (begin, args) in [("", "--format csv"), ("", "--format csv --key zz"), ("", "--format tsv --key zz")]

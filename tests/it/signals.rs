@@ -1,4 +1,4 @@
-//! SIGTERM, and SIGHUP of a closed terminal, end a session as Ctrl-D does: the store is closed.
+//! SIGTERM, and SIGHUP from a closed terminal, end a session like Ctrl-D: the store is closed.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -15,10 +15,10 @@ use crate::common::{
 use crate::person::Person;
 
 const PROMPT: &str = "logkv d>";
-/// The signals, each with its exit code.
+/// The signals with their exit codes.
 const ENDING: [(Signal, i32); 2] = [(Signal::TERM, 143), (Signal::HUP, 129)];
 
-/// The program on `args` with a pipe to each stream; no signal is ignored, whatever the tests were started with.
+/// Starts the program with pipes for its standard streams, and with no signal ignored.
 fn started(dir: &Path, args: &[&str]) -> Child {
     let mut command = program_of_system("env", dir);
     piped(command.arg("--default-signal=HUP,TERM,INT").arg(binary()).args(args))
@@ -34,11 +34,11 @@ fn next(lines: &mut BufReader<ChildStdout>) -> String {
     line
 }
 
-/// The store, which was closed by its last writer.
+/// Opens the store, and checks that its last writer closed it.
 fn closed(dir: &Path) -> Store {
     let store = Store::open_with(dir.join("d"), quick()).expect("it opens");
     let report = store.open_report();
-    assert!(!report.unclean && report.skipped.is_empty(), "it was not closed: {report:?}");
+    assert!(!report.unclean && report.skipped.is_empty(), "the store was not closed: {report:?}");
     store
 }
 
@@ -53,7 +53,7 @@ fn with_many_keys(dir: &Path) {
 }
 
 #[test]
-fn a_script_that_waits_for_its_next_line_ends_with_its_store_closed() {
+fn a_signal_ends_a_script_that_waits_for_a_line_and_closes_the_store() {
     for (signal, code) in ENDING {
         let dir = scratch();
         let mut child = started(dir.path(), &["d"]);
@@ -61,7 +61,7 @@ fn a_script_that_waits_for_its_next_line_ends_with_its_store_closed() {
         let mut lines = lines(&mut child);
         stdin.write_all(b"put a 1\nget a\n").expect("it reads");
         assert_eq!(next(&mut lines), "1\n");
-        // What is still to be read when the signal comes, and what comes after it, is not run.
+        // Lines that are unread when the signal arrives, and later lines, must not run.
         send(&child, signal);
         assert_eq!(child.wait().expect("it ends").code(), Some(code));
         drop(stdin);
@@ -70,7 +70,7 @@ fn a_script_that_waits_for_its_next_line_ends_with_its_store_closed() {
 }
 
 #[test]
-fn a_command_that_waits_ends_with_its_store_closed() {
+fn a_signal_ends_a_waiting_command_and_closes_the_store() {
     for (signal, code) in ENDING {
         for args in [&["d", "tail", "-f"][..], &["d", "-c", "tail -f", "-c", "put b 2"]] {
             let dir = scratch();
@@ -85,7 +85,7 @@ fn a_command_that_waits_ends_with_its_store_closed() {
 }
 
 #[test]
-fn an_import_that_waits_for_rows_keeps_those_that_came_and_closes_the_store() {
+fn a_signal_ends_a_waiting_import_which_keeps_its_rows_and_closes_the_store() {
     for (signal, code) in ENDING {
         let dir = scratch();
         let mut child = started(dir.path(), &["d", "import", "-"]);
@@ -101,11 +101,11 @@ fn an_import_that_waits_for_rows_keeps_those_that_came_and_closes_the_store() {
 }
 
 #[test]
-fn a_command_whose_output_nobody_reads_ends_with_the_store_closed() {
+fn a_signal_ends_a_command_blocked_on_its_output_and_closes_the_store() {
     let dir = scratch();
     with_many_keys(dir.path());
     let mut child = started(dir.path(), &["d", "-c", "put a 1", "-c", "scan --all"]);
-    // It writes; and then it is held up, as there is more than the pipe takes.
+    // The program writes until the pipe is full, and blocks.
     let mut stdout = child.stdout.take().expect("it is piped");
     stdout.read_exact(&mut [0; 16]).expect("it writes");
     send(&child, Signal::TERM);
@@ -114,7 +114,7 @@ fn a_command_whose_output_nobody_reads_ends_with_the_store_closed() {
 }
 
 #[test]
-fn a_second_signal_while_the_store_is_closed_takes_nothing() {
+fn further_signals_during_the_close_lose_nothing() {
     let dir = scratch();
     with_many_keys(dir.path());
     let mut child = started(dir.path(), &["d"]);
@@ -132,7 +132,7 @@ fn a_second_signal_while_the_store_is_closed_takes_nothing() {
 }
 
 #[test]
-fn a_signal_that_was_ignored_from_the_start_stays_ignored() {
+fn a_signal_ignored_by_the_parent_stays_ignored() {
     for (ignored, sent) in [("HUP", vec![Signal::HUP]), ("HUP,TERM", vec![Signal::HUP, Signal::TERM])] {
         let dir = scratch();
         let mut command = program_of_system("env", dir.path());
@@ -150,7 +150,7 @@ fn a_signal_that_was_ignored_from_the_start_stays_ignored() {
 }
 
 #[test]
-fn a_person_at_the_prompt_finds_the_store_closed_and_what_was_typed_is_not_run() {
+fn a_signal_at_the_prompt_closes_the_store_and_discards_the_typed_line() {
     for (signal, _) in ENDING {
         let dir = scratch();
         let mut person = Person::at(dir.path(), &["d"], &[]);
@@ -162,7 +162,7 @@ fn a_person_at_the_prompt_finds_the_store_closed_and_what_was_typed_is_not_run()
 }
 
 #[test]
-fn a_command_of_a_person_is_ended_and_the_session_with_it() {
+fn a_signal_ends_the_running_command_and_the_session() {
     for (signal, _) in ENDING {
         let dir = scratch();
         let mut person = Person::at(dir.path(), &["d"], &[]);
@@ -174,7 +174,7 @@ fn a_command_of_a_person_is_ended_and_the_session_with_it() {
 }
 
 #[test]
-fn a_terminal_window_that_is_closed_closes_the_store() {
+fn closing_the_terminal_window_closes_the_store() {
     let dir = scratch();
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let mut window = File::from(openpt(flags).expect("a terminal can be opened"));
@@ -210,7 +210,7 @@ fn a_terminal_window_that_is_closed_closes_the_store() {
 }
 
 #[test]
-fn what_opening_did_after_an_unclean_end_is_told_in_one_line_unless_it_is_to_be_quiet() {
+fn a_recovery_is_reported_in_one_line_unless_quiet() {
     const TOLD: &str = "note: the last writer did not close the store: 5 records were read from the log's end, and \
                         nothing was cut off; the next record is number 1677723, since lost writes may have used \
                         those before it\n";
@@ -226,7 +226,7 @@ fn what_opening_did_after_an_unclean_end_is_told_in_one_line_unless_it_is_to_be_
         assert_eq!(String::from_utf8_lossy(&output.stderr), told, "{args:?}");
         let answer = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(answer.contains("\"seq\":1677723,"), "{answer}");
-        // What was skipped is told once.
+        // A later open does not report the skipped numbers again.
         let again = program(dir.path()).args(["d", "count"]).output().expect("it runs");
         assert_eq!((again.stdout, again.stderr), (b"6\n".to_vec(), Vec::new()));
         fs::remove_dir_all(store).expect("it is removed");
@@ -237,7 +237,7 @@ fn what_opening_did_after_an_unclean_end_is_told_in_one_line_unless_it_is_to_be_
 }
 
 #[test]
-fn a_file_that_is_longer_than_when_the_store_was_closed_is_told_as_that() {
+fn a_file_longer_than_at_the_close_is_reported_as_such() {
     let dir = scratch();
     let run = |line: &[&str]| {
         let output = program(dir.path()).args(line).output().expect("it runs");
@@ -256,7 +256,7 @@ fn a_file_that_is_longer_than_when_the_store_was_closed_is_told_as_that() {
 }
 
 #[test]
-fn a_lost_lock_is_told_in_one_sentence_a_command_and_not_again_at_the_end() {
+fn a_lost_lock_is_reported_once_for_each_command_and_not_at_the_end() {
     const REASON: &str = "LOCK was removed or replaced, and another process may be writing there; close the store, \
                           and open it again";
     let dir = scratch();
@@ -277,7 +277,7 @@ fn a_lost_lock_is_told_in_one_sentence_a_command_and_not_again_at_the_end() {
 }
 
 #[test]
-fn after_a_repair_that_kept_all_no_number_that_never_was_is_called_compacted_away() {
+fn a_repair_that_keeps_every_record_reports_no_unused_number_as_compacted() {
     let dir = scratch();
     fs::rename(unclosed_store().keep(), dir.path().join("d")).expect("it is put there");
     let run = |args: &[&str]| {

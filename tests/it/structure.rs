@@ -1,4 +1,4 @@
-//! The shape of the code itself: layers, where `unsafe` is, what stands at the top.
+//! Rules for the code itself: layers, circles, sizes, the place of `unsafe`, the top level.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,20 +9,20 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The wings of the half of `src` that is called `half`, lowest first, from the table on its page.
-fn table_of(half: &str) -> Vec<String> {
+/// The wings of `half` of `src`, lowest first, from the table in its module page.
+fn wings_in_table(half: &str) -> Vec<String> {
     let text = fs::read_to_string(root().join("src").join(half).join("mod.rs")).expect("the page");
     let rows = text.lines().filter_map(|line| line.strip_prefix("//! | `")?.split('`').next());
     rows.map(str::to_owned).collect()
 }
 
-/// That a wing of `half` uses lower wings only.
+/// Checks that each wing of `half` uses lower wings only.
 fn check_wings(half: &str) {
-    let table = table_of(half);
+    let table = wings_in_table(half);
     let imports = Imports::below(half);
     let mut unlisted = imports.wings();
     unlisted.retain(|wing| !table.iter().any(|row| row == wing));
-    assert_eq!(unlisted.into_iter().collect::<Vec<_>>(), Vec::<&str>::new(), "wings that no table lists");
+    assert_eq!(unlisted.into_iter().collect::<Vec<_>>(), Vec::<&str>::new(), "wings missing in the table");
     let height = |wing: &str| table.iter().position(|row| row == wing).expect("a wing");
     let arrows = imports.between_wings();
     let upward: Vec<_> = arrows.iter().filter(|(from, to, _)| height(to) > height(from)).collect();
@@ -35,7 +35,7 @@ fn no_wing_uses_a_higher_one() {
     check_wings("shell");
 }
 
-/// Files that use each other in a circle: each line is one circle. A circle that is cut leaves the list.
+/// Known circles of files, one in each line. A circle that is cut leaves the list.
 const CIRCLES: &[(&str, &[&str])] = &[
     (
         "engine",
@@ -50,7 +50,7 @@ const CIRCLES: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn no_files_use_each_other_in_a_circle_but_those_listed() {
+fn no_files_form_an_import_circle_except_those_listed() {
     for (half, known) in CIRCLES {
         let circles = Imports::below(half).circles();
         let circles: Vec<_> = circles.iter().map(|names| names.join(" ")).collect();
@@ -80,9 +80,9 @@ fn unsafe_stands_in_one_file() {
 }
 
 #[test]
-fn the_top_level_holds_what_the_card_allows() {
+fn the_top_level_holds_only_the_allowed_names() {
     let allowed = ["Cargo.toml", "Cargo.lock", "src", "tests", "snapshots", "README.md", "LICENSE"];
-    // What is built, and the stores of README's sessions.
+    // Build output, and the stores of README's sessions.
     let ignored = fs::read_to_string(root().join(".gitignore")).expect("a list");
     let ignored: Vec<_> = ignored.lines().filter_map(|line| line.strip_prefix('/')).collect();
     let is_ignored = |name: &str| {
@@ -106,7 +106,7 @@ fn direct_dependencies_are_few_and_each_has_a_reason() {
     let lines: Vec<_> = section.lines().collect();
     let is_dependency = |line: &str| line.starts_with(char::is_alphabetic) && line.contains(" = ");
     for pair in lines.windows(2).filter(|pair| is_dependency(pair[1])) {
-        assert!(pair[0].starts_with("# "), "no comment says what this is for: {}", pair[1]);
+        assert!(pair[0].starts_with("# "), "no comment gives the reason for {}", pair[1]);
     }
     let count = lines.iter().filter(|line| is_dependency(line)).count();
     assert!((1..=COUNT_MAX).contains(&count), "{count} direct dependencies");
@@ -120,8 +120,8 @@ fn files_stay_short_enough_to_read() {
     }
 }
 
-/// How many compactions of each file of tests are not counted anew right behind them, and why.
-const UNCOUNTED: &[(&str, usize, &str)] = &[
+/// The number of compactions in each test file that are not followed by a recount, and the reason.
+const WITHOUT_RECOUNT: &[(&str, usize, &str)] = &[
     ("backup/mod.rs", 1, "threads write meanwhile"),
     ("cases/clear.rs", 1, "its observer clears"),
     ("cases/midway.rs", 2, "its observer writes; the test counts anew at its end"),
@@ -145,17 +145,22 @@ const UNCOUNTED: &[(&str, usize, &str)] = &[
 ];
 
 #[test]
-fn what_tests_compact_is_counted_anew_from_the_files_alone() {
+fn tests_recount_the_files_after_each_compaction() {
     let tests = root().join("tests/it");
     let calls = [".compact(&Compact", ".compact(&what", ".compact(what", ".compact(&if", ".compact_with("];
     let mut wrong = Vec::new();
     for (path, text) in sources(&tests).into_iter().filter(|(path, _)| !path.ends_with("structure.rs")) {
         let found: usize = calls.iter().map(|call| text.matches(call).count()).sum();
         let name = path.strip_prefix(&tests).expect("below it").to_string_lossy().into_owned();
-        let allowed = UNCOUNTED.iter().find(|(known, ..)| *known == name).map_or(0, |(_, count, _)| *count);
+        let allowed =
+            WITHOUT_RECOUNT.iter().find(|(known, ..)| *known == name).map_or(0, |(_, count, _)| *count);
         if found != allowed {
             wrong.push(format!("{name}: {found} calls of compact, and not {allowed}"));
         }
     }
-    assert!(wrong.is_empty(), "compact_recounted takes the place of compact:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "compact_recounted takes the place of compact:\n{}",
+        wrong.join("use compact_recounted instead of compact:\n{}")
+    );
 }

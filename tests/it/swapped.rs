@@ -1,5 +1,5 @@
-//! A hostile neighbour who owns the directory that holds a store, and puts something else under a name of it at any moment:
-//! before each call in turn. Whatever comes of the operation, nothing outside is changed.
+//! A hostile user owns the directory around a store, and replaces a name in it before each call in
+//! turn. Whatever the result of the operation, nothing outside the directory changes.
 
 use std::fmt;
 use std::fs::{self, Permissions};
@@ -22,20 +22,20 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Gives `path` to the neighbour, and not what it leads to.
+/// Gives `path` itself to the hostile user, without following a link.
 fn give_away(path: &Path) {
     if is_root() {
         lchown(path, Some(NEIGHBOUR), Some(NEIGHBOUR)).expect("root may");
     }
 }
 
-/// The neighbour's directory, and what nobody has any business with.
+/// The hostile user's directory, and files outside it.
 struct World {
     home: TempDir,
     outside: TempDir,
 }
 
-/// The names of files that a store, a backup or a repair has, makes or removes.
+/// The names of files that a store, a backup or a repair reads, writes or removes.
 const FILES: [&str; 11] = [
     "LOCK",
     "MANIFEST",
@@ -71,7 +71,8 @@ impl World {
         self.home.path().join(name)
     }
 
-    /// Puts a copy of the store or backup `from` into the neighbour's directory, which is theirs.
+    /// Puts a copy of the store or backup `from` into the hostile user's directory, and gives it to
+    /// them.
     fn put(&self, from: &Path, name: &str) {
         let copy = copy_of(from);
         for (file, _) in files(copy.path()) {
@@ -81,7 +82,7 @@ impl World {
         fs::rename(copy.keep(), self.at(name)).expect("it is ours");
     }
 
-    /// All that can be seen of what is outside, also that it was changed and changed back.
+    /// The observable state outside the directory, including change times.
     fn outside(&self) -> Vec<String> {
         let mut seen = Vec::new();
         let mut look = |path: &Path| {
@@ -102,27 +103,29 @@ impl World {
     }
 }
 
-/// What the neighbour puts under a name.
+/// The object that replaces a name.
 #[derive(Clone, Copy, Debug)]
-enum Bait {
+enum Replacement {
     /// A link to `full`.
     LinkToFull,
     /// A link to `empty`.
     LinkToEmpty,
-    /// A directory of the neighbour's, with links to files outside under the names of a store's.
+    /// A directory of the hostile user, with links to outside files under the names of a store's
+    /// files.
     Directory,
-    /// An empty directory of the neighbour's.
+    /// An empty directory of the hostile user.
     EmptyDirectory,
     /// A link to a file outside.
     LinkToFile,
 }
 
-const BAITS: [Bait; 4] = [Bait::LinkToFull, Bait::LinkToEmpty, Bait::Directory, Bait::EmptyDirectory];
+const BAITS: [Replacement; 4] =
+    [Replacement::LinkToFull, Replacement::LinkToEmpty, Replacement::Directory, Replacement::EmptyDirectory];
 
-impl Bait {
-    /// Puts it at `at`, and what was there elsewhere.
+impl Replacement {
+    /// Moves the object at `at` away, and puts this one in its place.
     fn put(self, at: &Path, outside: &Path) {
-        // Where nothing has the name yet, the neighbour is first to take it.
+        // The name may not exist yet.
         let _ = fs::rename(at, at.with_file_name("moved"));
         let full = outside.join("full");
         match self {
@@ -142,7 +145,7 @@ impl Bait {
     }
 }
 
-/// Changes a name before the call of this number.
+/// Replaces a name before call number `at_call`.
 struct Swap {
     at_call: u64,
     count: AtomicU64,
@@ -167,20 +170,22 @@ impl Hook for Swap {
     }
 }
 
-/// The calls until a directory is open that is there: what has its name before that may be what was meant by it.
+/// The number of calls until the program has opened an existing directory. A directory replaced
+/// earlier may be the intended one.
 const OPENED: u64 = 2;
 
-/// An operation on what is in the neighbour's directory.
+/// An operation in the hostile user's directory.
 struct Operation<'a> {
     prepare: &'a dyn Fn(&World),
     act: &'a dyn Fn(&World, Options) -> Result<()>,
-    /// What it is said to have made, which is intact then, whatever had another name.
+    /// The store or backup that the operation makes. It must be intact after a success.
     made: &'a str,
 }
 
 impl Operation<'_> {
-    /// Does it, while `bait` gets the name `name` before the call of number `at_call`. Whether there were as many calls.
-    fn swapped(&self, at_call: u64, name: &str, bait: Bait) -> bool {
+    /// Runs the operation, and replaces `name` before call number `at_call`. Returns whether there
+    /// was such a call.
+    fn run_with_replacement(&self, at_call: u64, name: &str, bait: Replacement) -> bool {
         let world = World::new();
         (self.prepare)(&world);
         let before = world.outside();
@@ -199,17 +204,19 @@ impl Operation<'_> {
         is_reached
     }
 
-    /// Does it with each of `baits` under each of `names` before each of its calls, the first `from` excepted.
-    fn all(&self, test: &str, names: &[&str], baits: &[Bait], from: u64) {
+    /// Runs the operation with each of `baits` under each of `names`, before each call from number
+    /// `from` on.
+    fn all(&self, test: &str, names: &[&str], baits: &[Replacement], from: u64) {
         if !is_root() {
-            skipped(test, "the neighbour is another user where root is to be had: the owners are not tested");
+            skipped(test, "without root, the hostile user is the same user, and owners are not tested");
         }
         for name in names {
-            // A link of one's own is followed.
-            let is_anothers = |bait: &&Bait| is_root() || !matches!(bait, Bait::LinkToEmpty);
+            // A link of one's own user is followed.
+            let is_anothers = |bait: &&Replacement| is_root() || !matches!(bait, Replacement::LinkToEmpty);
             for &bait in baits.iter().filter(is_anothers) {
-                let count = (from..).take_while(|&at_call| self.swapped(at_call, name, bait)).count();
-                assert!(count > 10, "there is something to do: {count} calls");
+                let count =
+                    (from..).take_while(|&at_call| self.run_with_replacement(at_call, name, bait)).count();
+                assert!(count > 10, "only {count} calls");
             }
         }
     }
@@ -235,7 +242,7 @@ fn damaged() -> TempDir {
 }
 
 #[test]
-fn a_repair_in_place_changes_nothing_outside_whatever_has_its_names_meanwhile() {
+fn a_repair_in_place_changes_nothing_outside_when_names_are_replaced() {
     let damaged = damaged();
     let operation = Operation {
         prepare: &|world| world.put(damaged.path(), "store"),
@@ -249,14 +256,14 @@ fn a_repair_in_place_changes_nothing_outside_whatever_has_its_names_meanwhile() 
 }
 
 #[test]
-fn a_repair_to_elsewhere_changes_nothing_outside_whatever_has_its_names_meanwhile() {
+fn a_repair_to_another_directory_changes_nothing_outside_when_names_are_replaced() {
     let damaged = damaged();
     for is_there in [false, true] {
         let operation = Operation {
             prepare: &|world| {
                 world.put(damaged.path(), "store");
                 if is_there {
-                    Bait::EmptyDirectory.put(&world.at("new"), world.outside.path());
+                    Replacement::EmptyDirectory.put(&world.at("new"), world.outside.path());
                 }
             },
             act: &|world, options| {
@@ -270,13 +277,13 @@ fn a_repair_to_elsewhere_changes_nothing_outside_whatever_has_its_names_meanwhil
 }
 
 #[test]
-fn a_restore_changes_nothing_outside_whatever_has_its_names_meanwhile() {
+fn a_restore_changes_nothing_outside_when_names_are_replaced() {
     let from = small_store();
     for is_there in [false, true] {
         let operation = Operation {
             prepare: &|world| {
                 if is_there {
-                    Bait::EmptyDirectory.put(&world.at("new"), world.outside.path());
+                    Replacement::EmptyDirectory.put(&world.at("new"), world.outside.path());
                 }
             },
             act: &|world, options| {
@@ -289,7 +296,7 @@ fn a_restore_changes_nothing_outside_whatever_has_its_names_meanwhile() {
 }
 
 #[test]
-fn a_backup_changes_nothing_outside_whatever_has_its_names_meanwhile() {
+fn a_backup_changes_nothing_outside_when_names_are_replaced() {
     let from = small_store();
     let operation = Operation {
         prepare: &|_| (),
@@ -303,7 +310,7 @@ fn a_backup_changes_nothing_outside_whatever_has_its_names_meanwhile() {
 }
 
 #[test]
-fn the_next_backup_changes_nothing_outside_whatever_has_its_names_meanwhile() {
+fn the_next_backup_changes_nothing_outside_when_names_are_replaced() {
     let (from, earlier) = (small_store(), scratch());
     fs::write(from.path().join("logkv.toml"), "sync = \"never\"\n").expect("options");
     let store = open(from.path());
@@ -322,11 +329,11 @@ fn the_next_backup_changes_nothing_outside_whatever_has_its_names_meanwhile() {
     };
     operation.all("the_next_backup", &["copy"], &BAITS, 0);
     let names = FILES.map(|name| format!("copy/{name}"));
-    operation.all("the_next_backup", &names.each_ref().map(String::as_str), &[Bait::LinkToFile], 0);
+    operation.all("the_next_backup", &names.each_ref().map(String::as_str), &[Replacement::LinkToFile], 0);
 }
 
 #[test]
-fn a_new_store_changes_nothing_outside_whatever_has_its_name_meanwhile() {
+fn a_new_store_changes_nothing_outside_when_its_name_is_replaced() {
     let operation = Operation {
         prepare: &|_| (),
         act: &|world, options| {
@@ -340,7 +347,7 @@ fn a_new_store_changes_nothing_outside_whatever_has_its_name_meanwhile() {
 }
 
 #[test]
-fn a_writer_changes_nothing_outside_whatever_has_the_names_of_its_files_meanwhile() {
+fn a_writer_changes_nothing_outside_when_its_files_are_replaced() {
     let store = small_store();
     let operation = Operation {
         prepare: &|world| world.put(store.path(), "store"),
@@ -355,5 +362,5 @@ fn a_writer_changes_nothing_outside_whatever_has_the_names_of_its_files_meanwhil
     };
     operation.all("a_writer", &["store"], &BAITS, OPENED);
     let names = FILES.map(|name| format!("store/{name}"));
-    operation.all("a_writer", &names.each_ref().map(String::as_str), &[Bait::LinkToFile], 0);
+    operation.all("a_writer", &names.each_ref().map(String::as_str), &[Replacement::LinkToFile], 0);
 }

@@ -1,4 +1,4 @@
-//! The REPL on a real terminal, as the person in front of it sees it.
+//! The REPL on a real terminal.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -13,7 +13,7 @@ use crate::person::{CTRL_C, CTRL_D, CTRL_R, Person};
 
 const PROMPT: &str = "logkv d>";
 
-/// A person who has seen the first prompt.
+/// A user after the first prompt.
 fn person(dir: &TempDir) -> Person {
     let mut person = Person::at(dir.path(), &["d"], &[]);
     person.sees_at_end(PROMPT);
@@ -21,7 +21,7 @@ fn person(dir: &TempDir) -> Person {
 }
 
 #[test]
-fn a_first_session_writes_reads_and_leaves_with_0() {
+fn a_first_session_writes_reads_and_exits_with_0() {
     let dir = scratch();
     let mut person = person(&dir);
     person.sees("note: new store in d\n").sees("0 keys in d").enters("put user:1 alice").sees("OK");
@@ -32,10 +32,10 @@ fn a_first_session_writes_reads_and_leaves_with_0() {
 }
 
 #[test]
-fn help_of_a_command_is_shown_where_its_flag_is_typed() {
+fn the_help_flag_of_a_command_works_at_the_prompt() {
     let dir = scratch();
     let mut person = person(&dir);
-    // A short page: the start of a long one is above the screen.
+    // A short help page, since the start of a long one scrolls away.
     person
         .enters("persist a --help")
         .sees("persist KEY")
@@ -45,7 +45,7 @@ fn help_of_a_command_is_shown_where_its_flag_is_typed() {
 }
 
 #[test]
-fn an_error_shows_its_place_and_the_session_goes_on_to_end_with_0() {
+fn an_error_shows_its_position_and_the_session_continues() {
     let dir = scratch();
     let mut person = person(&dir);
     person.enters("gte a").sees("error: ").sees("did you mean get?").sees_at_end(PROMPT);
@@ -64,7 +64,7 @@ fn the_tab_key_completes_commands_and_live_keys() {
 }
 
 #[test]
-fn the_tab_key_gives_what_all_keys_have_in_common_and_a_list_that_fits_the_screen() {
+fn the_tab_key_completes_the_common_prefix_and_lists_as_many_keys_as_fit() {
     let dir = scratch();
     let store = open(&dir.path().join("d"));
     for number in 0..1_000 {
@@ -79,20 +79,20 @@ fn the_tab_key_gives_what_all_keys_have_in_common_and_a_list_that_fits_the_scree
     let mut person = person(&dir);
     person.types("get k\t").sees("… 892 more").sees("> get ke [KEY…]");
     person.types("y\t").sees("… 891 more").sees("> get key:0 [KEY…]");
-    assert!(!person.screen().contains("keyless"), "it has expired: {}", person.screen());
-    // No question is open: what is typed is the line, and Ctrl-C clears it.
+    assert!(!person.screen().contains("keyless"), "an expired key is listed: {}", person.screen());
+    // No confirmation is pending: typing edits the line, and Ctrl-C clears it.
     person.types("1").sees("> get key:01 [KEY…]");
     person.types(CTRL_C).sees_at_end(PROMPT);
     person.types("get lo\t").sees("y\"\n").sees("\nlogkv d> get \"long xxx");
     person.types(CTRL_C).sees_at_end(PROMPT);
-    // A batch has its keys, and no longer those it deletes.
+    // In a batch, completion includes the batch's puts and excludes its deletes.
     person.enters("begin").enters("put kew 1").enters("del kez").sees_at_end("d*>");
     person.types("get ke\t").sees("kew").sees("> get ke [KEY…]");
     person.types("z\t").types(CTRL_C).sees_at_end("d*>");
 }
 
 #[test]
-fn the_tab_key_opens_no_quote_that_a_listed_key_does_not_need() {
+fn the_tab_key_opens_a_quote_only_for_keys_that_need_one() {
     let dir = scratch();
     let store = open(&dir.path().join("d"));
     store.put("a b", "x").expect("it is written");
@@ -105,7 +105,7 @@ fn the_tab_key_opens_no_quote_that_a_listed_key_does_not_need() {
 }
 
 #[test]
-fn a_line_that_is_echoed_cannot_drive_the_terminal_and_ctrl_c_ends_a_wait_for_a_fifo() {
+fn an_echoed_line_is_escaped_and_ctrl_c_ends_a_wait_for_a_fifo() {
     let dir = scratch();
     fs::write(dir.path().join("script"), "put \u{1b}[2Jk '1\n2'\nread fifo\n")
         .expect("a file can be written");
@@ -117,15 +117,15 @@ fn a_line_that_is_echoed_cannot_drive_the_terminal_and_ctrl_c_ends_a_wait_for_a_
 }
 
 #[test]
-fn ctrl_c_at_the_prompt_clears_the_line_and_nothing_is_run() {
+fn ctrl_c_at_the_prompt_clears_the_line_and_runs_nothing() {
     let dir = scratch();
     let mut person = person(&dir);
     person.types("put a 1").sees("put a 1").types(CTRL_C).sees_at_end(PROMPT);
     person.enters("count").sees("\n0\n").sees_at_end(PROMPT);
 }
 
-/// Starts `command`, whose results go into a pipe that nobody reads yet: it is held up in the middle.
-fn hold_up(person: &mut Person, dir: &TempDir, command: &str) -> File {
+/// Starts `command` with its results going to an unread pipe, so that it blocks.
+fn start_blocked(person: &mut Person, dir: &TempDir, command: &str) -> File {
     let pipe = dir.path().join("pipe");
     let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is there");
     assert!(made.success(), "a pipe can be made");
@@ -148,18 +148,18 @@ fn with_many_keys() -> TempDir {
     dir
 }
 
-/// Reads a first piece: the command is running then, and there is more than pipes and buffers hold.
-fn see_it_running(pipe: &mut File) {
+/// Reads a first piece, which proves that the command runs. The rest exceeds pipes and buffers.
+fn wait_until_running(pipe: &mut File) {
     pipe.read_exact(&mut [0; 16]).expect("results come");
 }
 
 #[test]
-fn ctrl_c_during_a_command_stops_it_and_leaves_the_store_intact() {
+fn ctrl_c_stops_a_command_and_leaves_the_store_intact() {
     let dir = with_many_keys();
     let mut person = person(&dir);
-    let mut pipe = hold_up(&mut person, &dir, "scan --all");
-    see_it_running(&mut pipe);
-    // The terminal shows ^C when it has sent the signal.
+    let mut pipe = start_blocked(&mut person, &dir, "scan --all");
+    wait_until_running(&mut pipe);
+    // The terminal shows ^C once the signal is sent.
     person.types(CTRL_C).sees("^C");
     let reader = std::thread::spawn(move || pipe.read_to_end(&mut Vec::new()));
     person.sees("interrupted after ").sees_at_end(PROMPT).enters("output");
@@ -171,11 +171,11 @@ fn ctrl_c_during_a_command_stops_it_and_leaves_the_store_intact() {
 }
 
 #[test]
-fn lines_typed_ahead_while_a_command_runs_are_run_in_order_afterwards() {
+fn lines_typed_while_a_command_runs_run_afterwards_in_order() {
     let dir = with_many_keys();
     let mut person = person(&dir);
-    let mut pipe = hold_up(&mut person, &dir, "scan --all");
-    see_it_running(&mut pipe);
+    let mut pipe = start_blocked(&mut person, &dir, "scan --all");
+    wait_until_running(&mut pipe);
     person.types("output\rput ahead 1\rget ahead\rcount").sees("count");
     let reader = std::thread::spawn(move || pipe.read_to_end(&mut Vec::new()));
     person.sees("\nOK\n").sees("\n1\n").sees("> count [PATTERN]");
@@ -184,7 +184,7 @@ fn lines_typed_ahead_while_a_command_runs_are_run_in_order_afterwards() {
 }
 
 #[test]
-fn an_open_quote_goes_on_in_the_next_line() {
+fn an_open_quote_continues_in_the_next_line() {
     let dir = scratch();
     let mut person = person(&dir);
     person.enters("put a \"one").sees_at_end("   \"..>").enters("two\"").sees("OK");
@@ -192,7 +192,7 @@ fn an_open_quote_goes_on_in_the_next_line() {
 }
 
 #[test]
-fn the_history_is_kept_for_the_next_session_and_for_its_owner_alone() {
+fn the_history_is_kept_for_the_next_session_and_readable_by_its_owner_only() {
     let dir = scratch();
     let mut first = person(&dir);
     first.enters("put a 1").sees("OK").sees_at_end(PROMPT);
@@ -211,7 +211,7 @@ fn the_history_is_kept_for_the_next_session_and_for_its_owner_alone() {
 }
 
 #[test]
-fn the_prompt_says_read_only_and_inside_a_batch() {
+fn the_prompt_shows_read_only_mode_and_an_open_batch() {
     let dir = scratch();
     let mut writer = person(&dir);
     writer.enters("put a 1").sees("OK").enters("begin").sees_at_end("logkv d*>");
@@ -223,7 +223,7 @@ fn the_prompt_says_read_only_and_inside_a_batch() {
 }
 
 #[test]
-fn what_the_store_compacts_by_itself_is_told_once_before_the_next_prompt_and_not_with_quiet() {
+fn a_background_compaction_is_reported_once_before_the_next_prompt_unless_quiet() {
     for quiet in [false, true] {
         let dir = scratch();
         let args: &[&str] = if quiet { &["-q", "d"] } else { &["d"] };
@@ -242,7 +242,7 @@ fn what_the_store_compacts_by_itself_is_told_once_before_the_next_prompt_and_not
 }
 
 #[test]
-fn the_init_file_is_run_at_the_start() {
+fn the_init_file_runs_at_the_start() {
     let dir = scratch();
     let config = dir.path().join("config/logkv");
     fs::create_dir_all(&config).expect("a directory can be made");
@@ -258,7 +258,7 @@ fn the_init_file_is_run_at_the_start() {
 }
 
 #[test]
-fn keys_and_values_that_hold_escapes_do_nothing_to_the_terminal() {
+fn escapes_in_keys_and_values_do_not_reach_the_terminal() {
     let dir = scratch();
     let evil = "\x1b[2J\x1b]0;owned\x07\x1b[31m";
     let store = logkv::Store::open_with(dir.path().join("d"), quick()).expect("a new store opens");
@@ -268,19 +268,19 @@ fn keys_and_values_that_hold_escapes_do_nothing_to_the_terminal() {
     let shown = r#""k\x1b[2J\x1b]0;owned\x07\x1b[31m""#;
     person.sees_at_end(PROMPT).enters("keys").sees(shown).enters("scan").sees(r#""v\x1b[2J"#);
     person.enters("dump-segment 1 --values full").sees("1 record · 1 live").sees_at_end(PROMPT);
-    // Completed, and read back.
+    // Completed, and printed.
     person
         .types("get k\t")
         .sees(&format!("> get {shown} [KEY…]"))
         .types("\r")
         .sees(r#""v\x1b[2J\x1b]0;owned"#);
     person.enters(&format!("nokey{evil}").replace('\x1b', "")).sees("error: ");
-    assert!(person.screen().contains("1 key in d"), "nothing was cleared");
-    assert!(!person.sees_colours(), "nothing was coloured");
+    assert!(person.screen().contains("1 key in d"), "the screen was cleared");
+    assert!(!person.sees_colours(), "the text was coloured");
 }
 
 #[test]
-fn colours_are_for_terminals_whose_person_has_not_turned_them_off() {
+fn colours_are_for_terminals_unless_the_user_turned_them_off() {
     let dir = scratch();
     let mut colorful = person(&dir);
     colorful.enters("put a 1").sees("OK").sees_at_end(PROMPT);

@@ -1,4 +1,5 @@
-//! Transactions: one at a time, all or nothing, on what nobody else changes meanwhile; and many gets at once.
+//! Transactions and overlays: one at a time, all or nothing, without interference. Gets of many
+//! keys.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use crate::common::{open, quick, scratch, value};
 
 const THREADS: usize = 4;
 
-/// The pairs that a transaction sees from `from` on.
+/// The pairs that a transaction sees, from key `from` on.
 fn seen(transaction: &mut Overlay, from: &str) -> Vec<(String, String)> {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
     let pairs = transaction.scan((std::ops::Bound::Included(from.as_bytes()), std::ops::Bound::Unbounded));
@@ -23,7 +24,7 @@ fn owned(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_transaction_reads_its_own_writes_before_the_stores_and_nobody_else_does() {
+fn a_transaction_sees_its_own_writes_and_no_other_reader_does() {
     let dir = scratch();
     let store = open(dir.path());
     for key in ["a", "b", "d"] {
@@ -40,7 +41,7 @@ fn a_transaction_reads_its_own_writes_before_the_stores_and_nobody_else_does() {
         assert_eq!(seen(transaction, "a"), owned(&[("b", "new"), ("c", "new"), ("d", "old")]));
         assert_eq!(seen(transaction, "c"), owned(&[("c", "new"), ("d", "old")]));
         assert_eq!(seen(transaction, "x"), []);
-        assert_eq!(value(&store, "b").as_deref(), Some("old"), "it is not written yet");
+        assert_eq!(value(&store, "b").as_deref(), Some("old"), "the transaction has not committed");
         Ok::<_, Error>(7)
     });
     assert_eq!(done.expect("it is written"), 7);
@@ -51,7 +52,7 @@ fn a_transaction_reads_its_own_writes_before_the_stores_and_nobody_else_does() {
 }
 
 #[test]
-fn a_transaction_sees_what_was_submitted_before_it_and_waited_for_by_nobody() {
+fn a_transaction_sees_writes_submitted_before_it() {
     let dir = scratch();
     let store = open(dir.path());
     let mut batch = Batch::new();
@@ -81,7 +82,7 @@ fn a_transaction_that_fails_or_panics_writes_nothing_and_the_next_one_runs() {
     assert!(panicked.is_err());
     assert_eq!(value(&store, "a").as_deref(), Some("old"));
     let commit = store.put("b", "1").expect("a put");
-    assert_eq!(commit.first.0, before.0 + 1, "no number was used");
+    assert_eq!(commit.first.0, before.0 + 1, "a number was used");
     store
         .transact(|transaction| {
             transaction.put("a", "new");
@@ -109,7 +110,7 @@ fn a_write_past_its_own_transaction_is_refused_and_one_of_another_thread_waits()
 }
 
 #[test]
-fn counters_that_many_threads_raise_miss_no_step_under_any_policy() {
+fn counters_of_many_threads_miss_no_increment_under_any_policy() {
     const STEPS: usize = 50;
     for sync in [Sync::Always, Sync::Every(Duration::from_millis(5)), Sync::Never, Sync::Buffered(200)] {
         let dir = scratch();
@@ -119,7 +120,7 @@ fn counters_that_many_threads_raise_miss_no_step_under_any_policy() {
                 scope.spawn(|| {
                     for step in 0..STEPS {
                         store.incr("sum", 1).expect("a number");
-                        // Somebody who asks no gate, and is not lost either.
+                        // A write without a transaction must not be lost either.
                         store.put(format!("other{step}"), "x").expect("a put");
                     }
                 });
@@ -130,15 +131,15 @@ fn counters_that_many_threads_raise_miss_no_step_under_any_policy() {
 }
 
 #[test]
-fn a_swap_is_done_only_where_the_value_is_the_expected_one() {
+fn a_compare_and_swap_happens_only_if_the_value_is_the_expected_one() {
     let dir = scratch();
     let store = open(dir.path());
     let swap = |expected: Option<&str>, new: Option<&str>| {
         let [expected, new] = [expected, new].map(|value| value.map(str::as_bytes));
         store.compare_and_swap("k", expected, new).expect("it can be looked at")
     };
-    assert!(!swap(Some("1"), Some("2")), "there is nothing");
-    assert!(swap(None, None), "nothing stays nothing");
+    assert!(!swap(Some("1"), Some("2")), "the key does not exist");
+    assert!(swap(None, None), "a missing key stays missing");
     assert!(swap(None, Some("1")));
     assert!(!swap(None, Some("2")));
     assert!(!swap(Some("11"), None));
@@ -149,7 +150,7 @@ fn a_swap_is_done_only_where_the_value_is_the_expected_one() {
 }
 
 #[test]
-fn what_is_no_number_is_not_added_to_and_a_sum_that_has_no_room_is_not_written() {
+fn a_value_that_is_no_number_and_a_sum_that_overflows_are_refused_and_nothing_is_written() {
     let dir = scratch();
     let store = open(dir.path());
     assert_eq!(store.incr("n", -3).expect("a number"), -3);
@@ -165,7 +166,7 @@ fn what_is_no_number_is_not_added_to_and_a_sum_that_has_no_room_is_not_written()
 }
 
 #[test]
-fn expiries_are_set_and_taken_back_and_survive_a_sum() {
+fn an_expiry_can_be_set_and_removed_and_survives_an_increment() {
     let (dir, clock) = (scratch(), Arc::new(ManualClock::at(1_000)));
     let store = Store::open_with(dir.path(), Options::new().clock(clock.clone())).expect("opens");
     let expires = |key: &str| store.get_entry(key).expect("reads").map(|entry| entry.meta.expires_ms);
@@ -186,7 +187,7 @@ fn expiries_are_set_and_taken_back_and_survive_a_sum() {
     store
         .transact(|transaction| {
             transaction.put_expiring("t", "1", Expiry::At(1_200));
-            assert_eq!(transaction.get("t")?, None, "it is past already");
+            assert_eq!(transaction.get("t")?, None, "the expiry is in the past");
             transaction.put_expiring("t", "1", Expiry::In(Duration::from_millis(1)));
             assert_eq!(transaction.get_with_expiry("t")?.map(|(_, at)| at), Some(Some(1_201)));
             Ok::<_, Error>(())
@@ -196,7 +197,7 @@ fn expiries_are_set_and_taken_back_and_survive_a_sum() {
 }
 
 #[test]
-fn what_is_submitted_is_added_to_and_has_its_expiry_set_before_anybody_sees_it() {
+fn an_increment_or_expiry_applies_to_submitted_writes_that_are_not_visible_yet() {
     let after = |ms| Expiry::In(Duration::from_millis(ms));
     for sync in [Sync::Always, Sync::Never, Sync::Buffered(1 << 20)] {
         let (dir, clock) = (scratch(), Arc::new(ManualClock::at(1_000)));
@@ -219,9 +220,9 @@ fn what_is_submitted_is_added_to_and_has_its_expiry_set_before_anybody_sees_it()
         let (is_there, nothing) = store.submit_persist("n").expect("looks");
         assert!(!is_there);
         let (sum, anew) = store.submit_incr("n", 1).expect("a number");
-        assert_eq!(sum, 1, "it was deleted");
+        assert_eq!(sum, 1, "the key was deleted");
         if sync == Sync::Always {
-            assert_eq!(value(&store, "n"), None, "what is not durable is not seen");
+            assert_eq!(value(&store, "n"), None, "readers do not see a write that is not durable");
         }
         let pending = [put, incr, absent, persist, again, expire, none, delete, nothing, anew];
         let numbers = [Some(1), Some(2), None, Some(3), None, Some(4), None, Some(5), None, Some(6)];
@@ -233,17 +234,17 @@ fn what_is_submitted_is_added_to_and_has_its_expiry_set_before_anybody_sees_it()
 }
 
 #[test]
-fn what_decided_that_nothing_is_written_is_durable_when_it_is_told() {
+fn the_reason_for_writing_nothing_is_durable_before_the_call_returns() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick().sync(Sync::Always)).expect("opens");
     let forever = store.submit_put("k", "v", PutOptions::new()).expect("a put");
-    assert!(!store.persist("k").expect("looks"), "it never expires");
-    assert_eq!(value(&store, "k").as_deref(), Some("v"), "which nobody may know before it is durable");
+    assert!(!store.persist("k").expect("looks"), "the key has no expiry");
+    assert_eq!(value(&store, "k").as_deref(), Some("v"), "the value that decided it is durable");
     assert!(forever.wait().expect("waits").is_some());
 }
 
 #[test]
-fn many_gets_at_once_are_the_gets_of_each() {
+fn a_get_of_many_keys_equals_single_gets() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick().segment_len_max(4096)).expect("opens");
     let key = |n: u32| format!("key{n}");
@@ -261,7 +262,7 @@ fn many_gets_at_once_are_the_gets_of_each() {
 }
 
 #[test]
-fn an_overlay_shows_its_changes_in_the_place_of_what_they_change_from_both_ends() {
+fn an_overlay_scan_merges_its_changes_from_both_ends() {
     let dir = scratch();
     let store = open(dir.path());
     for key in ["a", "c", "e"] {
@@ -278,11 +279,11 @@ fn an_overlay_shows_its_changes_in_the_place_of_what_they_change_from_both_ends(
     let text = |entry: logkv::Result<OverlayEntry>| {
         let OverlayEntry { key, value, record, .. } = entry.expect("reads");
         let value = value.map(|value| String::from_utf8(value.to_vec()).expect("text"));
-        assert_eq!(record.is_some(), value.as_deref() != Some("changed"), "only what is stored has a record");
+        assert_eq!(record.is_some(), value.as_deref() != Some("changed"), "only stored values have a record");
         (String::from_utf8(key.to_vec()).expect("text"), value.expect("a scan has values"))
     };
     let expected = owned(&[("a", "stored"), ("b", "changed"), ("c", "changed"), ("f", "changed")]);
-    // Each order of the two ends: the bits of `ends` say which is asked.
+    // Every order of calls on the two ends, as the bits of `ends`.
     for ends in 0..1 << expected.len() {
         let mut scan = overlay.scan_over(&snapshot, ..).expect("scans");
         let (mut front, mut back) = (Vec::new(), Vec::new());
@@ -306,7 +307,7 @@ fn an_overlay_shows_its_changes_in_the_place_of_what_they_change_from_both_ends(
 }
 
 #[test]
-fn a_scan_of_an_overlay_goes_on_as_it_began_while_changes_are_made() {
+fn a_scan_of_an_overlay_keeps_its_view_while_the_overlay_changes() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("a", "1").expect("a put");
@@ -321,7 +322,7 @@ fn a_scan_of_an_overlay_goes_on_as_it_began_while_changes_are_made() {
 }
 
 #[test]
-fn a_put_of_an_overlay_is_gone_when_it_has_expired_and_its_time_counts_from_the_put() {
+fn an_expiring_put_of_an_overlay_expires_and_its_lifetime_starts_at_the_put() {
     let clock = Arc::new(ManualClock::at(1000));
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick().clock(clock.clone())).expect("opens");
@@ -334,5 +335,8 @@ fn a_put_of_an_overlay_is_gone_when_it_has_expired_and_its_time_counts_from_the_
     assert_eq!((&*change.0, change.1), (&b"1"[..], Some(1500)));
     clock.set(1500);
     assert_eq!(overlay.change_of("a"), Some(None));
-    assert!(overlay.scan(..).expect("scans").next().is_none(), "it hides what is stored");
+    assert!(
+        overlay.scan(..).expect("scans").next().is_none(),
+        "the expired put still hides the stored value"
+    );
 }

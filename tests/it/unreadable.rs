@@ -1,4 +1,4 @@
-//! `verify` where files cannot be read, are something else, or hold no record for long.
+//! `verify` with files that are unreadable, of another kind, or full of zeros.
 
 use std::fs;
 use std::ops::{ControlFlow, Range};
@@ -18,14 +18,14 @@ use crate::common::{
 use crate::hooked::{BadSectors, hooked};
 use crate::verify::{indexed_store, verified, verified_by};
 
-/// All that a verification says of the store at `dir` on a disk that does not give bytes `range` of segment 1.
+/// Verifies the store at `dir` on a disk where bytes `range` of segment 1 are unreadable.
 fn verified_on_bad_disk(dir: &Path, range: Range<u64>) -> (VerifyReport, Vec<Finding>) {
     let disk = BadSectors { file: StoreFile::Segment(SegmentId(1)), range };
     verified_by(dir, &quick().file_system(hooked(disk)), &[]).expect("it can be looked at")
 }
 
 #[test]
-fn what_a_disk_does_not_give_is_told_with_its_place_and_all_the_rest_is_checked() {
+fn unreadable_bytes_are_reported_with_their_place_and_the_rest_is_checked() {
     const PAGE: u64 = 4096;
     let dir = scratch();
     let store = open(dir.path());
@@ -41,22 +41,22 @@ fn what_a_disk_does_not_give_is_told_with_its_place_and_all_the_rest_is_checked(
     let told: Vec<_> = findings.iter().map(|found| (found.range.clone(), found.fault.to_string())).collect();
     let unreadable = "it cannot be read: Input/output error".to_owned();
     assert!(told.contains(&(Some(5 * PAGE..7 * PAGE), unreadable)), "{told:?}");
-    // Two pages of records of 1,008 bytes: nine whole ones, and at each end a part of one.
+    // Two pages of records of 1,008 bytes: nine whole records, and a part of one at each end.
     assert!((89..=91).contains(&report.record_count), "{report:?}");
     let others = findings.iter().filter(|found| !matches!(found.fault, Fault::Unreadable(_)));
     let others: Vec<_> = others.collect();
     assert!(others.iter().all(|found| found.fault == Fault::PartlyUnreadable), "{others:?}");
-    assert_eq!(others[0].key.as_deref(), Some(&b"key20"[..]), "its header and key are readable");
+    assert_eq!(others[0].key.as_deref(), Some(&b"key20"[..]), "the header and the key are readable");
     assert_eq!(report.damage_count, findings.len() as u64);
 
-    // The header's page, with the four records that end where it does.
+    // The page of the header, with the four records that end in it.
     let (report, findings) = verified_on_bad_disk(dir.path(), 0..PAGE);
     assert_eq!(report.record_count, 96);
     assert!(matches!(&findings[..], [Finding { fault: Fault::Unreadable(_), .. }]), "{findings:?}");
 }
 
 #[test]
-fn segments_that_have_each_others_names_or_another_stores_are_told_as_that_alone() {
+fn segments_under_swapped_names_or_of_another_store_are_reported_as_such_only() {
     let dir = indexed_store();
     let [one, two, aside] = [1, 2, 9].map(|id| segment_path(dir.path(), id));
     for (from, to) in [(&one, &aside), (&two, &one), (&aside, &two)] {
@@ -81,11 +81,11 @@ fn segments_that_have_each_others_names_or_another_stores_are_told_as_that_alone
     assert_eq!(found(dir.path()), [(file(2), Fault::AnotherStores)]);
 }
 
-/// Puts something at a path.
+/// Creates something at a path.
 type Plant = fn(&Path);
 
 #[test]
-fn what_is_no_file_in_a_files_place_is_told_in_words() {
+fn a_store_file_that_is_no_regular_file_is_reported_in_words() {
     for (name, is_needed) in [
         ("LOCK", true),
         ("logkv.toml", true),
@@ -122,7 +122,7 @@ fn what_is_no_file_in_a_files_place_is_told_in_words() {
 }
 
 #[test]
-fn in_a_long_stretch_without_a_record_a_verification_and_a_repair_can_be_broken_off() {
+fn verify_and_repair_can_be_cancelled_in_a_long_range_without_records() {
     const LEN: usize = 4 << 20;
     let dir = unclosed_store();
     let path = segment_path(dir.path(), 1);
@@ -135,7 +135,7 @@ fn in_a_long_stretch_without_a_record_a_verification_and_a_repair_can_be_broken_
         ControlFlow::Continue(())
     });
     whole.expect("it can be looked at");
-    assert!(look_count >= LEN >> 21, "it asks every two MiB at least: {look_count}");
+    assert!(look_count >= LEN >> 21, "it asks at least every two MiB: {look_count}");
     let broken_off = verify::store(dir.path(), &quick(), &[], &mut |event| match event {
         VerifyEvent::Progress { .. } => ControlFlow::Break(()),
         VerifyEvent::Found(_) => ControlFlow::Continue(()),
@@ -152,7 +152,7 @@ fn in_a_long_stretch_without_a_record_a_verification_and_a_repair_can_be_broken_
 }
 
 #[test]
-fn a_hint_that_there_is_no_memory_for_is_told_and_ends_nothing() {
+fn a_hint_too_large_for_memory_is_reported_and_the_verification_continues() {
     const HUGE: u64 = 3 << 30;
     let dir = indexed_store();
     for path in [segment_path(dir.path(), 1), hint_path(dir.path(), 1)] {

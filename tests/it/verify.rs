@@ -1,4 +1,4 @@
-//! `logkv::verify`: what is intact is said to be, and nothing that is not.
+//! `logkv::verify` reports all damage, and nothing else.
 
 use std::fs;
 use std::mem;
@@ -18,7 +18,7 @@ use crate::common::{
 };
 use crate::recount::Recounted;
 
-/// All that a verification of the store at `dir` says.
+/// Verifies the store at `dir`.
 pub(crate) fn verified(dir: &Path) -> (VerifyReport, Vec<Finding>) {
     verified_some(dir, &[]).expect("it can be looked at")
 }
@@ -51,7 +51,7 @@ pub(crate) fn indexed_store() -> TempDir {
     dir
 }
 
-/// The store with the file `name` changed.
+/// A copy of the store with the file `name` changed.
 fn with(dir: &TempDir, name: &str, change: impl FnOnce(&mut Vec<u8>)) -> TempDir {
     let copy = copy_of(dir.path());
     let path = copy.path().join(name);
@@ -62,14 +62,14 @@ fn with(dir: &TempDir, name: &str, change: impl FnOnce(&mut Vec<u8>)) -> TempDir
 }
 
 #[test]
-fn an_intact_store_has_no_finding_and_every_record_hint_and_key_of_it_was_looked_at() {
+fn an_intact_store_has_no_finding_and_every_record_hint_and_key_is_checked() {
     let dir = indexed_store();
     let before = files(dir.path());
     let (report, findings) = verified(dir.path());
     assert_eq!(findings, []);
     let counts = (report.segment_count, report.record_count, report.hint_count, report.keydir_keys);
     assert_eq!((counts, report.is_intact()), ((3, 6, 2, Some(3)), true));
-    assert_eq!(files(dir.path()), before, "nothing was written");
+    assert_eq!(files(dir.path()), before, "the verification wrote to a file");
     for fixture in ["v1", "v1-compressed"] {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture);
         let (report, findings) = verified(copy_of(&dir).path());
@@ -78,10 +78,10 @@ fn an_intact_store_has_no_finding_and_every_record_hint_and_key_of_it_was_looked
 }
 
 #[test]
-fn a_changed_byte_of_any_file_is_found_where_it_is() {
+fn a_changed_byte_of_any_file_is_found_at_its_place() {
     let dir = indexed_store();
     for (name, bytes) in files(dir.path()).into_iter().filter(|(name, _)| name != "LOCK") {
-        // KEYDIR is a thousand parts that are alike.
+        // KEYDIR has a thousand equal parts.
         let step = if name == "KEYDIR" { 101 } else { 1 };
         for at in (0..bytes.len()).step_by(step) {
             let mask = [0x01, 0x80, 0xff][at % 3];
@@ -101,14 +101,14 @@ fn a_changed_byte_of_any_file_is_found_where_it_is() {
 }
 
 #[test]
-fn a_file_that_was_cut_anywhere_or_is_longer_is_found() {
+fn a_file_truncated_anywhere_or_extended_is_found() {
     let dir = indexed_store();
     for (name, bytes) in files(dir.path()).into_iter().filter(|(name, _)| name != "LOCK") {
         let step = if bytes.len() > 4096 { 97 } else { 1 };
         for len in (0..bytes.len()).step_by(step) {
             let copy = with(&dir, &name, |bytes| bytes.truncate(len));
             let (report, findings) = verified(copy.path());
-            // A hint that ends before its header does so also while it is written.
+            // A hint shorter than its header may still be in the process of being written.
             let is_unfinished = len == 0 && name.ends_with(".hint");
             assert_eq!(report.is_intact(), is_unfinished, "{name} cut to {len}: {findings:?}");
             assert_ne!(findings, [], "{name} cut to {len}");
@@ -119,7 +119,7 @@ fn a_file_that_was_cut_anywhere_or_is_longer_is_found() {
 }
 
 #[test]
-fn one_wrong_number_in_keydir_that_makes_many_of_its_parts_wrong_is_one_finding() {
+fn one_wrong_number_that_breaks_many_parts_of_keydir_is_one_finding() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick().checkpoint_records(1)).expect("opens");
     for n in 0..20 {
@@ -141,7 +141,7 @@ fn one_wrong_number_in_keydir_that_makes_many_of_its_parts_wrong_is_one_finding(
 }
 
 #[test]
-fn a_hint_or_keydir_that_lies_under_a_right_checksum_is_found() {
+fn a_wrong_hint_or_keydir_with_a_correct_checksum_is_found() {
     let dir = indexed_store();
     let seal = |bytes: &mut Vec<u8>| {
         let at = bytes.len() - 8;
@@ -162,12 +162,12 @@ fn a_hint_or_keydir_that_lies_under_a_right_checksum_is_found() {
     assert_eq!(lie(80, &[7]), Fault::Count { what: "bytes of those values themselves", said: 7, counted: 0 });
     assert_eq!(lie(88, &[7]), Fault::Count { what: "bytes of compressed values", said: 7, counted: 0 });
     assert_eq!(lie(48, &[2]), Fault::Count { what: "last number", said: 2, counted: 3 });
-    // The filter's last half: as many zeros as there are fingerprints there.
+    // The second half of the filter, with as many zeros as it has fingerprints.
     let (filter_at, end) = (96 + 3 * 16, fs::read(hint_path(dir.path(), 1)).expect("a hint").len() - 8);
     let zeros = vec![0; (end - filter_at) / 2];
     assert!(matches!(lie(end - zeros.len(), &zeros), Fault::HintFilter(_)));
 
-    // The first slot of the first part that has one now points eight bytes further.
+    // Moves the first slot of the first nonempty part by eight bytes.
     let copy = with(&dir, "KEYDIR", |bytes| {
         let number = |bytes: &[u8], at: usize| {
             u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes")) as usize
@@ -193,12 +193,12 @@ fn a_hint_or_keydir_that_lies_under_a_right_checksum_is_found() {
 }
 
 #[test]
-fn a_keydir_that_counts_wrong_under_a_right_checksum_is_found() {
+fn a_keydir_with_a_wrong_count_and_a_correct_checksum_is_found() {
     let dir = indexed_store();
     let counts = ["records", "live records", "live bytes", "tombstones", "bytes of tombstones"];
     for (index, name) in counts.into_iter().enumerate() {
         let copy = with(&dir, "KEYDIR", |bytes| {
-            // In the row of the first segment, behind its id, length and page.
+            // In the row of the first segment, after its id, length and page.
             bytes[64 + 24 + index * 8] += 1;
             let head_end = 64 + 3 * 80 + 24 * 1024;
             let crc = u64::from(crc32c::crc32c(&bytes[..head_end]));
@@ -214,7 +214,7 @@ fn a_keydir_that_counts_wrong_under_a_right_checksum_is_found() {
 }
 
 #[test]
-fn files_of_another_time_or_place_are_told_and_cost_nothing() {
+fn older_and_foreign_files_are_reported_as_notes_only() {
     let dir = indexed_store();
     fs::copy(hint_path(dir.path(), 1), hint_path(dir.path(), 2)).expect("a copy");
     fs::copy(segment_path(dir.path(), 1), segment_path(dir.path(), 9)).expect("a copy");
@@ -236,7 +236,7 @@ fn files_of_another_time_or_place_are_told_and_cost_nothing() {
 }
 
 #[test]
-fn manifest_and_segments_that_contradict_each_other_are_found() {
+fn contradictions_between_manifest_and_segments_are_found() {
     let dir = small_store();
     let faults = |change: &dyn Fn(&str) -> String| {
         let copy = copy_of(dir.path());
@@ -266,7 +266,7 @@ fn manifest_and_segments_that_contradict_each_other_are_found() {
 }
 
 #[test]
-fn the_end_that_a_crash_leaves_is_a_note_and_rot_before_it_is_damage() {
+fn a_torn_tail_is_a_note_and_damage_before_it_is_damage() {
     let dir = unclosed_store();
     let path = segment_path(dir.path(), 1);
     let mut bytes = fs::read(&path).expect("the segment");
@@ -287,7 +287,7 @@ fn the_end_that_a_crash_leaves_is_a_note_and_rot_before_it_is_damage() {
 }
 
 #[test]
-fn what_stands_between_rot_and_the_record_that_proves_it_is_not_behind_the_end() {
+fn records_between_damage_and_the_record_that_proves_it_belong_to_the_log() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick()).expect("opens");
     for n in 0..3 {
@@ -307,7 +307,7 @@ fn what_stands_between_rot_and_the_record_that_proves_it_is_not_behind_the_end()
 }
 
 #[test]
-fn segments_can_be_verified_by_name_and_a_verification_broken_off() {
+fn segments_can_be_verified_by_name_and_a_verification_can_be_cancelled() {
     let dir = indexed_store();
     let (report, findings) = verified_some(dir.path(), &[SegmentId(2)]).expect("it is there");
     assert_eq!((report.segment_count, report.hint_count, report.keydir_keys), (1, 1, None));
@@ -321,7 +321,7 @@ fn segments_can_be_verified_by_name_and_a_verification_broken_off() {
     assert!(matches!(report, Err(Error::Cancelled)), "{report:?}");
 }
 
-/// Says at its end that it is over.
+/// Sets the flag when it is dropped.
 struct Ending<'a>(&'a AtomicBool);
 
 impl Drop for Ending<'_> {
@@ -331,7 +331,7 @@ impl Drop for Ending<'_> {
 }
 
 #[test]
-fn beside_a_writer_that_compacts_nothing_is_found_to_be_wrong() {
+fn a_verification_beside_a_compacting_writer_finds_nothing_wrong() {
     let dir = scratch();
     let policy = CompactionPolicy { dead_percent: 20, ..CompactionPolicy::default() };
     let options = Options::new().sync(Sync::Never).segment_len_max(4096).checkpoint_records(10);
@@ -344,7 +344,7 @@ fn beside_a_writer_that_compacts_nothing_is_found_to_be_wrong() {
                 store.put((n % 50).to_be_bytes(), [7; 60]).expect("a put");
             }
         });
-        // Also when an assertion fails: the scope waits for the writer.
+        // Ends the writer after a failed assertion as well, since the scope waits for it.
         let _ending = Ending(&is_over);
         for _ in 0..100 {
             let (report, findings) = verified(dir.path());
@@ -359,10 +359,10 @@ fn beside_a_writer_that_compacts_nothing_is_found_to_be_wrong() {
 }
 
 #[test]
-fn a_compaction_between_the_segments_and_keydir_is_no_fault() {
+fn a_compaction_during_a_verification_is_no_finding() {
     let dir = indexed_store();
     let store = Store::open_with(dir.path(), quick()).expect("opens");
-    // Long enough for a report of progress, when the segments that KEYDIR covers have been read.
+    // Long enough for a progress report after the segments that KEYDIR covers.
     store.put("long", vec![7; 2 << 20]).expect("a put");
     let mut is_compacted = false;
     let report = verify::store(dir.path(), &quick(), &[], &mut |event| {
@@ -370,7 +370,7 @@ fn a_compaction_between_the_segments_and_keydir_is_no_fault() {
             && !mem::replace(&mut is_compacted, true)
         {
             store.compact_recounted(&Compact::All).expect("compacts");
-            assert!(!segment_path(dir.path(), 1).exists(), "KEYDIR covers it");
+            assert!(!segment_path(dir.path(), 1).exists(), "KEYDIR covers segment 1");
         }
         ControlFlow::Continue(())
     });
@@ -378,9 +378,8 @@ fn a_compaction_between_the_segments_and_keydir_is_no_fault() {
 }
 
 #[test]
-fn a_keydir_that_places_a_segment_outside_the_address_space_is_not_as_it_was_written_and_takes_no_memory_for_it()
- {
-    /// Of the first row, behind the header: see the drawing of KEYDIR.
+fn a_keydir_with_a_segment_outside_the_address_space_is_damaged_and_allocates_no_memory_for_it() {
+    /// In the first segment row, after the header.
     const FIRST_PAGE_AT: usize = 64 + 16;
     let hurt = with(&indexed_store(), "KEYDIR", |bytes| {
         bytes[FIRST_PAGE_AT..FIRST_PAGE_AT + 4].copy_from_slice(&u32::MAX.to_le_bytes());

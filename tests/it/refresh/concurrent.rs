@@ -8,21 +8,21 @@ use logkv::{Batch, CompactionPolicy, Options, Store};
 use super::{BOTH, reader, refreshed};
 use crate::common::{Map, Random, assert_is, contents, quick, scratch};
 
-/// A key, and what it was set to; `None`: it was removed.
+/// A key and its new value, or `None` for a delete.
 type Op = (Vec<u8>, Option<Vec<u8>>);
 
-/// What a writer did: a change is made of a number alone, so that both sides know it.
+/// The writes so far. The number of a write determines its changes, so that both threads know them.
 #[derive(Debug, Default)]
-struct Course {
-    /// What each write did, in their order.
+struct Progress {
+    /// The changes of each acknowledged write.
     done: Vec<Vec<Op>>,
-    /// How many of them were begun.
+    /// The number of writes begun.
     begun: usize,
 }
 
 const NUMBER: &[u8] = b"number";
 
-/// A batch that leaves its number in the store, or a clear, which leaves nothing.
+/// A batch that puts its number, or an empty one, which stands for a clear.
 fn next_write(random: &mut Random, number: usize) -> Vec<Op> {
     if random.below(200) == 0 {
         return Vec::new();
@@ -48,7 +48,7 @@ fn apply(map: &mut Map, ops: &[Op]) {
     }
 }
 
-fn write_on(store: &Store, course: &Mutex<Course>, random: &mut Random, count: usize) {
+fn write_on(store: &Store, course: &Mutex<Progress>, random: &mut Random, count: usize) {
     let lock = || course.lock().unwrap_or_else(PoisonError::into_inner);
     for number in 0..count {
         let ops = next_write(random, number);
@@ -72,8 +72,9 @@ fn write_on(store: &Store, course: &Mutex<Course>, random: &mut Random, count: u
     }
 }
 
-/// Refreshes until the writer is done, and compares what it sees with what was acknowledged; how often something was new.
-fn read_on(reader: &Store, course: &Mutex<Course>, is_done: &AtomicBool, random: &mut Random) -> usize {
+/// Refreshes until the writer ends, and compares the contents with the writes. Returns how often a
+/// refresh found changes.
+fn read_on(reader: &Store, course: &Mutex<Progress>, is_done: &AtomicBool, random: &mut Random) -> usize {
     let lock = || course.lock().unwrap_or_else(PoisonError::into_inner);
     let (mut map, mut at, mut news) = (Map::new(), 0, 0);
     loop {
@@ -82,9 +83,10 @@ fn read_on(reader: &Store, course: &Mutex<Course>, is_done: &AtomicBool, random:
         news += usize::from(refreshed(reader));
         let seen = contents(reader);
         let one = reader.get(NUMBER).expect("reads").map(|number| number.to_vec());
-        assert_eq!(one.as_deref(), seen.get(NUMBER).map(Vec::as_slice), "gets and scans show one moment");
+        assert_eq!(one.as_deref(), seen.get(NUMBER).map(Vec::as_slice), "gets and scans differ");
         let begun = lock().begun;
-        // The first moment from there on that is what was seen: never older than what was acknowledged.
+        // The first state from there on that equals the contents, and is not older than the last
+        // acknowledged write.
         let done = {
             let course = lock();
             course.done[at..].to_vec()
@@ -98,7 +100,7 @@ fn read_on(reader: &Store, course: &Mutex<Course>, is_done: &AtomicBool, random:
             let next = done.next().unwrap_or_else(|| wait_for(course, at));
             apply(&mut map, &next);
             at += 1;
-            assert!(at <= begun, "seen is no moment from write {acknowledged} to {begun}");
+            assert!(at <= begun, "the contents equal no state from write {acknowledged} to {begun}");
         }
         assert_eq!(reader.len(), seen.len() as u64);
         if random.below(10) == 0 {
@@ -112,15 +114,15 @@ fn read_on(reader: &Store, course: &Mutex<Course>, is_done: &AtomicBool, random:
     }
 }
 
-/// Write number `at`, which was seen, when it is acknowledged.
-fn wait_for(course: &Mutex<Course>, at: usize) -> Vec<Op> {
+/// Waits until write number `at`, which was already visible, is acknowledged.
+fn wait_for(course: &Mutex<Progress>, at: usize) -> Vec<Op> {
     let lock = || course.lock().unwrap_or_else(PoisonError::into_inner);
     crate::common::wait_until(|| lock().done.len() > at);
     lock().done[at].clone()
 }
 
 #[test]
-fn a_reader_that_refreshes_sees_a_moment_that_is_never_older_than_what_was_acknowledged() {
+fn a_refreshed_reader_sees_a_state_at_least_as_new_as_the_last_acknowledged_write() {
     let mut random = Random::announced();
     for read_with in BOTH {
         for keeps_small in [true, false] {
@@ -134,7 +136,7 @@ fn a_reader_that_refreshes_sees_a_moment_that_is_never_older_than_what_was_ackno
             };
             let store = Store::open_with(dir.path(), options).expect("opens");
             let reader = reader(dir.path(), read_with);
-            let (course, is_done) = (Mutex::new(Course::default()), AtomicBool::new(false));
+            let (course, is_done) = (Mutex::new(Progress::default()), AtomicBool::new(false));
             let mut forked = random.fork();
             let news = std::thread::scope(|scope| {
                 let reads = scope.spawn(|| read_on(&reader, &course, &is_done, &mut forked));

@@ -1,4 +1,4 @@
-//! A store that is opened read-only and follows whoever writes: what a refresh shows, and what it leaves as it was.
+//! A read-only store that follows the writer of its directory.
 
 mod concurrent;
 
@@ -17,18 +17,18 @@ fn reader(dir: &Path, read_with: ReadWith) -> Store {
     Store::open_with(dir, quick().read_only(true).read_with(read_with)).expect("opens beside the writer")
 }
 
-/// Whether a refresh of `store` found something new; no damage.
+/// Refreshes a store without damage. Returns whether there was something new.
 fn refreshed(store: &Store) -> bool {
     let refreshed = store.refresh().unwrap_or_else(|error| panic!("{}", error.sentence()));
     assert_eq!(refreshed.damage, []);
     refreshed.changed
 }
 
-/// Refreshes `reader`, and sees what `writer` has.
+/// Refreshes `reader`, and checks that it equals `writer`.
 fn follows(reader: &Store, writer: &Store, what: &str) {
     assert!(refreshed(reader), "{what}");
     assert_is(reader, &contents(writer), what);
-    assert!(!refreshed(reader), "{what}: nothing came since");
+    assert!(!refreshed(reader), "{what}: a second refresh found changes");
     let (ours, theirs) = (reader.stats().expect("stats"), writer.stats().expect("stats"));
     let figures =
         |stats: &logkv::Stats| (stats.key_count, stats.live_len, stats.dead_len, stats.segment_count);
@@ -37,15 +37,15 @@ fn follows(reader: &Store, writer: &Store, what: &str) {
 }
 
 #[test]
-fn a_refresh_shows_whatever_the_writer_does() {
+fn a_refresh_shows_every_kind_of_write() {
     for read_with in BOTH {
         let dir = scratch();
         let writer = open(dir.path());
         writer.put("a", "1").expect("a put");
         let reader = reader(dir.path(), read_with);
-        assert!(!refreshed(&reader), "nothing came since it was opened");
+        assert!(!refreshed(&reader), "nothing changed since the open");
         writer.put("b", "2").expect("a put");
-        assert_eq!(value(&reader, "b"), None, "it shows what it showed");
+        assert_eq!(value(&reader, "b"), None, "nothing is visible before the refresh");
         follows(&reader, &writer, "a put");
         writer.delete("a").expect("a delete");
         follows(&reader, &writer, "a delete");
@@ -74,7 +74,7 @@ fn a_refresh_shows_whatever_the_writer_does() {
 }
 
 #[test]
-fn a_refresh_follows_from_one_writer_to_the_next_however_the_store_is_closed_and_opened() {
+fn a_refresh_follows_one_writer_after_another_after_every_kind_of_close() {
     for read_with in BOTH {
         let dir = scratch();
         let writer = Store::open_with(dir.path(), quick().checkpoint_records(1)).expect("opens");
@@ -87,7 +87,7 @@ fn a_refresh_follows_from_one_writer_to_the_next_however_the_store_is_closed_and
         let map = contents(&reader);
         let writer = Store::open_with(dir.path(), quick().segment_len_max(4096)).expect("opens");
         refreshed(&reader);
-        assert_is(&reader, &map, "opened, and not written to");
+        assert_is(&reader, &map, "opened and not written to");
         for key in 200..500 {
             writer.put(format!("key{key}"), "22").expect("a put");
         }
@@ -103,7 +103,7 @@ fn a_refresh_follows_from_one_writer_to_the_next_however_the_store_is_closed_and
 }
 
 #[test]
-fn what_was_taken_before_a_refresh_shows_its_moment_and_all_handles_see_the_new_one() {
+fn values_and_snapshots_keep_their_view_and_all_handles_see_the_refresh() {
     for read_with in BOTH {
         let dir = scratch();
         let writer = open(dir.path());
@@ -135,7 +135,7 @@ fn what_was_taken_before_a_refresh_shows_its_moment_and_all_handles_see_the_new_
 }
 
 #[test]
-fn a_store_that_is_open_for_writing_has_nothing_to_refresh() {
+fn a_store_open_for_writing_has_nothing_to_refresh() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("k", "v").expect("a put");
@@ -143,9 +143,8 @@ fn a_store_that_is_open_for_writing_has_nothing_to_refresh() {
     assert_eq!(value(&store, "k").as_deref(), Some("v"));
 }
 
-/// Whatever part of a write is in the file, readers see the batches that are there as a whole.
 #[test]
-fn of_a_write_that_is_under_way_or_torn_nothing_is_seen_until_it_is_there_as_a_whole() {
+fn a_refresh_during_a_write_shows_whole_batches_only() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("first", "1").expect("a put");
@@ -175,7 +174,7 @@ fn of_a_write_that_is_under_way_or_torn_nothing_is_seen_until_it_is_there_as_a_w
 }
 
 #[test]
-fn a_write_that_was_cut_off_and_another_in_its_place_are_seen_as_that_other_one() {
+fn a_refresh_shows_the_write_that_replaced_a_truncated_one() {
     let place = scratch();
     let writer = open(place.path());
     writer.put("k", "first").expect("a put");
@@ -185,21 +184,21 @@ fn a_write_that_was_cut_off_and_another_in_its_place_are_seen_as_that_other_one(
     let cut = fs::read(&path).expect("the segment");
     let reader = reader(place.path(), ReadWith::Mmap);
     assert_eq!(value(&reader, "k").as_deref(), Some("cut off"));
-    // Of the same length, with another value and the right checksums.
+    // The same length, another value, correct checksums.
     let other = with_other_value(&cut, len as usize, b"instead");
     let mut file = OpenOptions::new().write(true).open(&path).expect("the segment");
     file.seek(SeekFrom::Start(0)).expect("seeks");
     file.write_all(&other).expect("another write");
     assert!(refreshed(&reader));
     assert_eq!(value(&reader, "k").as_deref(), Some("instead"));
-    // And cut off without another one.
+    // Truncated, and not replaced.
     file.set_len(len).expect("cut off");
     assert!(refreshed(&reader));
     assert_eq!(value(&reader, "k").as_deref(), Some("first"));
 }
 
 #[test]
-fn a_write_in_the_place_of_a_torn_one_is_seen_though_the_file_is_as_long_as_before() {
+fn a_refresh_shows_a_write_that_replaced_a_torn_one_of_equal_length() {
     let place = scratch();
     let writer = open(place.path());
     writer.put("k", "first").expect("a put");
@@ -208,7 +207,7 @@ fn a_write_in_the_place_of_a_torn_one_is_seen_though_the_file_is_as_long_as_befo
     writer.put("k", "instead").expect("a put");
     let whole = fs::read(&path).expect("the segment");
     let mut torn = whole.clone();
-    // The header of another record.
+    // Garbage in place of the record's header.
     torn[len..len + 32].fill(0xa5);
     fs::write(&path, &torn).expect("a torn write");
     let reader = reader(place.path(), ReadWith::Mmap);
@@ -219,7 +218,8 @@ fn a_write_in_the_place_of_a_torn_one_is_seen_though_the_file_is_as_long_as_befo
     assert_eq!(value(&reader, "k").as_deref(), Some("instead"));
 }
 
-/// The segment in `bytes` with another value in the record at `at`, of the same length.
+/// A copy of the segment `bytes` with another value of the same length in the record at offset
+/// `at`.
 fn with_other_value(bytes: &[u8], at: usize, value: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let salt = bytes[56..60].to_vec();
@@ -231,7 +231,7 @@ fn with_other_value(bytes: &[u8], at: usize, value: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn another_store_in_the_directorys_place_is_seen_and_a_directory_that_is_gone_is_told() {
+fn a_refresh_shows_a_replaced_directory_and_reports_a_missing_one() {
     let place = scratch();
     let [dir, other, aside] = ["store", "other", "aside"].map(|name| place.path().join(name));
     for (dir, text) in [(&dir, "one"), (&other, "two")] {
@@ -243,7 +243,7 @@ fn another_store_in_the_directorys_place_is_seen_and_a_directory_that_is_gone_is
     fs::rename(&dir, &aside).expect("moved");
     let error = reader.refresh().expect_err("it is gone");
     assert!(matches!(error, Error::Missing { .. }), "{error:?}");
-    assert_eq!(value(&reader, "k").as_deref(), Some("one"), "it shows what it showed");
+    assert_eq!(value(&reader, "k").as_deref(), Some("one"), "nothing is visible before the refresh");
     fs::rename(&other, &dir).expect("moved");
     assert!(refreshed(&reader));
     assert_eq!(value(&reader, "k").as_deref(), Some("two"));
@@ -253,7 +253,7 @@ fn another_store_in_the_directorys_place_is_seen_and_a_directory_that_is_gone_is
 }
 
 #[test]
-fn a_repair_in_place_is_followed() {
+fn a_refresh_follows_a_repair_in_place() {
     let place = scratch();
     let dir = place.path().join("store");
     let store = open(&dir);
@@ -282,7 +282,7 @@ fn flip(path: &Path, at: usize) {
 }
 
 #[test]
-fn damage_that_comes_is_told_once_and_known_from_then_on() {
+fn new_damage_is_reported_once_by_a_refresh() {
     let dir = scratch();
     let writer = Store::open_with(dir.path(), quick().background(false)).expect("opens");
     writer.put("a", "1").expect("a put");
@@ -302,7 +302,7 @@ fn damage_that_comes_is_told_once_and_known_from_then_on() {
     assert!(matches!(reader.get("b"), Err(Error::Damaged { .. })));
     assert_eq!(value(&reader, "d").as_deref(), Some("4"));
     writer.put("e", "5").expect("a put");
-    assert!(refreshed(&reader), "the same damage is not told again");
+    assert!(refreshed(&reader), "the refresh found nothing new");
     assert_eq!(reader.open_report().damage, found.damage);
     assert_eq!(reader.stats().expect("stats").damage_count, 1);
 }

@@ -11,13 +11,13 @@ use tempfile::TempDir;
 use crate::common::{Random, scratch};
 use crate::transcript::{Transcript, command};
 
-/// A program that waits for answers.
+/// A running program and its client.
 struct Client {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
     is_json: bool,
-    /// Lines sent, and lines acknowledged.
+    /// The numbers of lines sent and acknowledged.
     sent: u64,
     heard: u64,
 }
@@ -35,7 +35,7 @@ impl Client {
         Self { child, stdin, stdout, is_json: mode == "json", sent: 0, heard: 0 }
     }
 
-    /// Sends `lines`, also while nobody reads the answers.
+    /// Sends `lines` while a second thread reads the answers.
     fn send(&mut self, lines: &[Line]) {
         let text: Vec<u8> = lines.iter().flat_map(|line| [&line.text[..], b"\n"].concat()).collect();
         let mut stdin = self.stdin.take().expect("it is open");
@@ -49,7 +49,7 @@ impl Client {
         assert_eq!(self.heard, self.sent);
     }
 
-    /// Reads the answer to `line` to its end, which is the only acknowledgement in it.
+    /// Reads the answer to `line`, which ends with its only acknowledgement.
     fn hear(&mut self, line: &Line) {
         self.heard += 1;
         let shown = line.text.escape_ascii();
@@ -57,7 +57,7 @@ impl Client {
         loop {
             let mut answer = Vec::new();
             self.stdout.read_until(b'\n', &mut answer).expect("it can be read");
-            assert!(answer.ends_with(b"\n"), "it ended before it had answered {shown}");
+            assert!(answer.ends_with(b"\n"), "the program ended before it had answered {shown}");
             let is_ok = if self.is_json {
                 let object: Value =
                     serde_json::from_slice(&answer).unwrap_or_else(|why| panic!("{shown}: {why}"));
@@ -86,7 +86,7 @@ impl Client {
     }
 
     fn end(mut self) {
-        // A batch that is forgotten at the end would be told.
+        // A batch left open at the end would be an error.
         self.send(&[Line { text: b"rollback".to_vec(), is_good: None }]);
         drop(self.stdin.take());
         let mut rest = String::new();
@@ -96,7 +96,7 @@ impl Client {
     }
 }
 
-/// A line of a script, and whether it is carried out; `None`: nobody knows.
+/// A line of a script, and whether it succeeds. `None` if that depends on other lines.
 struct Line {
     text: Vec<u8>,
     is_good: Option<bool>,
@@ -158,9 +158,9 @@ const BAD: &[&str] = &[
     "read -",
 ];
 
-/// Some line, good or bad. No value is what an acknowledgement is.
-fn some_line(random: &mut Random) -> Line {
-    // A batch that was begun changes what these come to.
+/// A random line. No value looks like an acknowledgement.
+fn random_line(random: &mut Random) -> Line {
+    // The result of these depends on an open batch.
     const EITHER: &[&str] = &["begin", "commit", "rollback", "sync", "incr n 3", "expire n 1h", "persist n"];
     let of = |lines: &[&str], random: &mut Random| {
         lines[random.below(lines.len() as u64) as usize].as_bytes().to_vec()
@@ -190,20 +190,20 @@ fn a_client_that_waits_for_each_acknowledgement_gets_one_for_each_of_10_000_line
         let mut client = Client::start(&dir, mode, "never");
         client.send(&[Line { text: b"put text words".to_vec(), is_good: Some(true) }]);
         for _ in 0..LINES {
-            client.send(&[some_line(&mut random)]);
+            client.send(&[random_line(&mut random)]);
         }
         client.end();
     }
 }
 
 #[test]
-fn a_client_that_sends_1_000_lines_ahead_gets_all_acknowledgements_in_their_order() {
+fn a_client_that_sends_1_000_lines_ahead_gets_all_acknowledgements_in_order() {
     for mode in ["json", "plain", "raw"] {
         let (dir, mut random) = (scratch(), Random::announced());
         let mut client = Client::start(&dir, mode, "always");
         client.send(&[Line { text: b"put text words".to_vec(), is_good: Some(true) }]);
         for _ in 0..LINES / 1000 {
-            let lines: Vec<_> = (0..1000).map(|_| some_line(&mut random)).collect();
+            let lines: Vec<_> = (0..1000).map(|_| random_line(&mut random)).collect();
             client.send(&lines);
         }
         client.end();

@@ -10,7 +10,7 @@ use crate::common::{copy_of, open, scratch};
 use crate::shell_transfer::foreign::bitcask_record;
 use crate::transcript::command;
 
-/// Each flag of each command: a call without it, and the same with it.
+/// Each flag of each command: a call without it, and the same call with it.
 const FLAGS: &[(&str, &str, &str)] = &[
     ("get --at", "get a", "get a --at 1"),
     ("get --output", "get a", "get a --output out"),
@@ -84,11 +84,12 @@ const LISTING_FLAGS: &[(&str, &str)] = &[
     ("null", "-0"),
 ];
 
-/// Flags that say what is so anyway where nobody pages or nothing is damaged, or that never end.
+/// Flags without effect in these calls (no pager, no damage), or without an end.
 const UNTRIED: &[&str] = &["keys --all", "scan --all", "tail --follow", "repair --yes"];
 
-/// What is seen of a call in mode `mode` in a copy of `store` and of the files `beside` it: what it says, the files that it leaves, and of a write the keys.
-fn seen_in_copy(
+/// The effects of a call in mode `mode`, in a copy of `store` with the files `beside` it: the
+/// output, the files, and after a write also the keys.
+fn effects_in_copy(
     [store, beside]: [&TempDir; 2],
     mode: &str,
     line: &str,
@@ -132,7 +133,7 @@ fn no_mode_ignores_a_flag() {
         for found in flag.find_iter(usage) {
             let flag = format!("{name} {}", found.as_str());
             let is_tried = cases.iter().any(|(tried, ..)| *tried == flag);
-            assert!(is_tried || UNTRIED.contains(&flag.as_str()), "{flag} is not tried");
+            assert!(is_tried || UNTRIED.contains(&flag.as_str()), "{flag} is not tested");
         }
     }
     let (store, beside) = (scratch(), scratch());
@@ -148,7 +149,7 @@ fn no_mode_ignores_a_flag() {
     fs::write(beside.path().join("7.bitcask.data"), bitcask_record(1, b"key", b"value")).expect("a file");
     for mode in ["table", "plain", "json", "raw"] {
         for (flag, without, with) in &cases {
-            let [without, with] = [without, with].map(|line| seen_in_copy([&store, &beside], mode, line));
+            let [without, with] = [without, with].map(|line| effects_in_copy([&store, &beside], mode, line));
             assert_ne!(without, with, "{flag} in mode {mode}");
         }
     }

@@ -1,4 +1,5 @@
-//! A program on the other end of the pipe: it gets an answer to each line, knows where that ends, and what failed.
+//! A program that drives logkv through a pipe: it gets an answer to each line, recognises the end
+//! of the answer, and learns which lines failed.
 
 mod client;
 mod flags;
@@ -14,7 +15,7 @@ use crate::common::{interrupt, open, piped, scratch, segment_path};
 use crate::person::Person;
 use crate::transcript::Transcript;
 
-/// A store with three keys, the second of which has a damaged value.
+/// A store of three keys, the second of which has a damaged value.
 fn with_damage(transcript: &Transcript) {
     let store = open(&transcript.path("damaged"));
     for key in ["a", "b", "c"] {
@@ -28,7 +29,7 @@ fn with_damage(transcript: &Transcript) {
     fs::write(&path, bytes).expect("it can be written");
 }
 
-/// `text`, in which no checksum of a record is: it is another one each time.
+/// `text` without checksums of records, which vary.
 fn without_checksums(text: &str) -> String {
     regex::Regex::new(r"\b(stored|computed) [0-9a-f]{8}")
         .expect("a pattern")
@@ -37,7 +38,7 @@ fn without_checksums(text: &str) -> String {
 }
 
 #[test]
-fn each_failure_is_an_object_in_its_place_in_json() {
+fn each_failure_is_a_json_object_in_order() {
     let mut transcript = Transcript::new();
     fs::write(transcript.path("inner"), "count\nfrob\n").expect("a file can be written");
     fs::write(transcript.path("rows.tsv"), "k\tv\nbad\n").expect("a file can be written");
@@ -74,7 +75,7 @@ fn each_failure_is_an_object_in_its_place_in_json() {
 }
 
 #[test]
-fn what_is_damaged_is_told_in_its_place_and_hides_nothing_behind_it() {
+fn damage_is_reported_in_order_and_hides_no_later_result() {
     let transcript = Transcript::new();
     with_damage(&transcript);
     let run = |line: &str| {
@@ -119,7 +120,7 @@ fn what_is_damaged_is_told_in_its_place_and_hides_nothing_behind_it() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(
         told.contains("-:1: error: ") && told.contains("-:3: error: "),
-        "a part of a command has its line: {told}"
+        "each command of a call has its line: {told}"
     );
 }
 
@@ -143,7 +144,7 @@ fn with_bail_a_script_ends_at_an_answer_that_damage_makes_uncertain() {
 }
 
 #[test]
-fn a_person_in_mode_json_sees_the_object_and_the_sentence() {
+fn json_mode_at_the_prompt_prints_the_object_and_the_sentence() {
     let dir = scratch();
     let mut person = Person::at(dir.path(), &["--json", "d"], &[]);
     person.sees_at_end("logkv d>").enters("frob");
@@ -153,7 +154,7 @@ fn a_person_in_mode_json_sees_the_object_and_the_sentence() {
 }
 
 #[test]
-fn an_acknowledgement_ends_the_answer_to_each_line_in_every_mode() {
+fn an_acknowledgement_ends_each_answer_in_every_mode() {
     let mut transcript = Transcript::new();
     fs::write(transcript.path("inner"), "count\nfrob\nput in 1\nput 'two\nlines' 2\n")
         .expect("a file can be written");
@@ -175,7 +176,7 @@ fn an_acknowledgement_ends_the_answer_to_each_line_in_every_mode() {
 }
 
 #[test]
-fn a_file_that_takes_no_results_is_a_failure_once_and_leads_back_to_the_standard_output() {
+fn a_results_file_that_cannot_be_written_fails_once_and_results_return_to_standard_output() {
     let transcript = Transcript::new();
     let run = |args: &[&str], script: &[u8]| {
         let mut child = piped(&mut transcript.command(args));
@@ -191,7 +192,7 @@ fn a_file_that_takes_no_results_is_a_failure_once_and_leads_back_to_the_standard
     assert_eq!(said, format!("OK\nOK\nERR 1 {why}\nOK\nOK\nOK\nOK\n2\nOK\n"));
     assert_eq!((told, code), (1, Some(1)));
     assert_eq!(fs::read(transcript.path("out")).expect("it was written"), b"2\n");
-    // The write that is told of went in, as is said; and its failure is one object.
+    // The write before the failure is in the store, and the failure is one object.
     let (said, told, code) = run(&["--ack", "--json", "e"], script);
     let error = format!(r#"{{"error":"{why}","kind":"failed","code":1,"line":2}}"#);
     let refused = format!(r#"{{"ack":2,"ok":false,"code":1,"error":"{why}"}}"#);
@@ -199,14 +200,15 @@ fn a_file_that_takes_no_results_is_a_failure_once_and_leads_back_to_the_standard
     assert_eq!((said.matches("\"error\"").count(), said.matches("\"ok\":true}").count()), (2, 7), "{said}");
     assert_eq!((told, code), (1, Some(1)));
     assert!(said.contains(r#"{"key":"a","value":"1""#), "{said}");
-    // Without acknowledgements more is lost before that is seen, and it is told no later than where it ends.
+    // Without acknowledgements, more results are lost before the failure is noticed, at the end of
+    // the script at the latest.
     for (mode, count) in [("plain", 0), ("json", 1)] {
         let (said, told, code) = run(&["-m", mode, mode], script);
         assert_eq!((said.matches("/dev/full").count(), told, code), (count, 1, Some(1)), "{said}");
         assert!(said.contains('2'), "{said}");
         assert_eq!(transcript.answer(&["-m", "plain", mode, "count"]).1, "2\n");
     }
-    // A result that is longer than what is held fails by itself.
+    // A result longer than the buffer fails immediately.
     let long = format!("put a {}\noutput /dev/full\nget a\nget a\n", "v".repeat(200_000));
     let (said, told, code) = run(&["--ack", "-m", "plain", "l"], long.as_bytes());
     assert!(said.starts_with(&format!("OK\nOK\nERR 1 {why}\nvvv")) && said.ends_with("v\nOK\n"), "{told}");
@@ -214,7 +216,7 @@ fn a_file_that_takes_no_results_is_a_failure_once_and_leads_back_to_the_standard
 }
 
 #[test]
-fn what_ends_the_script_is_told_in_its_line_and_of_no_line_that_was_acknowledged() {
+fn an_error_that_ends_the_script_names_its_own_line_and_no_acknowledged_one() {
     let transcript = Transcript::new();
     let args = ["-c", "begin", "-c", "put x 1", "-c", "quit"];
     let (code, said) = transcript.answer(&[&["-m", "plain", "--ack", "d"], &args[..]].concat());
@@ -227,7 +229,7 @@ fn what_ends_the_script_is_told_in_its_line_and_of_no_line_that_was_acknowledged
     assert!(ends[0].starts_with(r#"{"ack":3,"ok":false,"code":1,"#), "{said}");
     assert!(ends[1].ends_with(r#""line":3}"#), "{said}");
     let (_, said) = transcript.answer(&[&["--json", "--ack", "d"], &args[..4]].concat());
-    assert!(said.ends_with("\"kind\":\"failed\",\"code\":1}\n"), "no line is answered twice: {said}");
+    assert!(said.ends_with("\"kind\":\"failed\",\"code\":1}\n"), "a line was answered twice: {said}");
     fs::write(transcript.path("leaves"), "put x 1\nquit\n").expect("a script");
     let (_, said) = transcript.answer(&["-m", "plain", "--ack", "d", "-c", "begin", "-c", "read leaves"]);
     assert!(said.starts_with("OK\nERR 1 the batch"), "{said}");
@@ -243,7 +245,7 @@ fn what_ends_the_script_is_told_in_its_line_and_of_no_line_that_was_acknowledged
 }
 
 #[test]
-fn a_store_that_does_not_open_is_an_answer() {
+fn a_failed_open_is_an_answer() {
     let transcript = Transcript::new();
     let args = ["--ack", "-m", "plain", "--no-create", "d"];
     let (code, said) = transcript.answer(&args);
@@ -253,7 +255,7 @@ fn a_store_that_does_not_open_is_an_answer() {
 }
 
 #[test]
-fn with_acknowledgements_results_are_for_programs() {
+fn with_acknowledgements_output_is_for_programs() {
     let mut transcript = Transcript::new();
     transcript.run("--ack -m table d").run("--ack -m plain d -c 'mode table' -c mode");
     let dir = scratch();
@@ -263,7 +265,7 @@ fn with_acknowledgements_results_are_for_programs() {
 }
 
 #[test]
-fn one_line_of_the_call_is_one_command_with_one_acknowledgement_whatever_it_holds() {
+fn each_c_flag_is_one_command_with_one_acknowledgement_even_with_line_breaks() {
     let transcript = Transcript::new();
     let lines = ["put \"a\nb\" 1", "get 'a\nb'", "put 'open", "count"];
     let args: Vec<_> = lines.iter().flat_map(|line| ["-c", *line]).collect();
@@ -278,8 +280,8 @@ fn one_line_of_the_call_is_one_command_with_one_acknowledgement_whatever_it_hold
 }
 
 #[test]
-fn a_long_word_is_cut_in_each_message_and_costs_no_time() {
-    /// A message around a word, with its place, its advice and a caret.
+fn a_long_word_is_truncated_in_every_message() {
+    /// The word with its position, a hint and a caret.
     const LEN_MAX: usize = 1200;
     let transcript = Transcript::new();
     let help = transcript.answer(&["-m", "json", "d", "help"]).1;
@@ -314,7 +316,7 @@ fn a_long_word_is_cut_in_each_message_and_costs_no_time() {
 }
 
 #[test]
-fn a_line_that_is_too_long_is_acknowledged_once_and_the_next_one_runs() {
+fn a_line_that_is_too_long_gets_one_acknowledgement_and_the_next_line_runs() {
     let transcript = Transcript::new();
     let mut child = piped(&mut transcript.command(&["--ack", "--value-limit", "1", "d"]));
     let mut stdin = child.stdin.take().expect("it is piped");

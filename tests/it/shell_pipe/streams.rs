@@ -14,7 +14,7 @@ use crate::person::Person;
 use crate::transcript::{Transcript, command};
 
 #[test]
-fn a_key_or_value_ends_with_a_nul_byte_where_that_is_asked_for_and_xargs_reads_it() {
+fn keys_and_values_end_with_nul_on_request_for_xargs() {
     let mut transcript = Transcript::new();
     transcript.run_with("d", b"put plain 1 'two words' \"line\\nbreak\" \"t\\tab\" \"\\xff\"\n");
     for mode in ["plain", "raw"] {
@@ -41,7 +41,7 @@ fn a_key_or_value_ends_with_a_nul_byte_where_that_is_asked_for_and_xargs_reads_i
 }
 
 #[test]
-fn a_dash_is_the_standard_input_or_output_wherever_a_file_is_named_or_is_refused() {
+fn a_dash_means_a_standard_stream_for_every_file_argument_or_is_refused() {
     let mut transcript = Transcript::new();
     fs::write(transcript.path("empty"), "").expect("a file can be written");
     transcript.run_with("d put v -", b"\x00\xff\nvalue").run_with("d put f --file -", b"from\nstdin");
@@ -62,7 +62,7 @@ fn a_dash_is_the_standard_input_or_output_wherever_a_file_is_named_or_is_refused
     transcript.run("d export - --prefix k").run("d repair --to -").run("--config - d get f").run("- put a 1");
     transcript.run("--metrics-file - d get f").run("d dump-segment -");
     assert!(!transcript.path("-").exists());
-    // In quotes it is a file's name.
+    // A quoted dash is a file name.
     transcript.run("d -c 'get f -o \"-\"'");
     assert_eq!(fs::read(transcript.path("-")).expect("it was written"), b"from\nstdin");
     transcript.compare("shell-pipe-dash");
@@ -70,7 +70,7 @@ fn a_dash_is_the_standard_input_or_output_wherever_a_file_is_named_or_is_refused
     assert_eq!(output.stdout, b"\x00\xff\nvalue");
     let mut person = Person::at(transcript.dir.path(), &["d"], &[]);
     person.sees_at_end("logkv d>").enters("get v -o -").sees("on a terminal it needs mode raw");
-    // The prompt is not drawn over a value that has no line break at its end.
+    // The prompt starts on a new line after a value without a line break.
     person
         .sees_at_end("logkv d>")
         .enters("mode raw")
@@ -83,7 +83,7 @@ fn a_dash_is_the_standard_input_or_output_wherever_a_file_is_named_or_is_refused
     assert_eq!(person.sees_it_end(), Some(0));
 }
 
-/// `logkv` where nothing tells that files change: it cannot make an inotify.
+/// `logkv` in an environment without inotify.
 fn unwatched(dir: &TempDir, args: &[&str]) -> Command {
     let mut command = program_of_system("strace", dir.path());
     command.args(["-f", "-qq", "-o", "trace", "-e", "trace=inotify_init1"]);
@@ -92,9 +92,9 @@ fn unwatched(dir: &TempDir, args: &[&str]) -> Command {
 }
 
 #[test]
-fn who_follows_without_being_told_hears_ctrl_c_and_that_nobody_reads() {
+fn a_followed_tail_without_inotify_ends_on_ctrl_c_and_on_a_closed_output() {
     if !works("strace", &["-V"]) {
-        return skipped("who_follows_without_being_told_hears_ctrl_c", "there is no strace");
+        return skipped("a followed tail without inotify", "strace is not installed");
     }
     let dir = scratch();
     let store = open(&dir.path().join("d"));
@@ -114,7 +114,7 @@ fn who_follows_without_being_told_hears_ctrl_c_and_that_nobody_reads() {
     };
     let (mut child, lines, _) = follow("PUT\ta\t1\n");
     drop(lines);
-    assert_eq!(child.wait().expect("it ends").code(), Some(0), "nobody reads");
+    assert_eq!(child.wait().expect("it ends").code(), Some(0), "the output is closed");
     fs::remove_file(dir.path().join("trace")).expect("it is there");
     let (child, mut lines, pid) = follow("PUT\ta\t1\n");
     store.put("b", "2").expect("a put");
@@ -128,7 +128,7 @@ fn who_follows_without_being_told_hears_ctrl_c_and_that_nobody_reads() {
 }
 
 #[test]
-fn who_waits_for_the_reader_of_a_named_pipe_hears_ctrl_c() {
+fn ctrl_c_ends_a_wait_for_the_reader_of_a_named_pipe() {
     for line in ["get a -o pipe", "export pipe", "output pipe", "import rows.tsv --rejects pipe"] {
         let dir = scratch();
         fs::write(dir.path().join("rows.tsv"), "bad\n").expect("a file");
@@ -138,7 +138,7 @@ fn who_waits_for_the_reader_of_a_named_pipe_hears_ctrl_c() {
         stdin.write_all(format!("put a 1\ncount\n{line}\n").as_bytes()).expect("it listens");
         let mut answers = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let mut next = || answers.next().expect("it answers").expect("text");
-        // What came before is passed on as it begins to wait.
+        // Earlier answers are flushed before the wait.
         assert_eq!([next(), next(), next()], ["OK", "1", "OK"], "{line}");
         interrupt(&child);
         let said = next();
@@ -148,7 +148,7 @@ fn who_waits_for_the_reader_of_a_named_pipe_hears_ctrl_c() {
 }
 
 #[test]
-fn who_waits_for_the_writer_of_a_pipe_hears_ctrl_c() {
+fn ctrl_c_ends_a_wait_for_the_writer_of_a_pipe() {
     const LINES: [&str; 9] = [
         "d put a --file pipe",
         "d put a -",
@@ -171,7 +171,7 @@ fn who_waits_for_the_writer_of_a_pipe_hears_ctrl_c() {
     }
 }
 
-/// Whether Ctrl-C would no longer end `child` by itself.
+/// Whether `child` handles SIGINT.
 fn catches_ctrl_c(child: &Child) -> bool {
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it is there");
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask");

@@ -26,7 +26,8 @@ fn write(path: &Path, records: &[Vec<u8>]) {
     fs::write(path, records.concat()).expect("a file can be written");
 }
 
-/// A directory as bitcask leaves it, with a tombstone of each kind, a file that it was about to remove, and a damaged record.
+/// Writes a directory as bitcask leaves it: tombstones of each kind, a file pending removal, and a
+/// damaged record.
 pub(super) fn write_bitcask(dir: &Path) {
     let record = |key: &str, value: &[u8]| bitcask_record(NOON_S, key.as_bytes(), value);
     let mut damaged = record("hurt", b"this value is not what it was");
@@ -48,7 +49,8 @@ pub(super) fn write_bitcask(dir: &Path) {
     write(&dir.join("10.bitcask.data"), &second);
 }
 
-/// A directory as logkv-store leaves it when it is killed while it puts merged segments in the place of old ones.
+/// Writes a directory as logkv-store leaves it when it is killed while it replaces segments with
+/// merged ones.
 fn write_logkv_store(dir: &Path) {
     let record = |key: &str, value: &str| go_record(NOON_S, key.as_bytes(), value.as_bytes());
     write(&dir.join("merge_tmp/segment_2.log"), &[record("b", "merged"), record("c", "merged")]);
@@ -58,7 +60,7 @@ fn write_logkv_store(dir: &Path) {
 }
 
 #[test]
-fn a_bitcask_of_which_all_is_left_out_is_refused_with_the_way_out() {
+fn a_bitcask_whose_files_are_all_pending_removal_is_refused_with_a_hint() {
     let mut transcript = Transcript::new();
     write(&transcript.path("riak/1.bitcask.data"), &[bitcask_record(NOON_S, b"k", b"v")]);
     let mode = fs::Permissions::from_mode(0o777);
@@ -68,7 +70,7 @@ fn a_bitcask_of_which_all_is_left_out_is_refused_with_the_way_out() {
 }
 
 #[test]
-fn directories_of_bitcask_and_logkv_store_are_imported_and_their_damage_is_told() {
+fn directories_of_bitcask_and_logkv_store_are_imported_and_their_damage_is_reported() {
     let mut transcript = Transcript::new();
     write_bitcask(&transcript.path("riak"));
     write_logkv_store(&transcript.path("go"));
@@ -90,11 +92,11 @@ fn directories_of_bitcask_and_logkv_store_are_imported_and_their_damage_is_told(
     let store = open(&transcript.path("g0"));
     let values = ["a", "b", "c", "e"].map(|key| value(&store, key));
     let expected = [Some("merged"), None, Some("new"), Some("5")].map(|value| value.map(str::to_owned));
-    assert_eq!(values, expected, "what is not merged is newer");
+    assert_eq!(values, expected, "unmerged files are newer");
 }
 
 #[test]
-fn what_bitcask_2_1_0_has_written_is_imported() {
+fn a_directory_written_by_bitcask_2_1_0_is_imported() {
     let transcript = Transcript::new();
     let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/bitcask");
     let output = transcript.command(&["d", "import", fixture]).output().expect("the program runs");
@@ -105,7 +107,7 @@ fn what_bitcask_2_1_0_has_written_is_imported() {
 }
 
 #[test]
-fn the_data_files_of_other_stores_are_dumped_in_their_own_terms() {
+fn data_files_of_other_stores_are_dumped_in_their_own_terms() {
     let mut transcript = Transcript::new();
     write_bitcask(&transcript.path("riak"));
     write_logkv_store(&transcript.path("go"));
@@ -132,5 +134,5 @@ fn the_data_files_of_other_stores_are_dumped_in_their_own_terms() {
         transcript.run(line);
     }
     transcript.compare("shell-dump-foreign");
-    assert!(files(&transcript.path("riak")) == before, "looking changes nothing");
+    assert!(files(&transcript.path("riak")) == before, "the dump changed files");
 }

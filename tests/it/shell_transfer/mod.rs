@@ -1,4 +1,4 @@
-//! `export` and `import`: in every format and every form, what they refuse, and that whatever goes out comes back.
+//! `export` and `import` in every format and mode: round trips and refusals.
 
 pub(crate) mod foreign;
 
@@ -20,7 +20,7 @@ use crate::transcript::Transcript;
 /// 2026-01-31T05:56:40Z.
 const NOON_S: u32 = 1_769_839_000;
 
-/// A store `d` with a few keys, some of which no text can hold.
+/// A store `d` with a few keys, some of them not UTF-8.
 fn with_store() -> Transcript {
     let transcript = Transcript::new();
     let clock = Arc::new(ManualClock::at(u64::from(NOON_S) * 1000));
@@ -42,7 +42,7 @@ fn with_store() -> Transcript {
 const MODES: [&str; 4] = ["-m table --width 80", "-m table --width 40 --ascii", "-m plain", "-m json"];
 
 #[test]
-fn an_export_is_shown_in_every_format_and_told_in_every_form() {
+fn an_export_prints_every_format_and_reports_in_every_mode() {
     let mut transcript = with_store();
     for format in ["jsonl", "json", "csv", "tsv", "script"] {
         transcript.run(&format!("d export --format {format}"));
@@ -73,7 +73,7 @@ fn an_export_is_shown_in_every_format_and_told_in_every_form() {
 }
 
 #[test]
-fn what_can_be_read_of_a_damaged_store_is_exported() {
+fn the_readable_part_of_a_damaged_store_is_exported() {
     let mut transcript = with_store();
     let path = segment_path(&transcript.path("d"), 1);
     let mut bytes = fs::read(&path).expect("the segment");
@@ -86,7 +86,7 @@ fn what_can_be_read_of_a_damaged_store_is_exported() {
 }
 
 #[test]
-fn an_import_is_told_in_every_form_with_each_row_that_was_rejected() {
+fn an_import_reports_each_rejected_row_in_every_mode() {
     let mut transcript = Transcript::new();
     let write =
         |name: &str, text: &str| fs::write(transcript.path(name), text).expect("a file can be written");
@@ -137,7 +137,7 @@ fn an_import_is_told_in_every_form_with_each_row_that_was_rejected() {
     transcript.compare("shell-import");
 }
 
-/// 1,020 rows, every second of which has no tab, in a file `rows.tsv`.
+/// A file `rows.tsv` of 1,020 rows, half of them without a tab.
 fn half_bad() -> Transcript {
     let transcript = Transcript::new();
     let rows: String = (0..1020).map(|n| format!("good {n}\t1\nbad {n}\n")).collect();
@@ -146,7 +146,7 @@ fn half_bad() -> Transcript {
 }
 
 #[test]
-fn every_rejected_row_is_told_where_no_person_looks_on() {
+fn every_rejected_row_is_printed_if_there_is_no_terminal() {
     let transcript = half_bad();
     for mode in ["table", "plain", "json"] {
         let args = ["-q", "-m", mode, mode, "import", "rows.tsv"];
@@ -161,7 +161,7 @@ fn every_rejected_row_is_told_where_no_person_looks_on() {
 }
 
 #[test]
-fn a_person_is_told_the_first_rejected_rows_and_how_to_have_them_all() {
+fn a_terminal_shows_the_first_rejected_rows_and_how_to_keep_all() {
     let transcript = half_bad();
     let mut person = crate::person::Person::at(transcript.dir.path(), &["d", "import", "rows.tsv"], &[]);
     person.sees("rows.tsv:40: rejected: it has no tab between a key and a value");
@@ -169,7 +169,7 @@ fn a_person_is_told_the_first_rejected_rows_and_how_to_have_them_all() {
 }
 
 #[test]
-fn rejected_rows_are_kept_in_a_file_with_their_place_and_why_and_come_back_from_it_as_they_were() {
+fn the_rejects_file_has_the_place_and_reason_of_each_row_and_the_row_unchanged() {
     let transcript = half_bad();
     let import = |args: &[&str]| {
         let output = transcript.command(args).output().expect("the program runs");
@@ -182,7 +182,7 @@ fn rejected_rows_are_kept_in_a_file_with_their_place_and_why_and_come_back_from_
     let expected = (0..1020)
         .map(|n| format!("rows.tsv:{}\tit has no tab between a key and a value\tbad {n}\n", 2 * n + 2));
     assert_eq!(kept, expected.collect::<String>());
-    // Where all of it goes in, the file says that there is nothing.
+    // Without a rejected row, the file becomes empty.
     fs::write(transcript.path("rows.tsv"), "k\tv\n").expect("a file can be written");
     let (code, said) = import(&["-q", "d", "import", "rows.tsv", "--rejects", "bad"]);
     assert!(
@@ -197,7 +197,7 @@ fn rejected_rows_are_kept_in_a_file_with_their_place_and_why_and_come_back_from_
 }
 
 #[test]
-fn an_import_that_cannot_be_read_or_told_makes_nothing() {
+fn an_import_that_cannot_read_its_input_or_report_creates_nothing() {
     let mut transcript = Transcript::new();
     fs::write(transcript.path("rows.tsv"), "k\tv\nno tab\n").expect("a file can be written");
     fs::create_dir(transcript.path("empty")).expect("a directory can be made");
@@ -221,12 +221,12 @@ fn an_import_that_cannot_be_read_or_told_makes_nothing() {
     std::os::unix::fs::symlink("rows.tsv", transcript.path("link")).expect("a link can be made");
     transcript.run("new import rows.tsv --rejects link");
     let after = fs::read_dir(transcript.dir.path()).expect("it can be read").count();
-    assert_eq!(after, before + 1, "the link alone was made");
+    assert_eq!(after, before + 1, "only the link was made");
     transcript.compare("shell-import-nothing");
 }
 
 #[test]
-fn rows_that_had_expired_are_told_and_hide_what_was_there() {
+fn expired_rows_are_counted_and_hide_older_values() {
     let mut transcript = Transcript::new();
     let rows = "{\"key\":\"a\",\"value\":\"new\",\"expires_ms\":1}\n\
         {\"key\":\"b\",\"value\":\"new\",\"expires_ms\":4102444800000}\n";
@@ -241,7 +241,7 @@ fn rows_that_had_expired_are_told_and_hide_what_was_there() {
 }
 
 #[test]
-fn a_row_that_is_to_expire_later_than_any_key_can_is_rejected_and_costs_no_other() {
+fn a_row_with_an_expiry_out_of_range_is_rejected_and_costs_no_other_row() {
     let mut transcript = Transcript::new();
     let rows = "{\"key\":\"a\",\"value\":\"1\",\"expires_ms\":9007199254740991}\n\
         {\"key\":\"b\",\"value\":\"1\",\"expires_ms\":9007199254740992}\n\
@@ -257,7 +257,7 @@ fn a_row_that_is_to_expire_later_than_any_key_can_is_rejected_and_costs_no_other
     transcript.run("d keys").run("d export --format resp --prefix a").compare("shell-import-too-late");
 }
 
-/// Keys and values of any bytes, many of which some format has to escape.
+/// Random keys and values, many of which need escapes in some format.
 pub(crate) fn any_pairs(random: &mut Random, count: u64) -> Map {
     const AWKWARD: &[u8] = b"\t\n\r\\\"' {}:#-.\x00\x1b\x7f\xc2\x9b\xe2\x80\xae\xff";
     let bytes = |random: &mut Random, len: u64| -> Vec<u8> {
@@ -277,7 +277,7 @@ pub(crate) fn any_pairs(random: &mut Random, count: u64) -> Map {
 }
 
 #[test]
-fn whatever_is_in_a_store_comes_back_from_every_format() {
+fn every_format_restores_any_keys_and_values() {
     let dir = scratch();
     let pairs = any_pairs(&mut Random::announced(), 3000);
     let store = Store::open_with(dir.path().join("from"), quick()).expect("opens");
@@ -295,13 +295,13 @@ fn whatever_is_in_a_store_comes_back_from_every_format() {
         run(&["--sync", "never", &to, "import", &file]);
         assert!(contents(&open(&dir.path().join(to))) == pairs, "{ending}");
     }
-    // A script is a script.
+    // The script format runs as a script.
     run(&["--sync", "never", "run", "-f", "rows.script"]);
     assert!(contents(&open(&dir.path().join("run"))) == pairs);
 }
 
 #[test]
-fn a_key_that_expires_does_so_at_the_same_time_after_an_import() {
+fn an_imported_key_keeps_its_expiry() {
     /// 2100-01-01.
     const THEN: u64 = 4_102_444_800_000;
     let transcript = with_store();
@@ -324,14 +324,14 @@ fn a_key_that_expires_does_so_at_the_same_time_after_an_import() {
         assert_eq!((&*entry.value, entry.meta.expires_ms), (&b"half price"[..], Some(THEN)), "{format}");
         assert_eq!(store.get_entry("user:1").expect("reads").expect("it is there").meta.expires_ms, None);
     }
-    // A script says the same to whoever runs it.
+    // The script sets absolute times.
     run(&["ran", "-f", "rows.script"]);
     let entry = open(&transcript.path("ran")).get_entry("offer").expect("reads").expect("it is there");
     assert_eq!(entry.meta.expires_ms, Some(THEN));
 }
 
 #[test]
-fn more_rows_than_share_an_fsync_all_go_in_from_a_pipe() {
+fn more_rows_than_share_a_sync_are_imported_from_a_pipe() {
     const COUNT: u64 = 70_000;
     let dir = scratch();
     let mut child = program(dir.path())
@@ -350,7 +350,7 @@ fn more_rows_than_share_an_fsync_all_go_in_from_a_pipe() {
 }
 
 #[test]
-fn an_interrupt_stops_an_import_at_the_next_row_and_keeps_what_went_in() {
+fn an_interrupt_stops_an_import_after_the_current_row_and_keeps_the_rows_before() {
     let dir = scratch();
     let mut child = piped(program(dir.path()).args([
         "-q",
@@ -364,7 +364,7 @@ fn an_interrupt_stops_an_import_at_the_next_row_and_keeps_what_went_in() {
     ]));
     let mut stdin = child.stdin.take().expect("it is piped");
     stdin.write_all(b"a\t1\nb\t2\nno tab\n").expect("the program reads");
-    // It waits for more, and before that makes sure of what it has.
+    // Before the import waits for more, it makes durable what it has.
     wait_until(|| {
         let options = quick().read_only(true);
         Store::open_with(dir.path().join("store"), options).is_ok_and(|store| store.len() == 2)
@@ -383,7 +383,7 @@ fn an_interrupt_stops_an_import_at_the_next_row_and_keeps_what_went_in() {
 }
 
 #[test]
-fn rows_for_redis_are_not_written_to_a_terminal_and_a_broken_pipe_is_no_failure() {
+fn output_for_redis_is_refused_on_a_terminal_and_a_broken_pipe_is_no_failure() {
     let transcript = with_store();
     let command = format!("{} d export --format resp | head -c 4", env!("CARGO_BIN_EXE_logkv"));
     let mut shell = program_of_system("sh", transcript.dir.path());

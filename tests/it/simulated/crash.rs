@@ -1,11 +1,13 @@
-//! Every crash point of random lives of a store, tried.
+//! Random lives of a store, with a crash at every point.
 //!
-//! A life is lived once, and then cut at each of its events: the power goes, and any of what was not durable may be lost,
-//! or the process dies, and the power goes while the next one recovers. From each state the store is opened, and must hold
-//! what it held after one of the writes: the last one that had to be durable, the last one asked for, or one between.
-//! Some states are lived on from, and those lives are cut, too.
+//! A life runs once, and is then cut at each of its events. Either the power fails and any data
+//! that is not durable may be lost, or the process dies, and then the power may fail during
+//! recovery. The store is opened from each state, and must hold the result of one of its writes:
+//! the last one that had to be durable, the last one issued, or one between. From some states the
+//! life continues, and is cut again.
 //!
-//! `LOGKV_CRASH_STATES` is the number of states, `LOGKV_SEED` that of the first life: alone it repeats one that failed.
+//! `LOGKV_CRASH_STATES` is the number of states. `LOGKV_SEED` is the seed of the first life, and
+//! repeats a life that failed.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -16,33 +18,34 @@ use xxhash_rust::xxh3::Xxh3;
 use super::disk::{Disk, Event, Image, rank};
 use super::fate::Fate;
 use super::file_system::MapDir;
-use super::life::{Birth, Life, Map, Mark};
+use super::life::{Life, LifeStart, Map, Mark};
 use super::living::live;
 use super::look;
 use super::plan::{Plan, Setting, Step};
 use super::search::{Failure, Tally, try_plans};
 use crate::common::{Random, scratch};
 
-/// States that one run of the tests tries.
+/// The number of states in one test run.
 const STATES: u64 = 200_000;
-/// How many crashes one store is put through.
+/// The number of crashes in one life.
 const DEPTH_MAX: usize = 2;
-/// One recovery after a kill in so many is cut, by the number of crashes before; eight times as many where a file has just
-/// been put in the place of another.
+/// One of this many recoveries after a kill is cut, by the number of earlier crashes. Eight times
+/// as many if a file was just renamed over another.
 const CUT_RECOVERIES: [u64; DEPTH_MAX] = [32, 64];
-/// One state in so many is lived on from.
+/// One of this many states is continued.
 const AFTERLIVES: u64 = 16;
-/// A life in which a call failed is cut at the first so many events after that, and at one in so many of the others.
+/// After a failed call, a life is cut at each of this many events, and at one of so many of the
+/// later events.
 const CUTS_AFTER_FAULT: usize = 2;
 const CUT_AFTER_FAULT: u64 = 16;
-/// One of those lives in so many is cut, by the number of crashes before.
+/// One of this many of those lives is cut, by the number of earlier crashes.
 const CUT_AFTERLIVES: [u64; DEPTH_MAX] = [32, 128];
 
 /// The lives of one plan.
 pub(super) struct Trial<'a> {
     maps: &'a MapDir,
     random: Random,
-    /// What a store with these files, known by their hash, was found to hold.
+    /// The contents found for each state of the files, by hash.
     seen: HashMap<u64, Arc<Map>>,
     pub(super) tally: Tally,
 }
@@ -50,7 +53,7 @@ pub(super) struct Trial<'a> {
 /// One moment of a life.
 struct Cut<'a> {
     life: &'a Life,
-    /// How many events have happened.
+    /// The number of events so far.
     at: usize,
     disk: &'a Disk,
     depth: usize,
@@ -61,10 +64,10 @@ impl Cut<'_> {
         self.life.mark_at(self.at)
     }
 
-    /// Where the next life begins, with the first moment that may be found.
-    fn birth(&self, disk: Disk, first: usize, random: &mut Random) -> Birth {
+    /// The start of the next life. `first` is the first moment that it may find.
+    fn start(&self, disk: Disk, first: usize, random: &mut Random) -> LifeStart {
         let Mark { durable, acknowledged, issued, .. } = self.mark();
-        Birth {
+        LifeStart {
             disk,
             moments: self.life.moments[durable..=issued].to_vec(),
             least: first - durable,
@@ -74,12 +77,12 @@ impl Cut<'_> {
         }
     }
 
-    /// Adds what led here to what went wrong.
+    /// Adds the path to this state to the failure.
     fn failed(&self, mut failure: Failure, what: &str) -> Failure {
         let (number, setting) = (self.depth + 1, self.life.setting);
         let mut text =
             format!("crash number {number}, {what}, after these steps and events under {setting:?}:");
-        if let (Some(fault), Some(met)) = (self.life.birth.fault, self.life.met) {
+        if let (Some(fault), Some(met)) = (self.life.start.fault, self.life.met) {
             let _ = write!(text, "\n  {fault:?} met {met:?}");
         }
         let mut steps = self.life.steps.iter().peekable();
@@ -87,7 +90,7 @@ impl Cut<'_> {
             while let Some((_, step)) = steps.next_if(|(at, _)| *at <= index) {
                 let _ = write!(text, "\n  {step:?}");
             }
-            let _ = write!(text, "\n      {index}: {}", told(event));
+            let _ = write!(text, "\n      {index}: {}", described(event));
         }
         for (_, step) in steps.take_while(|(at, _)| *at <= self.at) {
             let _ = write!(text, "\n  {step:?}");
@@ -98,7 +101,7 @@ impl Cut<'_> {
     }
 }
 
-fn told(event: &Event) -> String {
+fn described(event: &Event) -> String {
     match event {
         Event::Write { inode, at, bytes } => format!("write {} bytes at {at} of file {inode}", bytes.len()),
         event => format!("{event:?}"),
@@ -116,19 +119,19 @@ fn hash(image: &Image) -> u64 {
 }
 
 impl<'a> Trial<'a> {
-    /// Nothing of `plan` has been tried.
+    /// A trial of `plan` without results.
     pub(super) fn new(plan: &Plan, maps: &'a MapDir) -> Self {
         let random = Random::seeded(plan.seed ^ 0x5eed);
         Self { maps, random, seen: HashMap::new(), tally: Tally::default() }
     }
 
-    pub(super) fn live(&self, birth: &Birth, setting: &Setting, steps: &[Step]) -> Result<Life, Failure> {
-        live(birth, setting, self.maps, steps).map_err(|why| Failure(vec![why]))
+    pub(super) fn live(&self, start: &LifeStart, setting: &Setting, steps: &[Step]) -> Result<Life, Failure> {
+        live(start, setting, self.maps, steps).map_err(|why| Failure(vec![why]))
     }
 
-    /// Cuts `life`, which came after so many crashes, at each of its events.
+    /// Cuts `life`, which follows `depth` crashes, at each of its events.
     fn cut_everywhere(&mut self, life: &Life, depth: usize) -> Result<(), Failure> {
-        let mut disk = life.birth.disk.clone();
+        let mut disk = life.start.disk.clone();
         for at in 0..=life.events.len() {
             self.cut(&Cut { life, at, disk: &disk, depth })?;
             life.events.get(at).into_iter().for_each(|event| disk.apply(event));
@@ -136,10 +139,10 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    /// Cuts `life` where a call failed, where it ended, and here and there between the two.
+    /// Cuts `life` at the failed call, at its end, and at some points between.
     pub(super) fn cut_since_fault(&mut self, life: &Life) -> Result<(), Failure> {
         let failed_at = life.met.map_or(0, |met| met.event_count);
-        let mut disk = life.birth.disk.clone();
+        let mut disk = life.start.disk.clone();
         for at in 0..=life.events.len() {
             let is_near = (failed_at..failed_at + CUTS_AFTER_FAULT).contains(&at) || at == life.events.len();
             if is_near || (at > failed_at && self.random.below(CUT_AFTER_FAULT) == 0) {
@@ -150,21 +153,22 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    /// Where the next life begins after a kill halfway through an append of `life`, whichever; none where it has none.
-    pub(super) fn birth_after_torn_append(&mut self, life: &Life) -> Option<Birth> {
+    /// The start of the next life after a kill in the middle of some append of `life`, or `None`
+    /// without one.
+    pub(super) fn start_after_torn_append(&mut self, life: &Life) -> Option<LifeStart> {
         let is_append = |index: &usize| matches!(life.events[*index], Event::Write { at: 1.., .. });
         let appends: Vec<_> = (0..life.events.len()).filter(is_append).collect();
         let at = *appends.get(self.random.below(appends.len() as u64) as usize)?;
-        let mut disk = life.birth.disk.clone();
+        let mut disk = life.start.disk.clone();
         life.events[..at].iter().for_each(|event| disk.apply(event));
         if let Event::Write { inode, at, bytes } = &life.events[at] {
             disk.apply(&Event::Write { inode: *inode, at: *at, bytes: bytes[..bytes.len() / 2].into() });
         }
         let cut = Cut { life, at, disk: &disk, depth: 0 };
-        Some(cut.birth(disk.clone(), cut.mark().written, &mut self.random))
+        Some(cut.start(disk.clone(), cut.mark().written, &mut self.random))
     }
 
-    /// The power goes, or the process dies, between two calls or in the one that is next.
+    /// Cuts the power, or kills the process, between two calls or in the next one.
     fn cut(&mut self, cut: &Cut<'_>) -> Result<(), Failure> {
         self.power_cuts(cut)?;
         self.kill(cut, cut.disk, "the process is killed")?;
@@ -177,7 +181,7 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    /// The power goes.
+    /// Cuts the power.
     fn power_cuts(&mut self, cut: &Cut<'_>) -> Result<(), Failure> {
         let mut fates = Fate::extremes(cut.disk);
         let random = if cut.depth == 0 {
@@ -197,7 +201,7 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    /// The process dies, and what it wrote may still be lost later.
+    /// Kills the process. Its writes may still be lost later.
     fn kill(&mut self, cut: &Cut<'_>, disk: &Disk, what: &str) -> Result<(), Failure> {
         let often =
             CUT_RECOVERIES.get(cut.depth).map(|often| if disk.is_between_two() { often / 8 } else { *often });
@@ -209,7 +213,8 @@ impl<'a> Trial<'a> {
         tried.map_err(|failure| cut.failed(failure, what))
     }
 
-    /// Opens the store on `disk`, which shows `image`; it holds what it did at moment `first` or later.
+    /// Opens the store on `disk`, which shows `image`, and checks that it holds moment `first` or a
+    /// later one.
     fn state(&mut self, cut: &Cut<'_>, disk: &Disk, image: &Image, first: usize) -> Result<(), Failure> {
         self.tally.states += 1;
         let moments = &cut.life.moments[first..=cut.mark().issued];
@@ -219,22 +224,23 @@ impl<'a> Trial<'a> {
             let is_cut = self.random.below(CUT_AFTERLIVES[cut.depth]) == 0;
             return self.live_on(cut, disk, first, steps, is_cut);
         }
-        // What a system shows that the disk will never have is gone after the next open: the files alone do not say it.
+        // Bytes in memory that a failed sync lost disappear at the next open, so that the files do
+        // not determine the result.
         let is_known = !disk.has_forgotten();
         if let Some(found) = self.seen.get(&hash).filter(|_| is_known) {
             let is_right = moments.iter().any(|moment| moment.map == *found);
             return if is_right { Ok(()) } else { Err(Failure(vec![look::difference(found, moments)])) };
         }
         self.tally.different += 1;
-        let birth = cut.birth(disk.clone(), first, &mut self.random);
-        let life = self.live(&birth, &cut.life.setting.alone(), &[])?;
+        let start = cut.start(disk.clone(), first, &mut self.random);
+        let life = self.live(&start, &cut.life.setting.alone(), &[])?;
         if is_known {
             self.seen.insert(hash, life.found);
         }
         Ok(())
     }
 
-    /// Lives on after a crash, and perhaps cuts that life, too.
+    /// Continues the life after a crash, and sometimes cuts that life as well.
     fn live_on(
         &mut self,
         cut: &Cut<'_>,
@@ -244,13 +250,13 @@ impl<'a> Trial<'a> {
         is_cut: bool,
     ) -> Result<(), Failure> {
         self.tally.afterlives += u64::from(!steps.is_empty());
-        let birth = cut.birth(disk.clone(), first, &mut self.random);
-        // Nobody has to open a store as the one before did.
+        let start = cut.start(disk.clone(), first, &mut self.random);
+        // The next open may use other options.
         let setting = match steps[..] {
             [] => cut.life.setting.alone(),
             _ => Setting { maps: cut.life.setting.maps, ..Setting::random(&mut self.random) },
         };
-        let life = self.live(&birth, &setting, &steps).map_err(|mut failure| {
+        let life = self.live(&start, &setting, &steps).map_err(|mut failure| {
             failure.0.push(format!("afterwards, under {setting:?}: {steps:?}"));
             failure
         })?;
@@ -258,7 +264,7 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// What is done after a crash: whatever can be done, in short.
+/// The steps after a crash: a few of every kind.
 fn afterlife(random: &mut Random) -> Vec<Step> {
     let mut steps = vec![Step::Idle, Step::Read, Step::Verify];
     let count = random.below(6);
@@ -267,10 +273,10 @@ fn afterlife(random: &mut Random) -> Vec<Step> {
     steps
 }
 
-/// Lives `plan`, and cuts it at each of its events.
+/// Runs `plan`, and cuts it at each of its events.
 fn cut_everywhere(plan: &Plan, maps: &MapDir) -> Result<Tally, Failure> {
     let mut trial = Trial::new(plan, maps);
-    let life = trial.live(&plan.birth(), &plan.setting, &plan.steps)?;
+    let life = trial.live(&plan.start(), &plan.setting, &plan.steps)?;
     trial.cut_everywhere(&life, 0)?;
     Ok(trial.tally)
 }
@@ -279,14 +285,15 @@ fn state_count() -> u64 {
     std::env::var("LOGKV_CRASH_STATES").map_or(STATES, |text| text.parse().expect("it is a number"))
 }
 
-/// Seeds of lives that went wrong once.
+/// The seeds of lives that failed in the past.
 const WENT_WRONG: [u64; 1] = [
-    // A process that was killed before MANIFEST's name was durable, and the name of a first segment that was.
+    // The process was killed before the name of MANIFEST was durable, and when that of the first
+    // segment was.
     2_382_698_094_534_754_635,
 ];
 
 #[test]
-fn lives_that_went_wrong_once_do_so_no_more() {
+fn lives_that_failed_in_the_past_succeed() {
     let maps: MapDir = Some(Arc::new(scratch()));
     for seed in WENT_WRONG {
         cut_everywhere(&Plan::of(seed), &maps).unwrap_or_else(|failure| panic!("seed {seed}: {failure:?}"));
@@ -294,7 +301,7 @@ fn lives_that_went_wrong_once_do_so_no_more() {
 }
 
 #[test]
-fn after_a_crash_at_any_point_a_store_is_what_it_was_after_one_of_its_last_writes() {
+fn after_a_crash_at_any_point_the_store_holds_the_result_of_one_of_its_last_writes() {
     let count = state_count();
     try_plans(Plan::of, cut_everywhere, |tally| tally.states >= count);
 }

@@ -1,26 +1,27 @@
-//! A disk below a running system: what its files show, and how much of that a power cut leaves.
+//! A disk below a running system: the visible contents of its files, and the part of it that
+//! survives a power cut.
 //!
-//! Modelled on what POSIX promises, which is less than ext4 does: `fdatasync` of a file makes its bytes and its length
-//! durable, and says nothing of its name; `fsync` of the directory makes names durable, and says nothing of bytes. A name
-//! stands for an inode, and an inode lives on without one.
+//! It follows POSIX, which guarantees less than ext4: `fdatasync` of a file makes its bytes and
+//! length durable, but not its name. `fsync` of the directory makes names durable, but not bytes. A
+//! name refers to an inode, and an inode can outlive its name.
 
 use std::sync::Arc;
 
 use logkv::fs::StoreFile;
 
-/// The bytes of a file. Copies share them until one is changed.
+/// The bytes of a file, copied on write.
 pub(crate) type Bytes = Arc<Vec<u8>>;
 
 /// The files of a directory, by name.
 pub(crate) type Image = Vec<(StoreFile, Bytes)>;
 
-/// The number of a file on the disk, counted from 0, whatever its name.
+/// The number of a file on the disk, whatever its name, counted from 0.
 pub(crate) type InodeId = usize;
 
 /// A call that changed something.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
-    /// Makes an empty file, whose number is the next.
+    /// Creates an empty file with the next number.
     Create(StoreFile),
     Write {
         inode: InodeId,
@@ -32,9 +33,11 @@ pub(crate) enum Event {
         len: usize,
     },
     Sync(InodeId),
-    /// A sync that failed: what was to be made durable never will be, and is shown until it is dropped.
+    /// A failed sync: unsynced changes never become durable, but stay visible until the cache is
+    /// dropped.
     SyncFailed(InodeId),
-    /// Shows what the disk has, but for what is still to be written.
+    /// Drops the cache. Then the contents of the disk are visible, with changes that are still to
+    /// be written.
     DropCache(InodeId),
     SyncNames,
     Rename {
@@ -44,7 +47,7 @@ pub(crate) enum Event {
     Remove(StoreFile),
 }
 
-/// A change of a file that no sync has made durable.
+/// A change of a file that is not durable.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
     Write { at: usize, bytes: Arc<[u8]> },
@@ -52,7 +55,7 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    /// Does the change, of a write `most` bytes at most.
+    /// Applies the change. A write writes at most `most` bytes.
     pub(crate) fn apply(&self, to: &mut Vec<u8>, most: usize) {
         match self {
             Self::Write { at, bytes } => {
@@ -67,7 +70,7 @@ impl Change {
     }
 }
 
-/// A change of a name that no sync has made durable.
+/// A change of a name that is not durable.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum NameChange {
     Set(StoreFile, InodeId),
@@ -79,14 +82,14 @@ pub(crate) enum NameChange {
 pub(crate) struct Inode {
     pub(crate) now: Bytes,
     pub(crate) durable: Bytes,
-    /// What leads from the durable bytes to those of now, unless some was forgotten.
+    /// The changes since the durable bytes, except those lost in a failed sync.
     pub(crate) unsynced: Vec<Change>,
-    /// Whether a sync failed: the system then takes what it has in memory for what the disk has.
+    /// Whether a sync failed. The system then treats its cache as equal to the disk.
     pub(crate) has_forgotten: bool,
 }
 
 impl Inode {
-    /// What a sync makes durable.
+    /// The bytes that a sync makes durable.
     pub(crate) fn synced(&self) -> Bytes {
         if !self.has_forgotten {
             return Arc::clone(&self.now);
@@ -97,7 +100,7 @@ impl Inode {
     }
 }
 
-/// Names, and the inodes that they stand for.
+/// Names with their inodes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names(Vec<(StoreFile, InodeId)>);
 
@@ -131,18 +134,18 @@ impl Names {
     }
 }
 
-/// A disk with one directory. Cloning it copies no bytes.
+/// A disk with one directory. A clone shares the bytes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk {
     pub(crate) inodes: Vec<Inode>,
     pub(crate) names: Names,
     pub(crate) durable_names: Names,
-    /// What leads from the durable names to those of now.
+    /// The changes since the durable names.
     pub(crate) unsynced_names: Vec<NameChange>,
 }
 
 impl Disk {
-    /// A disk that holds these files, and has nothing left to write.
+    /// A disk that holds these files durably.
     pub(crate) fn of(image: &Image) -> Self {
         let inode =
             |bytes: &Bytes| Inode { now: Arc::clone(bytes), durable: Arc::clone(bytes), ..Inode::default() };
@@ -155,22 +158,22 @@ impl Disk {
         }
     }
 
-    /// Whether one file was put in the place of another, and that may be lost.
+    /// Whether a file was renamed over another, and the rename may be lost.
     pub(crate) fn is_between_two(&self) -> bool {
         self.unsynced_names.iter().any(|change| matches!(change, NameChange::Move { .. }))
     }
 
-    /// Whether a file shows what the disk will never have.
+    /// Whether the cache shows bytes that the disk never gets.
     pub(crate) fn has_forgotten(&self) -> bool {
         self.inodes.iter().any(|inode| inode.has_forgotten)
     }
 
-    /// The files as the running system shows them, in an order of their names.
+    /// The visible files, sorted by name.
     pub(crate) fn image(&self) -> Image {
         sorted(self.names.iter().map(|(name, inode)| (name, Arc::clone(&self.inodes[inode].now))).collect())
     }
 
-    /// Does what was called. The caller has seen to it that it can be done.
+    /// Applies a call that is known to be valid.
     pub(crate) fn apply(&mut self, event: &Event) {
         match event {
             Event::Create(name) => {
@@ -220,7 +223,7 @@ impl Disk {
     }
 }
 
-/// A number of a name's own.
+/// A sort key of a name.
 pub(crate) fn rank(name: StoreFile) -> (u64, u64) {
     match name {
         StoreFile::Lock => (0, 0),
@@ -235,7 +238,7 @@ pub(crate) fn rank(name: StoreFile) -> (u64, u64) {
     }
 }
 
-/// The files in one order, so that equal directories are equal images.
+/// Sorts the files, so that equal directories are equal images.
 pub(crate) fn sorted(mut image: Image) -> Image {
     image.sort_by_key(|(name, _)| rank(*name));
     image
@@ -250,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sync_of_a_file_makes_its_bytes_durable_and_not_its_name() {
+    fn a_sync_of_a_file_makes_its_bytes_durable_but_not_its_name() {
         let mut disk = Disk::default();
         disk.apply(&Event::Create(StoreFile::ManifestNew));
         disk.apply(&write(0, 0, b"text"));
@@ -263,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_failed_sync_forgot_is_shown_until_it_is_dropped_and_never_durable() {
+    fn bytes_lost_in_a_failed_sync_stay_visible_until_the_cache_is_dropped() {
         let mut disk = Disk::of(&vec![(StoreFile::Manifest, Arc::new(b"old".to_vec()))]);
         disk.apply(&write(0, 0, b"new"));
         disk.apply(&Event::SyncFailed(0));
@@ -276,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rename_is_durable_with_the_directory_alone() {
+    fn a_rename_is_durable_after_a_sync_of_the_directory_only() {
         let mut disk = Disk::of(&vec![
             (StoreFile::Manifest, Arc::new(b"old".to_vec())),
             (StoreFile::ManifestNew, Arc::new(b"new".to_vec())),

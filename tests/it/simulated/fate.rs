@@ -1,4 +1,4 @@
-//! What a power cut does with everything that was not durable: drawn, and carried out.
+//! The effect of a power cut on data that is not durable.
 
 use std::sync::Arc;
 
@@ -7,33 +7,33 @@ use logkv::fs::StoreFile;
 use super::disk::{Bytes, Disk, Image, Inode, InodeId, sorted};
 use crate::common::Random;
 
-/// What becomes of un-synced changes. Printed, it says how a state came about.
+/// The outcome for each unsynced change. Its debug output explains a state.
 #[derive(Clone, Debug)]
 pub(crate) struct Fate {
     names: NamesFate,
-    /// Of files with un-synced changes; those that are not named lose them.
+    /// The files with surviving unsynced changes. All other files lose theirs.
     files: Vec<(InodeId, FileFate)>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum NamesFate {
-    /// So many changes, in their order: what a journal leaves.
+    /// The first changes survive, as with a journal.
     First(usize),
-    /// Those whose bit is set, each by itself.
+    /// The changes whose bits are set survive.
     Any(u64),
 }
 
 #[derive(Clone, Copy, Debug)]
 enum FileFate {
     Kept,
-    /// So many changes whole, and so many bytes of the one after them.
+    /// The first changes survive, and the first bytes of the next one.
     Torn {
         whole: usize,
         bytes: usize,
     },
-    /// The changes whose bit is set, each by itself.
+    /// The changes whose bits are set survive.
     Any(u64),
-    /// Each sector as it was or as it is, under a length of its own.
+    /// Each sector is old or new. The length is independent.
     Mixed {
         sector: usize,
         seed: u64,
@@ -42,18 +42,18 @@ enum FileFate {
     },
 }
 
-/// What stands where a file was made longer and its bytes were not written.
+/// The contents of a range where a file was extended but not written.
 #[derive(Clone, Copy, Debug)]
 enum Fill {
     Zeros,
     Noise,
-    /// What another file has at the same place.
+    /// Bytes of another file at the same offset.
     Other(InodeId),
 }
 
 impl Fate {
-    /// The extremes at this moment: everything lost, everything kept, bytes without names and names without bytes; one
-    /// change of a name alone kept or lost, one file alone kept or lost.
+    /// The extreme outcomes: everything lost, everything kept, bytes without names, names without
+    /// bytes, and a single name or a single file kept or lost.
     pub(crate) fn extremes(disk: &Disk) -> Vec<Self> {
         let open = unsynced(disk);
         let all = || open.iter().map(|&inode| (inode, FileFate::Kept)).collect::<Vec<_>>();
@@ -67,13 +67,14 @@ impl Fate {
             fates.push(fate(0, all()));
             fates.push(fate(last, Vec::new()));
         }
-        // What was done last is what is under way.
+        // The last changes are those in progress.
         for index in (0..last.min(64)).rev().take(3).filter(|_| last > 1) {
             let one = 1 << index;
             fates.extend([!one, one].map(|kept| Self { names: NamesFate::Any(kept), files: all() }));
         }
         if open.len() > 1 {
-            // Derived files are never synced, so there are many of them: those that were touched last will do.
+            // Derived files are never synced, so that there are many of them. The last ones
+            // suffice.
             for &inode in open.iter().rev().take(3) {
                 fates.push(fate(last, vec![(inode, FileFate::Kept)]));
                 fates.push(fate(last, all().into_iter().filter(|(other, _)| *other != inode).collect()));
@@ -82,7 +83,6 @@ impl Fate {
         fates
     }
 
-    /// Some fate.
     pub(crate) fn random(disk: &Disk, random: &mut Random) -> Self {
         let count = disk.unsynced_names.len();
         let names = match random.below(3) {
@@ -101,7 +101,7 @@ impl Fate {
         for (index, &change) in disk.unsynced_names.iter().enumerate() {
             let is_kept = match self.names {
                 NamesFate::First(count) => index < count,
-                // More changes than bits: the early ones share theirs with late ones.
+                // With more changes than bits, early changes share their bits with late ones.
                 NamesFate::Any(kept) => kept >> (index % 64) & 1 == 1,
             };
             if is_kept {
@@ -116,7 +116,7 @@ impl Fate {
     }
 }
 
-/// Files that have something to lose and whose name is, was or may again be there.
+/// Files with unsynced data whose name exists, existed, or may come back.
 fn unsynced(disk: &Disk) -> Vec<InodeId> {
     let is_open =
         |(_, inode): (StoreFile, InodeId)| (!disk.inodes[inode].unsynced.is_empty()).then_some(inode);
@@ -127,7 +127,7 @@ fn unsynced(disk: &Disk) -> Vec<InodeId> {
 }
 
 impl FileFate {
-    /// Some fate; `None` when everything un-synced is lost.
+    /// A random outcome, or `None` if everything unsynced is lost.
     fn random(disk: &Disk, inode: InodeId, random: &mut Random) -> Option<Self> {
         let Inode { now, durable, unsynced, .. } = &disk.inodes[inode];
         match random.below(5) {
@@ -168,7 +168,7 @@ impl FileFate {
             Self::Any(kept) => {
                 let mut some = Vec::clone(&inode.durable);
                 let changes = inode.unsynced.iter().enumerate();
-                // More changes than bits: the early ones share theirs with late ones.
+                // With more changes than bits, early changes share their bits with late ones.
                 let changes = changes.filter(|(index, _)| kept >> (index % 64) & 1 == 1);
                 changes.for_each(|(_, change)| change.apply(&mut some, usize::MAX));
                 Arc::new(some)
@@ -208,7 +208,7 @@ mod tests {
     use super::super::disk::Event;
     use super::*;
 
-    /// A file with 8 durable bytes and 8 that are not, and a name that is not durable.
+    /// A file with 8 durable and 8 unsynced bytes, and an unsynced name.
     fn half_synced() -> Disk {
         let mut disk = Disk::default();
         disk.apply(&Event::Create(StoreFile::Manifest));
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn the_extremes_keep_all_and_nothing() {
+    fn the_extremes_keep_everything_and_nothing() {
         let disk = half_synced();
         let lens = |fate: &Fate| fate.image(&disk).iter().map(|(_, bytes)| bytes.len()).collect::<Vec<_>>();
         let found: Vec<_> = Fate::extremes(&disk).iter().map(lens).collect();
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_synced_is_in_every_state_and_what_was_not_is_torn_everywhere() {
+    fn synced_bytes_are_in_every_state_and_unsynced_ones_are_torn_at_every_byte() {
         let disk = half_synced();
         let mut random = Random::seeded(1);
         let mut lens = std::collections::BTreeSet::new();

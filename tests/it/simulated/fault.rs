@@ -1,32 +1,32 @@
-//! A call that fails: which one, how, and how often.
+//! FailureKind calls: which one, in which way, and how often.
 
 use std::io;
 use std::mem::{Discriminant, discriminant};
 
 use logkv::fs::StoreFile;
 
-/// Where a simulated store is.
+/// The name of the directory in errors.
 pub(crate) const DIRECTORY: &str = "simulated";
 const RANDOM_NUMBERS: &str = "the system's random numbers";
 
-/// How a call fails.
+/// A way in which a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Failing {
-    /// EIO. What was to be written stands in the file, a file has its new name: and the caller is told that it failed.
+pub(crate) enum FailureKind {
+    /// EIO. The call has its full effect, but reports an error.
     Broken,
-    /// ENOSPC. Half of what was to be written stands in the file.
+    /// ENOSPC. Half of the bytes are written.
     Full,
-    /// EINTR. Nothing was done.
+    /// EINTR. The call has no effect.
     Interrupted,
-    /// No error: a read or a write that stops halfway, as any may.
+    /// No error: a short read or write.
     Short,
 }
 
-impl Failing {
-    /// All of them.
+impl FailureKind {
+    /// All ways.
     pub(crate) const EVERY: [Self; 4] = [Self::Broken, Self::Full, Self::Interrupted, Self::Short];
 
-    /// What the operating system says; `None` when it says nothing.
+    /// The error of the operating system, or `None` for a short call.
     pub(crate) fn error(self) -> Option<io::Error> {
         let number = match self {
             Self::Broken => libc::EIO,
@@ -37,7 +37,7 @@ impl Failing {
         Some(io::Error::from_raw_os_error(number))
     }
 
-    /// How many of `len` bytes a call moves that fails like this.
+    /// The number of bytes, of `len`, that a failing call moves.
     pub(crate) fn moved(self, len: usize) -> usize {
         match self {
             Self::Broken => len,
@@ -47,7 +47,7 @@ impl Failing {
     }
 }
 
-/// A call to the file system, whatever it is for.
+/// A call to the file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
     Kind,
@@ -70,17 +70,17 @@ pub(crate) enum Call {
     Map(StoreFile),
 }
 
-/// How many kinds of calls there are, and how many of them move bytes.
+/// The number of kinds of calls, and the number of kinds that move bytes.
 const CALL_COUNT: usize = 18;
 const MOVING_COUNT: usize = 2;
 
 impl Call {
-    /// Whether it moves bytes, and so can move fewer of them, or be carried on with.
+    /// Whether the call moves bytes, so that it can be short and can be continued.
     fn moves_bytes(self) -> bool {
         matches!(self, Self::Read(_) | Self::Write(_))
     }
 
-    /// What an error of this call has to name.
+    /// The name that an error of this call must contain.
     fn subject(self) -> String {
         match self {
             Self::Random => RANDOM_NUMBERS.to_owned(),
@@ -97,48 +97,49 @@ fn path(file: StoreFile) -> String {
     format!("{DIRECTORY}/{file}")
 }
 
-/// A kind of call, how it failed, and whether those after it did.
-pub(crate) type Kind = (Discriminant<Call>, Failing, bool);
+/// A kind of call, the way it failed, and whether all later calls failed.
+pub(crate) type Kind = (Discriminant<Call>, FailureKind, bool);
 
-/// How many there are: every call can fail in three ways, and those that move bytes can stop halfway; once, or from then on.
+/// The number of kinds of faults: every call can fail in three ways, and calls that move bytes can
+/// also be short; once, or from then on.
 pub(crate) const KIND_COUNT: usize = (CALL_COUNT * 3 + MOVING_COUNT) * 2;
 
-/// A call that is made to fail.
+/// A call that fails.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
-    pub(crate) failing: Failing,
+    pub(crate) failing: FailureKind,
     /// Its number, counted from 0.
     pub(crate) at_call: u64,
-    /// Whether all calls after it fail, too.
+    /// Whether all later calls fail as well.
     pub(crate) lasts: bool,
 }
 
 impl Fault {
-    /// What kind of failure it is when it meets `call` first.
+    /// The kind of this fault if `call` is the first call it hits.
     pub(crate) fn kind(&self, call: Call) -> Kind {
         (discriminant(&call), self.failing, self.lasts)
     }
 
-    /// Whether `sentence` says what failed, when `first` was the first call that did.
-    pub(crate) fn is_told_by(&self, sentence: &str, first: Call) -> bool {
+    /// Whether `sentence` names the failed call, when `first` was the first one.
+    pub(crate) fn is_reported_by(&self, sentence: &str, first: Call) -> bool {
         let names_another = || [DIRECTORY, RANDOM_NUMBERS].iter().any(|subject| sentence.contains(subject));
         let names_it = sentence.contains(&first.subject()) || (self.lasts && names_another());
         names_it && sentence.contains("cannot ")
     }
 
-    /// Whether the store can do as if nothing had been: calls that move bytes are carried on with.
+    /// Whether the store may hide the fault, by continuing a call that moves bytes.
     pub(crate) fn is_invisible(&self, first: Call) -> bool {
         match self.failing {
-            Failing::Short => true,
-            Failing::Interrupted => first.moves_bytes() && !self.lasts,
-            Failing::Broken | Failing::Full => false,
+            FailureKind::Short => true,
+            FailureKind::Interrupted => first.moves_bytes() && !self.lasts,
+            FailureKind::Broken | FailureKind::Full => false,
         }
     }
 
-    /// How call number `number` fails, if it does.
-    pub(crate) fn meets(&self, number: u64, call: Call) -> Option<Failing> {
+    /// The failure of call number `number`, if any.
+    pub(crate) fn meets(&self, number: u64, call: Call) -> Option<FailureKind> {
         let is_hit = number == self.at_call || (self.lasts && number > self.at_call);
-        let can_fail = self.failing != Failing::Short || call.moves_bytes();
+        let can_fail = self.failing != FailureKind::Short || call.moves_bytes();
         (is_hit && can_fail).then_some(self.failing)
     }
 }
@@ -147,6 +148,6 @@ impl Fault {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Met {
     pub(crate) call: Call,
-    /// How many calls had changed something before it.
+    /// The number of changing calls before it.
     pub(crate) event_count: usize,
 }

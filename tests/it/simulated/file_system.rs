@@ -1,4 +1,4 @@
-//! A file system in memory that remembers every call that changed something.
+//! An in-memory file system that records every call that changes something.
 
 use std::ffi::OsString;
 use std::fs;
@@ -12,31 +12,32 @@ use logkv::fs::{
 use tempfile::TempDir;
 
 use super::disk::{Disk, Event, InodeId};
-use super::fault::{Call, DIRECTORY, Failing, Fault, Met};
+use super::fault::{Call, DIRECTORY, FailureKind, Fault, Met};
 use crate::common::Random;
 
-/// Where mappings come from: a mapping is always one of a real file, so the bytes are put into one first.
+/// A directory for mapped files. A mapping needs a real file, so that the bytes are first written
+/// to one.
 pub(crate) type MapDir = Option<Arc<TempDir>>;
 
-/// A file system on a [`Disk`]. Clones are the same one.
+/// A file system on a [`Disk`]. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct SimulatedFileSystem(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     machine: Mutex<Machine>,
-    /// KEYDIR is used through a mapping alone. All other files are read.
+    /// Without it, KEYDIR is not used. All other files are read without mappings.
     maps: MapDir,
 }
 
 struct Machine {
     disk: Disk,
     events: Vec<Event>,
-    /// Whether there is a directory: a disk without files may be without one.
+    /// Whether the directory exists. A disk without files may lack it.
     has_directory: bool,
     is_locked: bool,
     random: Random,
-    /// How many calls there were, of whatever kind.
+    /// The number of all calls.
     call_count: u64,
     fault: Option<Fault>,
     met: Option<Met>,
@@ -49,7 +50,7 @@ impl std::fmt::Debug for Machine {
 }
 
 impl SimulatedFileSystem {
-    /// A system that finds `disk` when it starts; `seed` is what its random numbers come from.
+    /// A system that starts with `disk`. `seed` determines its random numbers.
     pub(crate) fn on(disk: Disk, seed: u64, maps: MapDir, fault: Option<Fault>) -> Self {
         let machine = Machine {
             has_directory: !disk.inodes.is_empty(),
@@ -64,32 +65,32 @@ impl SimulatedFileSystem {
         Self(Arc::new(Shared { machine: Mutex::new(machine), maps }))
     }
 
-    /// How many calls have changed something so far.
+    /// The number of changing calls so far.
     pub(crate) fn event_count(&self) -> usize {
         self.0.machine().events.len()
     }
 
-    /// Those calls, in their order.
+    /// The changing calls, in order.
     pub(crate) fn events(&self) -> Vec<Event> {
         self.0.machine().events.clone()
     }
 
-    /// How many calls there were, of whatever kind.
+    /// The number of all calls.
     pub(crate) fn call_count(&self) -> u64 {
         self.0.machine().call_count
     }
 
-    /// The first call that failed, if one did.
+    /// The first call that failed.
     pub(crate) fn met(&self) -> Option<Met> {
         self.0.machine().met
     }
 
-    /// From now on nothing fails.
+    /// Makes all later calls succeed.
     pub(crate) fn mend(&self) {
         self.0.machine().fault = None;
     }
 
-    /// The disk as it is now.
+    /// The current disk.
     pub(crate) fn disk(&self) -> Disk {
         self.0.machine().disk.clone()
     }
@@ -97,7 +98,7 @@ impl SimulatedFileSystem {
 
 impl Shared {
     fn machine(&self) -> MutexGuard<'_, Machine> {
-        // A panic of the engine is told by the test, and its store is dropped after that.
+        // A panic of the engine is reported by the test, and the store is dropped after it.
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -108,8 +109,8 @@ impl Machine {
         self.events.push(event);
     }
 
-    /// Counts `call`; how it fails, if it does.
-    fn meet(&mut self, call: Call) -> Option<Failing> {
+    /// Counts `call`, and returns its failure, if any.
+    fn meet(&mut self, call: Call) -> Option<FailureKind> {
         let number = self.call_count;
         self.call_count += 1;
         let failing = self.fault.and_then(|fault| fault.meets(number, call))?;
@@ -117,9 +118,9 @@ impl Machine {
         Some(failing)
     }
 
-    /// Counts `call`, and fails if it is to.
+    /// Counts `call`, and returns its error, if it fails.
     fn attempt(&mut self, call: Call) -> io::Result<()> {
-        self.meet(call).and_then(Failing::error).map_or(Ok(()), Err)
+        self.meet(call).and_then(FailureKind::error).map_or(Ok(()), Err)
     }
 
     fn find(&self, name: StoreFile) -> io::Result<InodeId> {
@@ -186,10 +187,10 @@ impl Directory for SimulatedFileSystem {
         let mut machine = self.0.machine();
         machine.find(from)?;
         let failing = machine.meet(Call::Rename(from));
-        if matches!(failing, None | Some(Failing::Broken)) {
+        if matches!(failing, None | Some(FailureKind::Broken)) {
             machine.change(Event::Rename { from, to });
         }
-        failing.and_then(Failing::error).map_or(Ok(()), Err)
+        failing.and_then(FailureKind::error).map_or(Ok(()), Err)
     }
 
     fn remove(&self, file: StoreFile) -> io::Result<()> {
@@ -233,7 +234,7 @@ impl Directory for SimulatedFileSystem {
 #[derive(Debug)]
 struct SimulatedLock {
     shared: Arc<Shared>,
-    /// LOCK, as it was when it was locked.
+    /// LOCK as it was when it was locked.
     file: InodeId,
 }
 
@@ -250,7 +251,7 @@ impl Drop for SimulatedLock {
     }
 }
 
-/// Stays the same file when its name goes to another one, or away.
+/// Refers to the same file even after its name is removed or reused.
 #[derive(Debug)]
 struct SimulatedFile {
     shared: Arc<Shared>,
@@ -268,7 +269,7 @@ impl File for SimulatedFile {
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
         let mut machine = self.shared.machine();
         let failing = machine.meet(Call::Read(self.name));
-        if let Some(error) = failing.and_then(Failing::error) {
+        if let Some(error) = failing.and_then(FailureKind::error) {
             return Err(error);
         }
         let bytes = machine.disk.inodes[self.inode].now.get(at as usize..).unwrap_or_default();
@@ -285,7 +286,7 @@ impl File for SimulatedFile {
         if count > 0 {
             machine.change(Event::Write { inode: self.inode, at: at as usize, bytes: bytes[..count].into() });
         }
-        failing.and_then(Failing::error).map_or(Ok(count), Err)
+        failing.and_then(FailureKind::error).map_or(Ok(count), Err)
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
@@ -322,7 +323,7 @@ impl File for SimulatedFile {
         };
         let bytes = Arc::clone(&self.shared.machine().disk.inodes[self.inode].now);
         let path = dir.path().join(StoreFile::Keydir.to_string());
-        // A new file each time: what was mapped before stays as it was.
+        // A new file each time, so that earlier mappings keep their contents.
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

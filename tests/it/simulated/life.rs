@@ -1,4 +1,5 @@
-//! The book of a store's life: what it was between its writes, and what must be there whenever the power goes.
+//! The record of a store's life: its contents between writes, and the contents that must survive a
+//! power cut at any moment.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,46 +10,46 @@ use super::plan::{Setting, Step};
 
 pub(crate) type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// What the store is between two of its writes.
+/// The contents between two writes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Moment {
     pub(crate) map: Arc<Map>,
-    /// The newest number given out.
+    /// The newest number used.
     pub(crate) last_seq: u64,
 }
 
-/// What must and may be there from an event on: places in [`Life::moments`].
+/// The moments that may be found after an event, as indexes of [`Life::moments`].
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Mark {
-    /// How many events had happened.
+    /// The number of events so far.
     pub(crate) at: usize,
     /// A power cut leaves this moment or a later one.
     pub(crate) durable: usize,
-    /// The death of the process leaves this moment or a later one.
+    /// A kill leaves this moment or a later one.
     pub(crate) written: usize,
-    /// The last moment whose caller was told that it is there.
+    /// The last acknowledged moment.
     pub(crate) acknowledged: usize,
-    /// The last moment that anybody has asked for.
+    /// The last moment issued.
     pub(crate) issued: usize,
 }
 
-/// Where a life begins.
+/// The start of a life.
 #[derive(Clone, Debug)]
-pub(crate) struct Birth {
+pub(crate) struct LifeStart {
     pub(crate) disk: Disk,
-    /// What may turn out to be durable there, in order; at least one.
+    /// The moments that may be durable, in order. At least one.
     pub(crate) moments: Vec<Moment>,
-    /// The first of them that may be found if no power is cut.
+    /// The first moment that may be found without a power cut.
     pub(crate) least: usize,
-    /// The newest number whose caller was told.
+    /// The newest acknowledged number.
     pub(crate) last_seq: u64,
     pub(crate) seed: u64,
-    /// What the system refuses in this life.
+    /// The fault of this life.
     pub(crate) fault: Option<Fault>,
 }
 
-impl Birth {
-    /// A disk without files.
+impl LifeStart {
+    /// An empty disk.
     pub(crate) fn first(seed: u64) -> Self {
         Self {
             disk: Disk::default(),
@@ -61,33 +62,33 @@ impl Birth {
     }
 }
 
-/// What was done, and what it did to the disk.
+/// The steps of a life, and their effect on the disk.
 pub(crate) struct Life {
-    pub(crate) birth: Birth,
+    pub(crate) start: LifeStart,
     pub(crate) setting: Setting,
     pub(crate) events: Vec<Event>,
-    /// How many calls of the file system it took, whatever they did.
+    /// The number of all file system calls.
     pub(crate) call_count: u64,
-    /// The first of them that failed.
+    /// The first call that failed.
     pub(crate) met: Option<Met>,
     pub(crate) moments: Vec<Moment>,
-    /// At least one, in order.
+    /// In order, at least one.
     pub(crate) marks: Vec<Mark>,
-    /// Each step, and how many events had happened when it began.
+    /// Each step, with the number of events before it.
     pub(crate) steps: Vec<(usize, Step)>,
-    /// What was found when the store was opened.
+    /// The contents found at open.
     pub(crate) found: Arc<Map>,
 }
 
 impl Life {
-    /// What must and may be there after so many events.
+    /// The moments that may be found after `event_count` events.
     pub(crate) fn mark_at(&self, event_count: usize) -> Mark {
         let after = self.marks.partition_point(|mark| mark.at <= event_count);
         let mark = self.marks[after - 1];
         let has_forgotten =
             || self.events[..event_count].iter().any(|event| matches!(event, Event::SyncFailed(_)));
         if self.met.is_some() && has_forgotten() {
-            // The next open drops what the system shows and has not written.
+            // The next open drops cached bytes that were not written.
             return Mark { written: mark.written.min(mark.durable), ..mark };
         }
         mark

@@ -1,4 +1,4 @@
-//! What a store shows, looked at in every way there is, which must agree.
+//! Checks of a store's contents in every way in which they can be read. All ways must agree.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use super::life::{Map, Moment};
 use super::plan::{end_of, keys};
 use crate::recount::{self, LastPuts};
 
-/// Why something is not as it has to be.
+/// A failed check.
 #[derive(Debug)]
 pub(crate) enum Trouble {
-    /// The store would not do it.
+    /// The store returned an error.
     Refused(logkv::Error),
-    /// It did it, and not right.
+    /// The result was wrong.
     Wrong(String),
 }
 
@@ -32,7 +32,6 @@ impl From<String> for Trouble {
 }
 
 impl Trouble {
-    /// It in a sentence.
     pub(crate) fn sentence(&self) -> String {
         match self {
             Self::Refused(error) => error.sentence(),
@@ -41,10 +40,11 @@ impl Trouble {
     }
 }
 
-/// Everything that is in the store: gets, scans in both directions and counts say the same.
+/// Reads the whole store, and checks that gets, scans in both directions and counts agree.
 ///
 /// # Errors
-/// When they do not, or something cannot be read.
+///
+/// A difference, or a failed read.
 pub(crate) fn at(store: &Store) -> Result<Map, Trouble> {
     let snapshot = store.snapshot()?;
     let map = scan(&snapshot)?;
@@ -88,7 +88,7 @@ fn scan(snapshot: &Snapshot) -> Result<Map, Trouble> {
     Ok(map)
 }
 
-/// A value says by its length when it expires, and so does its record.
+/// Checks that a value of this length has the expiry it must have, in its record too.
 fn is_well_timed(entry: &Entry) -> Result<(), Trouble> {
     let len = entry.value.rsplit(|&byte| byte == b':').next().map_or(0, <[u8]>::len);
     let (found, expected) = (entry.meta.expires_ms, end_of(len as u64));
@@ -99,10 +99,11 @@ fn is_well_timed(entry: &Entry) -> Result<(), Trouble> {
     }
 }
 
-/// The snapshot still shows what it was taken of.
+/// Checks that the snapshot still shows `map`.
 ///
 /// # Errors
-/// When it does not, or cannot be read.
+///
+/// A difference, or a failed read.
 pub(crate) fn at_snapshot(snapshot: &Snapshot, map: &Map) -> Result<(), Trouble> {
     if scan(snapshot)? == *map {
         Ok(())
@@ -111,11 +112,12 @@ pub(crate) fn at_snapshot(snapshot: &Snapshot, map: &Map) -> Result<(), Trouble>
     }
 }
 
-/// A feed of everything gives each version of each key once, in the order of their numbers and whole batches, and comes to
-/// `map`; it says first whether any are gone. Nothing is compacted meanwhile.
+/// Checks that a feed from the start returns each version once, in order and in whole batches,
+/// leads to `map`, and first reports whether any are gone. No compaction may run meanwhile.
 ///
 /// # Errors
-/// When it does not, or something cannot be read.
+///
+/// A difference, or a failed read.
 pub(crate) fn at_log(store: &Store, map: &Map) -> Result<(), Trouble> {
     let mut left = BTreeMap::new();
     let mut dropped_to = None;
@@ -159,10 +161,11 @@ pub(crate) fn at_log(store: &Store, map: &Map) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// The counters of every segment equal a recount from its file.
+/// Checks that the counters of every segment equal a recount of its file.
 ///
 /// # Errors
-/// When they do not, or cannot be read.
+///
+/// A difference, or a failed read.
 pub(crate) fn at_figures(store: &Store) -> Result<(), Trouble> {
     for segment in store.segments()? {
         let totals = store.inspect(segment.id)?.totals;
@@ -177,16 +180,18 @@ pub(crate) fn at_figures(store: &Store) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// The segments' files are as long as the store says, and there are no others.
+/// Checks that the segment files have the lengths that the store reports, and that no other files
+/// exist.
 ///
 /// # Errors
-/// When they are not.
+///
+/// A difference.
 pub(crate) fn at_files(store: &Store, image: &Image) -> Result<(), Trouble> {
     let segments = store.segments()?;
     for (name, bytes) in image {
         let StoreFile::Segment(id) = *name else { continue };
         let known = segments.iter().find(|segment| segment.id == id).map(|segment| segment.len);
-        // A file that a power cut filled with noise does not look like one of the store's.
+        // A power cut may fill a file with garbage, so that it looks like a foreign file.
         let is_stranger = store.open_report().strangers.contains(&id);
         if known != Some(bytes.len() as u64) && !is_stranger {
             return Err(format!("{name} has {} bytes, and the store knows of {known:?}", bytes.len()).into());
@@ -195,13 +200,15 @@ pub(crate) fn at_files(store: &Store, image: &Image) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// What a reader finds that goes by the log in `image` alone, which may be of the store or of a copy, is what `store` shows.
+/// Checks that the log in `image`, of the store or of a copy, has the contents of `store`. Returns
+/// them.
 ///
 /// # Errors
-/// When it is not.
+///
+/// A difference.
 pub(crate) fn at_log_alone(store: &Store, image: &Image) -> Result<LastPuts, Trouble> {
     let bytes = |wanted| image.iter().find(|(name, _)| *name == wanted).map(|(_, bytes)| bytes.to_vec());
-    // A store that was never written to may be without.
+    // A store without writes may have no MANIFEST.
     let manifest = String::from_utf8(bytes(StoreFile::Manifest).unwrap_or_default()).expect("text");
     let read = |id| bytes(StoreFile::Segment(SegmentId(id))).expect("what MANIFEST lists is there");
     let puts = recount::of_log(&manifest, read);
@@ -209,15 +216,16 @@ pub(crate) fn at_log_alone(store: &Store, image: &Image) -> Result<LastPuts, Tro
     Ok(puts)
 }
 
-/// The index of `store` is what was read of its log.
+/// Checks that the index of `store` equals the contents of its log.
 ///
 /// # Errors
-/// When it is not, or cannot be read.
+///
+/// A difference, or a failed read.
 pub(crate) fn is_what_the_log_says(store: &Store, puts: &LastPuts) -> Result<(), Trouble> {
     recount::difference(store, puts)?.map_or(Ok(()), |difference| Err(difference.into()))
 }
 
-/// How `found` differs from each of the moments that it might have been.
+/// Describes the difference between `found` and each expected moment.
 pub(crate) fn difference(found: &Map, expected: &[Moment]) -> String {
     let of = |map: &Map| {
         let missing = map.iter().filter(|(key, value)| found.get(*key) != Some(value));
@@ -231,7 +239,7 @@ pub(crate) fn difference(found: &Map, expected: &[Moment]) -> String {
     format!("it holds none of what it may, which would be, from the oldest on:\n    {}", lines.join("\n    "))
 }
 
-/// Which files are not as they were.
+/// Describes which files changed.
 pub(crate) fn changed_files(before: &Image, after: &Image) -> String {
     let others = |from: &Image, than: &Image| -> Vec<String> {
         from.iter()

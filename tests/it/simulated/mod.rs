@@ -1,13 +1,14 @@
-//! A disk that is cut off at every call, in every way it may happen, and what must be there afterwards.
+//! A simulated disk that fails at every call, in every way, and the contents that must survive.
 //!
-//! [`disk`] is what a disk holds and how much of it is durable, [`file_system`] puts it below a store, [`fate`] says what a
-//! power cut does to the rest, [`fault`] which call fails. [`plan`] draws what is done to a store: the one place where an
-//! operation is added. [`living`] does it, [`life`] keeps book of what has to survive, [`look`] compares. [`crash`] cuts
-//! lives, [`faulty`] makes their calls fail, and [`search`] tries many. [`world`] has several directories, which [`repairs`]
-//! and [`restores`] need.
+//! [`disk`] has the contents of a disk and their durable part, and [`file_system`] provides it to a
+//! store. [`fate`] decides what a power cut leaves, and [`fault`] which call fails. [`plan`] draws
+//! the steps of a life. A new operation is added there. [`living`] runs them, [`life`] records what
+//! must survive, and [`look`] compares. [`crash`] cuts lives, [`faulty`] makes their calls fail,
+//! and [`search`] tries many plans. [`world`] has several directories, for [`repairs`] and
+//! [`restores`].
 //!
-//! One life in eight has the threads of a store that works unasked: which of their calls come before which steps is
-//! another matter each time, and so are the moments at which it is cut.
+//! One life in eight has background threads, so that the order of calls and the moments of the cuts
+//! vary between runs.
 
 mod crash;
 mod disk;

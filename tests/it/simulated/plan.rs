@@ -1,31 +1,31 @@
-//! What is done to a store, drawn from a seed.
+//! The steps of a life, drawn from a seed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use logkv::{CompactionPolicy, Compression, Options, ReadWith, Sync};
 
-use super::life::Birth;
+use super::life::LifeStart;
 use crate::common::Random;
 use crate::moving::MovingClock;
 
-/// Keys are few, so that they are written again and again.
+/// A few keys, so that they are overwritten often.
 const KEY_COUNT: u64 = 9;
 
-/// Longer than any run: what is synced in the background is synced by steps then.
+/// Longer than any run, so that only steps sync.
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// Around which time the clock jumps at each reading, and by how much at most, in milliseconds.
+/// The clock jumps at each reading around `NOW_MS` by up to `JUMP_MS`, in milliseconds.
 const NOW_MS: u64 = 1_000_000;
 const JUMP_MS: u64 = 300;
 
-/// How many random steps a plan has at most whose calls are all made to fail.
+/// The maximum number of random steps in a plan whose calls all fail in turn.
 const STEADY_STEPS: usize = 8;
 
-/// One step in so many clears the store; none of a life that went wrong once.
+/// One step of this many clears the store. No seed of a past failure has one.
 const CLEARS: u64 = 47;
 
-/// Key number `number`: most are short, one is long.
+/// Key number `number`. Most are short, one is long.
 pub(crate) fn key(number: u64) -> Vec<u8> {
     match number {
         0 => vec![0xff; 120],
@@ -33,45 +33,45 @@ pub(crate) fn key(number: u64) -> Vec<u8> {
     }
 }
 
-/// All of them.
 pub(crate) fn keys() -> impl Iterator<Item = Vec<u8>> {
     (0..KEY_COUNT).map(key)
 }
 
-/// When a value of so many bytes expires, in milliseconds since 1970: every fifth does, long after all lives are over.
+/// The expiry of a value of `len` bytes, in milliseconds since 1970. Every fifth value has one,
+/// long after all lives end.
 pub(crate) fn end_of(len: u64) -> Option<u64> {
     const FAR_MS: u64 = 4_000_000_000_000;
     len.is_multiple_of(5).then_some(FAR_MS + len)
 }
 
-/// A key's number, and how many bytes are put there; `None` is a delete.
+/// The number of a key and the length of its new value, or `None` for a delete.
 pub(crate) type Change = (u64, Option<u64>);
 
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     Put(Change),
     Delete(u64),
-    /// All at once.
+    /// One batch.
     Write(Vec<Change>),
-    /// All in one transaction, which goes through or not.
+    /// One transaction, which commits or not.
     Transact(Vec<Change>, bool),
-    /// Each by itself, and then all are waited for.
+    /// Submits each change alone, and then waits for all.
     Submit(Vec<Change>),
     Sync,
     Rotate,
-    /// Compacts so many segments from the one at this place on, as far as they are sealed; until a stage is reached.
+    /// Compacts sealed segments: the position of the first, the number, and the stage at which it
+    /// is cancelled.
     Compact(u64, u64, Option<u64>),
     CompactDue,
     CompactAll,
-    /// Takes every key out.
     Clear,
     Snapshot,
-    /// Looks at everything.
+    /// Checks everything.
     Read,
-    /// Looks at the files, beside the writer.
+    /// Verifies the files beside the writer.
     Verify,
     Reopen,
-    /// Closes and opens twice: the second time must change nothing.
+    /// Closes and opens twice. The second time must change nothing.
     Idle,
 }
 
@@ -104,17 +104,16 @@ impl Step {
             40 | 41 => Self::Transact(changes(random), random.below(4) > 0),
             _ => Self::Idle,
         };
-        // In the place of another: all others of a seed stay what they were.
+        // Replaces a drawn step, so that the other steps of the seed stay the same.
         if (drawn >> 32).is_multiple_of(CLEARS) { Self::Clear } else { step }
     }
 
-    /// Some steps.
     pub(crate) fn some(random: &mut Random, count: u64) -> Vec<Self> {
         (0..count).map(|_| Self::random(random)).collect()
     }
 }
 
-/// How a store is opened. All who open the same store open it like this.
+/// The options of a store. All opens of one store share them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setting {
     pub(crate) sync: Sync,
@@ -123,14 +122,13 @@ pub(crate) struct Setting {
     pub(crate) checkpoint_records: u64,
     /// Whether KEYDIR can be mapped.
     pub(crate) maps: bool,
-    /// Whether threads work unasked: then the same seed gives the same steps, at other moments.
+    /// Whether background threads run. They vary the moments of calls for the same seed.
     pub(crate) background: bool,
 }
 
 impl Setting {
-    /// Some way to open a store.
     pub(crate) fn random(random: &mut Random) -> Self {
-        // KEYDIR takes 28 KiB for no key at all: most states do without.
+        // An empty KEYDIR takes 28 KiB, so that most lives do without.
         let has_keydir = random.below(16) == 0;
         let background = random.below(8) == 0;
         let interval = if background { Duration::from_micros(200) } else { NEVER };
@@ -149,7 +147,7 @@ impl Setting {
         }
     }
 
-    /// The same without threads.
+    /// The same without background threads.
     pub(crate) fn alone(self) -> Self {
         let sync = match self.sync {
             Sync::Every(_) => Sync::Every(NEVER),
@@ -158,7 +156,8 @@ impl Setting {
         Self { sync, background: false, ..self }
     }
 
-    /// In half of all settings something is compressed. Not drawn: a seed stays the life that it was.
+    /// Half of all settings compress. Derived from other options, so that existing seeds keep their
+    /// lives.
     fn compression(&self) -> Compression {
         match self.segment_len_max % 4 {
             0 => Compression::Lz4,
@@ -167,7 +166,8 @@ impl Setting {
         }
     }
 
-    /// In some settings compaction keeps some of the past, by count or for about as long as the clock jumps. Not drawn, either.
+    /// Some settings keep history, by number or for about the span of the clock's jumps. Derived as
+    /// well.
     fn compaction(&self) -> CompactionPolicy {
         let (keep_versions, keep_for) = match self.segment_len_max % 7 {
             0 | 1 => (3, Duration::ZERO),
@@ -190,7 +190,7 @@ impl Setting {
     }
 }
 
-/// The life of a store from the first file on.
+/// The life of a store from its first file on.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
@@ -207,8 +207,8 @@ impl Plan {
         Self { seed, setting, steps: Step::some(&mut random, count) }
     }
 
-    /// A short plan of `seed`, without threads: its calls come in the same order each time. At its end it opens what it
-    /// wrote, and in one of four it has a KEYDIR.
+    /// A short plan of `seed` without threads, so that its calls always come in the same order. It
+    /// ends with a reopen, and one in four has a KEYDIR.
     pub(crate) fn steady(seed: u64) -> Self {
         let mut plan = Self::of(seed);
         plan.setting = plan.setting.alone();
@@ -227,8 +227,8 @@ impl Plan {
         plan
     }
 
-    /// Where its first life begins.
-    pub(crate) fn birth(&self) -> Birth {
-        Birth::first(self.seed & 0xffff)
+    /// The start of its first life.
+    pub(crate) fn start(&self) -> LifeStart {
+        LifeStart::first(self.seed & 0xffff)
     }
 }

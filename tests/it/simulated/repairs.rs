@@ -1,7 +1,7 @@
-//! A repair, to another directory and in place, cut off at each call that changes something and failed at each call there is.
+//! Repairs to another directory and in place, cut at each changing call and failed at each call.
 //!
-//! Whatever happens, the store's name stands for the old directory or the new one, whole; what was damaged is kept as it was;
-//! and the next repair ends what the one before was cut off in.
+//! In every case the name of the store refers to the complete old or the complete new directory,
+//! the damaged store is kept unchanged, and the next repair completes an interrupted one.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -12,9 +12,9 @@ use logkv::repair::{self, RepairReport};
 use logkv::{Batch, Options, SegmentId, Store, Sync};
 
 use super::disk::{Disk, Image};
-use super::fault::{Failing, Fault};
+use super::fault::{FailureKind, Fault};
 use super::world::{World, WorldEvent};
-use super::world_system::{Place, WorldFileSystem};
+use super::world_system::{FaultScope, WorldFileSystem};
 use crate::common::{Map, Random, contents, seed};
 use crate::moving::MovingClock;
 
@@ -39,7 +39,7 @@ fn copy(file_system: &WorldFileSystem) -> logkv::Result<RepairReport> {
     repair::copy(Path::new(STORE), Path::new(ELSEWHERE), &options(file_system), go_on)
 }
 
-/// A store of three segments, the first of which is damaged, as it stands on a disk: whether it was closed, and has MANIFEST.
+/// A store of three segments on a disk. The first segment is damaged.
 fn damaged(is_closed: bool, has_manifest: bool) -> World {
     let empty = World::of(Path::new(STORE), Disk::default());
     let file_system = WorldFileSystem::on(empty, 1, None);
@@ -73,21 +73,21 @@ fn every_store() -> impl Iterator<Item = World> {
         .map(|(closed, manifest)| damaged(closed, manifest))
 }
 
-/// The files of `disk` but for LOCK.
+/// The files of `disk` except LOCK.
 fn files(disk: &Disk) -> Image {
     let mut image = disk.image();
     image.retain(|(name, _)| *name != StoreFile::Lock);
     image
 }
 
-/// What the store `name` in `world` holds, if there is one that opens without damage.
+/// The contents of the store `name` in `world`, if it opens without damage.
 fn held(world: &World, name: &str) -> Option<Map> {
     let file_system = WorldFileSystem::on(world.clone(), 3, None);
     let store = Store::open_with(name, options(&file_system).read_only(true)).ok()?;
     store.open_report().damage.is_empty().then(|| contents(&store))
 }
 
-/// What a repair is to keep and to make.
+/// The result that a repair must have.
 struct Expected {
     old: Image,
     map: Map,
@@ -105,20 +105,25 @@ impl Expected {
         files(disk) == self.old
     }
 
-    /// Whether the store's name stands for the new directory.
+    /// Whether the name of the store refers to the new directory.
     ///
     /// # Panics
-    /// When it stands for none of the two, or the old one is not there any more.
+    ///
+    /// If it refers to neither directory, or the old one is missing.
     fn is_new(&self, world: &World, what: &str) -> bool {
         let olds = world.names.values().filter(|&&directory| self.is_old(&world.disks[directory])).count();
-        assert_eq!(olds, 1, "{what}: the old directory is there, once: {:?}", world.names);
+        assert_eq!(olds, 1, "{what}: the old directory exists once: {:?}", world.names);
         let is_old = world.get(Path::new(STORE)).is_some_and(|disk| self.is_old(disk));
-        assert!(is_old || held(world, STORE).as_ref() == Some(&self.map), "{what}: it is neither of the two");
+        assert!(
+            is_old || held(world, STORE).as_ref() == Some(&self.map),
+            "{what}: the store is neither the old nor the new one"
+        );
         !is_old
     }
 
-    /// What somebody does who comes to `world`: afterwards it is repaired, and the old directory is put aside.
-    fn is_ended_well(&self, world: World, what: &str) {
+    /// Checks that the next repair of `world` ends with a repaired store and the old directory
+    /// under its other name.
+    fn check_next_repair(&self, world: World, what: &str) {
         let is_new = self.is_new(&world, what);
         let file_system = WorldFileSystem::on(world, 4, None);
         let (store, aside) = (Path::new(STORE), Path::new(ASIDE));
@@ -137,7 +142,7 @@ impl Expected {
     }
 }
 
-/// Each world that a crash leaves of `start` at each of `events`, with how many of them had happened.
+/// Visits each world that a crash may leave of `start`, with the number of `events` before it.
 pub(super) fn cut_everywhere(start: &World, events: &[WorldEvent], mut look: impl FnMut(usize, World)) {
     let mut random = Random::seeded(seed());
     let mut world = start.clone();
@@ -148,27 +153,26 @@ pub(super) fn cut_everywhere(start: &World, events: &[WorldEvent], mut look: imp
 }
 
 #[test]
-fn a_repair_in_place_that_is_cut_anywhere_leaves_the_old_or_the_new_and_the_next_one_ends_it() {
+fn a_repair_in_place_cut_anywhere_leaves_the_old_or_the_new_store_and_the_next_one_completes_it() {
     for start in every_store() {
         let expected = Expected::of(&start);
         let file_system = WorldFileSystem::on(start.clone(), 2, None);
         in_place(&file_system).unwrap_or_else(|error| panic!("{}", error.sentence()));
         let events = file_system.events();
         let exchanges = events.iter().filter(|event| matches!(event, WorldEvent::Name(_))).count();
-        assert_eq!(exchanges, 2, "the two change places, and the old one is put aside: {events:?}");
+        assert_eq!(exchanges, 2, "the exchange, and the rename of the old directory: {events:?}");
         cut_everywhere(&start, &events, |at, end| {
             let what = format!("after {at} of {events:?}");
             if at == events.len() {
-                assert!(expected.is_new(&end, &what), "{what}: what was told is done");
+                assert!(expected.is_new(&end, &what), "{what}: the completed repair is lost");
             }
-            expected.is_ended_well(end, &what);
+            expected.check_next_repair(end, &what);
         });
     }
 }
 
 #[test]
-fn a_repair_to_elsewhere_that_is_cut_anywhere_leaves_the_old_store_to_the_last_byte_and_no_half_of_a_new_one()
-{
+fn a_repair_to_another_directory_cut_anywhere_leaves_the_old_store_unchanged_and_no_partial_new_one() {
     for start in every_store() {
         let expected = Expected::of(&start);
         let file_system = WorldFileSystem::on(start.clone(), 2, None);
@@ -185,7 +189,7 @@ fn a_repair_to_elsewhere_that_is_cut_anywhere_leaves_the_old_store_to_the_last_b
     }
 }
 
-/// Does `act` once for each way in which each of its calls can fail, and has a look at what came of it.
+/// Runs `act` once for each way in which each of its calls can fail, and checks the result.
 fn fail_everywhere(
     start: &World,
     act: fn(&WorldFileSystem) -> logkv::Result<RepairReport>,
@@ -194,7 +198,7 @@ fn fail_everywhere(
     let file_system = WorldFileSystem::on(start.clone(), 2, None);
     let whole = act(&file_system).unwrap_or_else(|error| panic!("{}", error.sentence()));
     for (place, count) in file_system.call_counts() {
-        for (at_call, failing) in (0..count).flat_map(|at| Failing::EVERY.map(|failing| (at, failing))) {
+        for (at_call, failing) in (0..count).flat_map(|at| FailureKind::EVERY.map(|failing| (at, failing))) {
             for lasts in [false, true] {
                 let fault = Fault { failing, at_call, lasts };
                 let what = format!("{place:?} {fault:?}");
@@ -206,12 +210,13 @@ fn fail_everywhere(
                     let is_named =
                         [STORE, ELSEWHERE, "random numbers"].iter().any(|of| sentence.contains(of));
                     assert!(is_named, "{what}: {sentence}");
-                    assert!(failing != Failing::Short, "{what} is carried on with, and yet: {sentence}");
+                    assert!(failing != FailureKind::Short, "{what} is short only, but failed: {sentence}");
                 }
-                // What cannot be read of the old store is given up, which is told; of the new one nothing is.
+                // Records of the old store that cannot be read are given up and reported. The new
+                // store must be readable.
                 let gave_up = |report: &RepairReport| report.given_up.len() > whole.given_up.len();
-                let is_told = place != Place::In(0) && outcome.as_ref().is_ok_and(gave_up);
-                assert!(!is_told, "{what}: {outcome:?}");
+                let gave_up_new = place != FaultScope::In(0) && outcome.as_ref().is_ok_and(gave_up);
+                assert!(!gave_up_new, "{what}: {outcome:?}");
                 look(&whole, outcome, file_system.world(), &what);
             }
         }
@@ -219,25 +224,25 @@ fn fail_everywhere(
 }
 
 #[test]
-fn a_repair_in_place_one_of_whose_calls_fails_says_so_and_leaves_the_old_or_the_new() {
+fn a_failed_call_in_a_repair_in_place_is_reported_and_leaves_the_old_or_the_new_store() {
     for start in every_store() {
         let expected = Expected::of(&start);
         fail_everywhere(&start, in_place, |whole, outcome, world, what| {
             match &outcome {
-                // As much as could be read, and the rest is where it was.
+                // The repair kept what it could read, and the old store is kept as well.
                 Ok(report) if report != whole => {
                     let aside = world.get(Path::new(ASIDE));
                     assert!(aside.is_some_and(|disk| expected.is_old(disk)), "{what}: {:?}", world.names);
                 }
                 Ok(_) => assert!(expected.is_new(&world, what), "{what}"),
-                Err(_) => expected.is_ended_well(world, what),
+                Err(_) => expected.check_next_repair(world, what),
             }
         });
     }
 }
 
 #[test]
-fn a_repair_to_elsewhere_one_of_whose_calls_fails_says_so_and_leaves_the_old_store_alone() {
+fn a_failed_call_in_a_repair_to_another_directory_is_reported_and_leaves_the_old_store_unchanged() {
     for start in every_store() {
         let expected = Expected::of(&start);
         let old = start.get(Path::new(STORE)).expect("the store").image();

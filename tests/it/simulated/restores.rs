@@ -1,5 +1,5 @@
-//! A restore and a backup into a directory that exists, cut off at each call that changes something and failed at each call
-//! there is: what is found then is no store, or the whole one, and the next run makes it whole.
+//! Restores and backups into an existing directory, cut at each changing call and failed at each
+//! call: the directory then holds no store or the complete one, and the next run completes it.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -8,10 +8,10 @@ use std::sync::Arc;
 use logkv::{Error, Options, Store, Sync, backup};
 
 use super::disk::Disk;
-use super::fault::{Failing, Fault};
+use super::fault::{FailureKind, Fault};
 use super::repairs::cut_everywhere;
 use super::world::{World, WorldEvent};
-use super::world_system::{Place, WorldFileSystem};
+use super::world_system::{FaultScope, WorldFileSystem};
 use crate::common::{Map, contents};
 use crate::moving::MovingClock;
 
@@ -25,7 +25,7 @@ fn options(file_system: &WorldFileSystem) -> Options {
         .file_system(Arc::new(file_system.clone()))
 }
 
-/// Makes something in the directory [`TO`] of what is in [`STORE`].
+/// Fills the directory [`TO`] from [`STORE`].
 type Make = fn(&WorldFileSystem) -> logkv::Result<()>;
 
 fn restore(file_system: &WorldFileSystem) -> logkv::Result<()> {
@@ -40,7 +40,7 @@ fn back_up(file_system: &WorldFileSystem) -> logkv::Result<()> {
 
 const MAKES: [(&str, Make); 2] = [("restore", restore), ("backup", back_up)];
 
-/// A closed store of two segments beside an empty directory, and what it holds.
+/// A closed store of two segments beside an empty directory, and its contents.
 fn store_and_directory() -> (World, Map) {
     let empty = World::of(Path::new(STORE), Disk::default());
     let file_system = WorldFileSystem::on(empty, 1, None);
@@ -58,7 +58,7 @@ fn store_and_directory() -> (World, Map) {
     (world, map)
 }
 
-/// Whether [`TO`] is the whole store; if not, it is none, and `make` makes it whole.
+/// Whether [`TO`] holds the complete store. Otherwise it must hold none, and `make` completes it.
 fn is_whole(world: &World, map: &Map, make: Make, what: &str) -> bool {
     let opened = |world: &World| {
         let file_system = WorldFileSystem::on(world.clone(), 3, None);
@@ -82,7 +82,7 @@ fn is_whole(world: &World, map: &Map, make: Make, what: &str) -> bool {
 }
 
 #[test]
-fn a_directory_that_is_filled_is_no_store_or_the_whole_one_wherever_that_is_cut() {
+fn a_directory_filled_by_a_run_cut_anywhere_holds_no_store_or_the_complete_one() {
     let (start, map) = store_and_directory();
     for (name, make) in MAKES {
         let file_system = WorldFileSystem::on(start.clone(), 2, None);
@@ -93,9 +93,9 @@ fn a_directory_that_is_filled_is_no_store_or_the_whole_one_wherever_that_is_cut(
         cut_everywhere(&start, &events, |at, end| {
             let what = format!("{name}, cut after {at} of {events:?}");
             let is_whole = is_whole(&end, &map, make, &what);
-            assert!(is_whole || at < events.len(), "{what}: what was told is done");
+            assert!(is_whole || at < events.len(), "{what}: the completed run is lost");
             seen[usize::from(is_whole)] += 1;
-            // What an interrupted run removes before it begins anew can be cut off, too.
+            // The next run, which first removes the leftovers, can be cut as well.
             if !is_whole && seen[0] % 16 == 0 {
                 let again = WorldFileSystem::on(end.clone(), 5, None);
                 make(&again).expect("it is made");
@@ -109,13 +109,15 @@ fn a_directory_that_is_filled_is_no_store_or_the_whole_one_wherever_that_is_cut(
 }
 
 #[test]
-fn a_directory_whose_filling_fails_at_any_call_is_no_store_or_the_whole_one() {
+fn a_directory_filled_by_a_run_with_a_failed_call_holds_no_store_or_the_complete_one() {
     let (start, map) = store_and_directory();
     for (name, make) in MAKES {
         let file_system = WorldFileSystem::on(start.clone(), 2, None);
         make(&file_system).unwrap_or_else(|error| panic!("{}", error.sentence()));
         for (place, count) in file_system.call_counts() {
-            for (at_call, failing) in (0..count).flat_map(|at| Failing::EVERY.map(|failing| (at, failing))) {
+            for (at_call, failing) in
+                (0..count).flat_map(|at| FailureKind::EVERY.map(|failing| (at, failing)))
+            {
                 for lasts in [false, true] {
                     let fault = Fault { failing, at_call, lasts };
                     let what = format!("{name}, {place:?} {fault:?}");
@@ -123,7 +125,10 @@ fn a_directory_whose_filling_fails_at_any_call_is_no_store_or_the_whole_one() {
                     let outcome = make(&file_system);
                     let is_whole = is_whole(&file_system.world(), &map, make, &what);
                     assert!(is_whole || outcome.is_err(), "{what}");
-                    assert!(outcome.is_ok() || place != Place::In(1) || file_system.has_failed(), "{what}");
+                    assert!(
+                        outcome.is_ok() || place != FaultScope::In(1) || file_system.has_failed(),
+                        "{what}"
+                    );
                 }
             }
         }

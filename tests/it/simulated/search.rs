@@ -1,4 +1,4 @@
-//! Plans, tried one after another on all cores, until there were enough or one goes wrong; that one is made smaller.
+//! Tries plans on all cores until there are enough or one fails, and shrinks the failed one.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,40 +10,40 @@ use super::file_system::MapDir;
 use super::plan::Plan;
 use crate::common::{scratch, seed};
 
-/// How often it is told how far a long run has come.
-const TELLING: Duration = Duration::from_secs(60);
-/// How long a failure is made smaller.
-const SHRINKING: Duration = Duration::from_secs(20);
+/// The interval between progress messages.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(60);
+/// The time limit for shrinking a failure.
+const SHRINK_MAX: Duration = Duration::from_secs(20);
 
-/// How much was tried.
+/// The number of attempts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
-    /// States drawn and found to be right.
+    /// States that were drawn and are correct.
     pub(super) states: u64,
-    /// Those among them that no other state of the same plan equals, each opened.
+    /// Distinct states of a plan, each of which was opened.
     pub(super) different: u64,
     /// Stores that were written to after a crash.
     pub(super) afterlives: u64,
-    /// Calls that were made to fail.
+    /// Calls that failed on purpose.
     pub(super) faults: u64,
-    /// Which calls those were, and how they failed.
+    /// The kinds of those calls and their failures.
     pub(super) kinds: HashSet<Kind>,
 }
 
-/// What went wrong, and on which way: the innermost comes first.
+/// The description of a failure and the path to it, innermost first.
 #[derive(Debug)]
 pub(super) struct Failure(pub(super) Vec<String>);
 
-/// What is tried with each plan.
+/// The experiment with one plan.
 pub(super) type Try = fn(&Plan, &MapDir) -> Result<Tally, Failure>;
 
-/// Leaves out steps as long as it still goes wrong.
+/// Removes steps while the plan still fails.
 fn shrink(mut plan: Plan, mut failure: Failure, maps: &MapDir, try_plan: Try) -> (Plan, Failure) {
     let started = Instant::now();
     let mut chunk = plan.steps.len().div_ceil(2);
     while chunk > 0 {
         let mut at = 0;
-        while at < plan.steps.len() && started.elapsed() < SHRINKING {
+        while at < plan.steps.len() && started.elapsed() < SHRINK_MAX {
             let mut smaller = plan.clone();
             smaller.steps.drain(at..(at + chunk).min(plan.steps.len()));
             match try_plan(&smaller, maps) {
@@ -56,12 +56,12 @@ fn shrink(mut plan: Plan, mut failure: Failure, maps: &MapDir, try_plan: Try) ->
     (plan, failure)
 }
 
-/// What was tried so far.
+/// The total of all attempts so far.
 #[derive(Default)]
 struct Progress {
     tally: Tally,
     plans: u64,
-    told: Option<Instant>,
+    last_message: Option<Instant>,
     failure: Option<(Plan, Failure)>,
 }
 
@@ -83,14 +83,15 @@ impl Progress {
              {rate:.0} states a second",
             self.plans
         );
-        self.told = Some(Instant::now());
+        self.last_message = Some(Instant::now());
     }
 }
 
-/// Tries plans, from the one that `plan_of` makes of the announced seed on, until `is_enough`.
+/// Tries plans from the announced seed on, until `is_enough`.
 ///
 /// # Panics
-/// At the first one that goes wrong, with as few steps as still do.
+///
+/// If a plan fails, with the shrunk plan.
 pub(super) fn try_plans(
     plan_of: fn(u64) -> Plan,
     try_plan: Try,
@@ -115,7 +116,7 @@ pub(super) fn try_plans(
                 Ok(tally) => progress.add(tally),
                 Err(failure) => progress.failure = Some((plan, failure)),
             }
-            if progress.told.unwrap_or(started).elapsed() > TELLING {
+            if progress.last_message.unwrap_or(started).elapsed() > PROGRESS_INTERVAL {
                 progress.tell(started);
             }
         }

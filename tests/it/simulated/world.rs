@@ -1,5 +1,5 @@
-//! Some directories beside each other, each on a simulated disk of its own, and the names that they have: these, too, are
-//! durable only when they were synced.
+//! Several directories with their names, each on a simulated disk of its own. Names are durable
+//! only after a sync, too.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use super::disk::{Disk, Event};
 use super::fate::Fate;
 use crate::common::Random;
 
-/// Which directory has a name.
+/// The directory of each name.
 type Names = BTreeMap<PathBuf, usize>;
 
-/// A change of the directories' names.
+/// A change of a directory's name.
 #[derive(Clone, Debug)]
 pub(super) enum NameChange {
     Exchange(PathBuf, PathBuf),
@@ -20,7 +20,7 @@ pub(super) enum NameChange {
 }
 
 impl NameChange {
-    /// Does it, as far as what it is about is there.
+    /// Applies the change, unless its name is missing.
     fn apply(&self, names: &mut Names) {
         match self {
             Self::Exchange(one, other) => {
@@ -41,13 +41,13 @@ impl NameChange {
 pub(super) enum WorldEvent {
     /// In the directory of this number.
     In(usize, Event),
-    /// Makes the next directory, durably.
+    /// Creates the next directory, durably.
     Make(PathBuf),
     Name(NameChange),
     SyncNames,
 }
 
-/// The directories, and how much of them is durable.
+/// The directories, and their durable part.
 #[derive(Clone, Debug, Default)]
 pub(super) struct World {
     pub(super) disks: Vec<Disk>,
@@ -57,7 +57,7 @@ pub(super) struct World {
 }
 
 impl World {
-    /// One directory.
+    /// A world of one directory.
     pub(super) fn of(name: &Path, disk: Disk) -> Self {
         let mut world = Self::default();
         world.apply(&WorldEvent::Make(name.to_owned()));
@@ -65,12 +65,12 @@ impl World {
         world
     }
 
-    /// The directory of this name.
+    /// The directory named `name`.
     pub(super) fn get(&self, name: &Path) -> Option<&Disk> {
         self.names.get(name).map(|&directory| &self.disks[directory])
     }
 
-    /// Does what was called.
+    /// Applies a call.
     pub(super) fn apply(&mut self, event: &WorldEvent) {
         match event {
             WorldEvent::In(directory, event) => self.disks[*directory].apply(event),
@@ -91,8 +91,9 @@ impl World {
         }
     }
 
-    /// What the next process may find: all of it, for a kill, and what power cuts leave. Each change of a name is kept and
-    /// lost with each other one; of each directory there are the extremes and some more.
+    /// The worlds that the next process may find: everything after a kill, and the results of power
+    /// cuts. Changes of names are kept or lost in every combination. Each directory has its extreme
+    /// outcomes and some random ones.
     pub(super) fn ends(&self, random: &mut Random) -> Vec<Self> {
         const RANDOM_FATES: usize = 3;
         let images: Vec<Vec<_>> = self

@@ -9,21 +9,21 @@ use logkv::fs::{
     Access, Directory, File, FileSystem, Lock, LockOutcome, Mapping, Parent, PathKind, StoreFile,
 };
 
-use super::fault::{Call, Failing, Fault};
+use super::fault::{Call, FailureKind, Fault};
 use super::file_system::SimulatedFileSystem;
 use super::world::{NameChange, World, WorldEvent};
 use crate::common::Random;
 
-/// Which calls a fault counts.
+/// The calls among which a fault is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Those for the directories themselves.
+pub(super) enum FaultScope {
+    /// Calls on the directories themselves.
     Names,
-    /// Those in the directory of this number.
+    /// Calls in the directory of this number.
     In(usize),
 }
 
-/// A file system on a [`World`]. Clones are the same one.
+/// A file system on a [`World`]. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct WorldFileSystem(Arc<Mutex<Machine>>);
 
@@ -34,14 +34,15 @@ struct Machine {
     directories: Vec<SimulatedFileSystem>,
     seed: u64,
     call_count: u64,
-    fault: Option<(Place, Fault)>,
+    fault: Option<(FaultScope, Fault)>,
     has_failed: bool,
 }
 
 impl Machine {
-    /// A running system on the disk of the directory of this number.
+    /// Starts a system on the disk of directory number `directory`.
     fn start(&mut self, directory: usize) {
-        let fault = self.fault.filter(|(place, _)| *place == Place::In(directory)).map(|(_, fault)| fault);
+        let fault =
+            self.fault.filter(|(place, _)| *place == FaultScope::In(directory)).map(|(_, fault)| fault);
         let disk = self.world.disks[directory].clone();
         self.directories.push(SimulatedFileSystem::on(disk, self.seed + directory as u64, None, fault));
     }
@@ -51,33 +52,33 @@ impl Machine {
         self.events.push(event);
     }
 
-    /// Counts a call, which moves no bytes; how it fails, if it does.
-    fn meet(&mut self) -> Option<Failing> {
+    /// Counts a call that moves no bytes, and returns its failure, if any.
+    fn meet(&mut self) -> Option<FailureKind> {
         let number = self.call_count;
         self.call_count += 1;
-        let fault = self.fault.filter(|(place, _)| *place == Place::Names).map(|(_, fault)| fault);
+        let fault = self.fault.filter(|(place, _)| *place == FaultScope::Names).map(|(_, fault)| fault);
         let failing = fault.and_then(|fault| fault.meets(number, Call::Kind));
         self.has_failed |= failing.is_some();
         failing
     }
 
     fn attempt(&mut self) -> io::Result<()> {
-        self.meet().and_then(Failing::error).map_or(Ok(()), Err)
+        self.meet().and_then(FailureKind::error).map_or(Ok(()), Err)
     }
 
-    /// Changes names. Where that is broken it is done, and told to have failed.
+    /// Renames directories. A broken call does so, too, but reports an error.
     fn rename(&mut self, change: NameChange) -> io::Result<()> {
         let failing = self.meet();
-        if matches!(failing, None | Some(Failing::Broken)) {
+        if matches!(failing, None | Some(FailureKind::Broken)) {
             self.change(WorldEvent::Name(change));
         }
-        failing.and_then(Failing::error).map_or(Ok(()), Err)
+        failing.and_then(FailureKind::error).map_or(Ok(()), Err)
     }
 }
 
 impl WorldFileSystem {
-    /// A system that finds `world` when it starts, and in which a call may fail.
-    pub(super) fn on(world: World, seed: u64, fault: Option<(Place, Fault)>) -> Self {
+    /// A system that starts with `world`. One call may fail.
+    pub(super) fn on(world: World, seed: u64, fault: Option<(FaultScope, Fault)>) -> Self {
         let (events, directories) = (Vec::new(), Vec::new());
         let mut machine =
             Machine { world, events, directories, seed, call_count: 0, fault, has_failed: false };
@@ -89,25 +90,24 @@ impl WorldFileSystem {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The calls that changed something.
+    /// The changing calls.
     pub(super) fn events(&self) -> Vec<WorldEvent> {
         self.machine().events.clone()
     }
 
-    /// What they made of the world.
+    /// The current world.
     pub(super) fn world(&self) -> World {
         self.machine().world.clone()
     }
 
-    /// How many calls there were at each place.
-    pub(super) fn call_counts(&self) -> Vec<(Place, u64)> {
+    /// The number of calls in each scope.
+    pub(super) fn call_counts(&self) -> Vec<(FaultScope, u64)> {
         let machine = self.machine();
         let counts = machine.directories.iter().map(SimulatedFileSystem::call_count).enumerate();
-        let counts = counts.map(|(directory, count)| (Place::In(directory), count));
-        counts.chain([(Place::Names, machine.call_count)]).collect()
+        let counts = counts.map(|(directory, count)| (FaultScope::In(directory), count));
+        counts.chain([(FaultScope::Names, machine.call_count)]).collect()
     }
 
-    /// Whether a call has failed.
     pub(super) fn has_failed(&self) -> bool {
         let machine = self.machine();
         machine.has_failed || machine.directories.iter().any(|directory| directory.met().is_some())
@@ -212,7 +212,7 @@ impl Parent for WorldParent {
     }
 }
 
-/// A directory whose calls are those of a system of its own.
+/// A directory whose calls go to a system of its own.
 #[derive(Clone, Debug)]
 struct InDirectory {
     world: WorldFileSystem,
@@ -221,8 +221,8 @@ struct InDirectory {
 }
 
 impl InDirectory {
-    /// What `act` comes to, and what it changed is noted.
-    fn noted<T>(&self, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    /// Runs `act`, and records its changes.
+    fn recorded<T>(&self, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let before = self.inner.event_count();
         let done = act();
         if self.inner.event_count() > before {
@@ -241,7 +241,7 @@ struct WorldDirectory {
 }
 
 impl WorldDirectory {
-    /// `outcome`, whose lock is lost when another directory takes the place of this one.
+    /// Adds to `outcome` that the lock is lost when another directory takes the name.
     fn at_path(&self, outcome: LockOutcome) -> LockOutcome {
         match outcome {
             LockOutcome::Held(inner) => {
@@ -253,7 +253,7 @@ impl WorldDirectory {
     }
 }
 
-/// The lock of a directory that has a path.
+/// The lock of a directory with a path.
 #[derive(Debug)]
 struct WorldLock {
     place: InDirectory,
@@ -284,28 +284,28 @@ impl Directory for WorldDirectory {
     }
 
     fn open(&self, file: StoreFile, access: Access) -> io::Result<Arc<dyn File>> {
-        let inner = self.place.noted(|| self.place.inner.open(file, access))?;
+        let inner = self.place.recorded(|| self.place.inner.open(file, access))?;
         Ok(Arc::new(WorldFile { place: self.place.clone(), inner }))
     }
 
     fn rename(&self, from: StoreFile, to: StoreFile) -> io::Result<()> {
-        self.place.noted(|| self.place.inner.rename(from, to))
+        self.place.recorded(|| self.place.inner.rename(from, to))
     }
 
     fn remove(&self, file: StoreFile) -> io::Result<()> {
-        self.place.noted(|| self.place.inner.remove(file))
+        self.place.recorded(|| self.place.inner.remove(file))
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.place.noted(|| Directory::sync(&self.place.inner))
+        self.place.recorded(|| Directory::sync(&self.place.inner))
     }
 
     fn lock(&self) -> io::Result<LockOutcome> {
-        Ok(self.at_path(self.place.noted(|| self.place.inner.lock())?))
+        Ok(self.at_path(self.place.recorded(|| self.place.inner.lock())?))
     }
 
     fn lock_if_there(&self) -> io::Result<Option<LockOutcome>> {
-        let outcome = self.place.noted(|| self.place.inner.lock_if_there())?;
+        let outcome = self.place.recorded(|| self.place.inner.lock_if_there())?;
         Ok(outcome.map(|outcome| self.at_path(outcome)))
     }
 
@@ -330,15 +330,15 @@ impl File for WorldFile {
     }
 
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
-        self.place.noted(|| self.inner.write_at(bytes, at))
+        self.place.recorded(|| self.inner.write_at(bytes, at))
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        self.place.noted(|| self.inner.truncate(len))
+        self.place.recorded(|| self.inner.truncate(len))
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.place.noted(|| self.inner.sync())
+        self.place.recorded(|| self.inner.sync())
     }
 
     fn drop_cache(&self) {

@@ -1,4 +1,4 @@
-//! Other things than regular files of our own, under the names of a store's files.
+//! Objects that are not the user's own regular files, under the names of a store's files.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -17,7 +17,8 @@ use crate::common::{copy_of, open, program, quick, scratch, segment_path, skippe
 const STRANGER: u32 = 12_345;
 const VICTIM: &[u8] = b"not a word of this is to be changed";
 
-/// Puts something at a path; the other one is a directory outside of the store, with the file `victim`.
+/// Creates something at a path. The second path is a directory outside the store with the file
+/// `victim`.
 type Plant = fn(&Path, &Path);
 
 const PLANTS: [(&str, Plant); 11] = [
@@ -50,7 +51,7 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// The names of a store's files, each with whether the log can do without it.
+/// The names of a store's files, and whether the file is optional.
 const NAMES: [(&str, bool); 11] = [
     ("LOCK", false),
     ("MANIFEST", false),
@@ -68,10 +69,10 @@ const NAMES: [(&str, bool); 11] = [
 const KEYS: [(&str, Option<&str>); 4] =
     [("one", Some("1")), ("two", Some("twenty-two")), ("three", None), ("four", Some("4444"))];
 
-/// What can be done to a directory.
-type Deed = fn(&Path, &Path) -> Result<()>;
+/// An operation on a directory.
+type Operation = fn(&Path, &Path) -> Result<()>;
 
-const DEEDS: [(&str, Deed); 5] = [
+const DEEDS: [(&str, Operation); 5] = [
     ("reading", |dir, _| reads_right(&Store::open_with(dir, quick().read_only(true))?)),
     ("writing", |dir, _| {
         let store = Store::open_with(dir, quick())?;
@@ -94,7 +95,7 @@ const DEEDS: [(&str, Deed); 5] = [
 fn reads_right(store: &Store) -> Result<()> {
     for (key, expected) in KEYS {
         let value = store.get(key)?;
-        // Of a segment that is another file nobody knows whose records it held: that there is damage is told.
+        // A replaced segment is reported as damage, since its keys are unknown.
         if store.open_report().damage.is_empty() {
             assert_eq!(value.as_deref(), expected.map(str::as_bytes), "{key}");
         } else {
@@ -104,21 +105,21 @@ fn reads_right(store: &Store) -> Result<()> {
     Ok(())
 }
 
-/// What `deed` came to; it must come to something soon.
-fn soon(what: &str, deed: Deed, dir: &TempDir, outside: &TempDir) -> Result<()> {
+/// The result of `deed`. Panics after a timeout.
+fn soon(what: &str, deed: Operation, dir: &TempDir, outside: &TempDir) -> Result<()> {
     let (done, outcome) = mpsc::channel();
     let (dir, outside) = (dir.path().to_owned(), outside.path().to_owned());
     thread::spawn(move || done.send(deed(&dir, &outside)));
     let outcome = outcome.recv_timeout(Duration::from_secs(60));
-    outcome.unwrap_or_else(|error| panic!("{what}: it hangs, or has panicked: {error}"))
+    outcome.unwrap_or_else(|error| panic!("{what}: it hangs or has panicked: {error}"))
 }
 
 #[test]
-fn whatever_has_the_name_of_a_stores_file_nothing_is_followed_waited_for_or_changed_outside() {
+fn whatever_replaces_a_store_file_is_not_followed_or_waited_for_and_changes_nothing_outside() {
     let store = small_store();
     for (kind, plant) in PLANTS {
         if !is_root() && ["a device", "a file of another user"].contains(&kind) {
-            skipped("whatever_has_the_name_of_a_stores_file", &format!("making {kind} needs root"));
+            skipped("an object under the name of a store's file", &format!("making {kind} needs root"));
             continue;
         }
         for (name, is_needless) in NAMES {
@@ -130,8 +131,11 @@ fn whatever_has_the_name_of_a_stores_file_nothing_is_followed_waited_for_or_chan
                 let what = format!("{doing} where {name} is {kind}");
                 let outcome = soon(&what, deed, &dir, &outside);
                 let victim = fs::read(outside.path().join("victim")).expect("the victim");
-                assert!(victim == VICTIM, "{what}: the victim was changed");
-                assert!(!outside.path().join("nothing").exists(), "{what}: made outside");
+                assert!(victim == VICTIM, "{what}: a file outside the store was changed");
+                assert!(
+                    !outside.path().join("nothing").exists(),
+                    "{what}: a file was made outside the store"
+                );
                 let must_work = is_needless && ["reading", "verifying", "inspecting"].contains(&doing);
                 if must_work && let Err(error) = outcome {
                     panic!("{what}: {}", error.sentence());
@@ -142,7 +146,7 @@ fn whatever_has_the_name_of_a_stores_file_nothing_is_followed_waited_for_or_chan
 }
 
 #[test]
-fn a_store_that_shares_its_last_segment_with_a_backup_is_read_and_not_written() {
+fn a_store_whose_active_segment_is_linked_to_a_backup_opens_read_only() {
     let dir = small_store();
     let backup = scratch();
     for entry in fs::read_dir(dir.path()).expect("the store") {
@@ -153,7 +157,7 @@ fn a_store_that_shares_its_last_segment_with_a_backup_is_read_and_not_written() 
         .expect("all is there");
     let refused = Store::open_with(dir.path(), quick()).expect_err("the backup would change").sentence();
     assert!(refused.contains("000003.seg") && refused.contains("hard link"), "{refused}");
-    // A copy of that file alone is enough: all others are never written to again.
+    // A copy of the last segment suffices, since no other segment is written to again.
     let last = segment_path(dir.path(), 3);
     let bytes = fs::read(&last).expect("the segment");
     fs::remove_file(&last).expect("it is ours");
@@ -165,7 +169,7 @@ fn a_store_that_shares_its_last_segment_with_a_backup_is_read_and_not_written() 
     assert!(crate::common::files(backup.path()) == before, "the backup was changed");
 }
 
-/// Gives the directory and all in it to the stranger, or opens it to everybody.
+/// Applies `change` to the directory and all its files.
 fn for_all(dir: &TempDir, change: fn(&Path)) {
     for entry in fs::read_dir(dir.path()).expect("the store") {
         change(&entry.expect("a file").path());
@@ -174,7 +178,7 @@ fn for_all(dir: &TempDir, change: fn(&Path)) {
 }
 
 #[test]
-fn a_store_of_somebody_else_is_refused_by_all_and_opens_as_a_whole_when_it_is_trusted() {
+fn a_store_of_another_user_is_refused_and_opens_completely_when_trusted() {
     let open_to_all = |path: &Path| {
         let mode = if path.is_dir() { 0o777 } else { 0o666 };
         fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
@@ -198,7 +202,7 @@ fn a_store_of_somebody_else_is_refused_by_all_and_opens_as_a_whole_when_it_is_tr
 }
 
 #[test]
-fn a_file_that_is_trusted_less_than_its_directory_is_opened_when_all_is_trusted() {
+fn a_file_less_trusted_than_its_directory_opens_with_the_trust_option_only() {
     for name in ["MANIFEST", "000001.seg", "000003.seg", "LOCK"] {
         let dir = small_store();
         fs::set_permissions(dir.path().join(name), Permissions::from_mode(0o666)).expect("it is ours");
@@ -208,7 +212,7 @@ fn a_file_that_is_trusted_less_than_its_directory_is_opened_when_all_is_trusted(
         let store = Store::open_with(dir.path(), quick().trust(true)).expect("it is trusted");
         reads_right(&store).expect("reads");
         store.close().expect("closes");
-        // A link goes out of the directory, whoever is trusted in it.
+        // The trust option does not cover links, which lead out of the directory.
         let at = dir.path().join(name);
         fs::rename(&at, dir.path().join("elsewhere")).expect("it is ours");
         symlink("elsewhere", &at).expect("a link");
@@ -218,7 +222,7 @@ fn a_file_that_is_trusted_less_than_its_directory_is_opened_when_all_is_trusted(
 }
 
 #[test]
-fn what_may_not_be_looked_at_is_no_damage_and_not_intact_either() {
+fn a_refused_file_is_reported_neither_as_damaged_nor_as_intact() {
     let verified = |dir: &Path| {
         let output = program(dir).args(["-m", "plain", ".", "verify"]).output().expect("it runs");
         (output.status.code(), String::from_utf8(output.stdout).expect("text"))
@@ -236,14 +240,14 @@ fn what_may_not_be_looked_at_is_no_damage_and_not_intact_either() {
     let mut bytes = fs::read(&path).expect("the segment");
     bytes[70] ^= 1;
     fs::write(&path, bytes).expect("the damage");
-    assert_eq!(verified(dir.path()).0, Some(4), "there is damage, too");
+    assert_eq!(verified(dir.path()).0, Some(4), "damage is reported first");
     open_to_all("MANIFEST");
-    assert_eq!(verified(dir.path()), (Some(3), String::new()), "nothing says what there is to look at");
+    assert_eq!(verified(dir.path()), (Some(3), String::new()), "MANIFEST is refused");
 }
 
 #[test]
-fn a_directory_that_ones_group_may_write_to_is_ones_own() {
-    // The umask of many systems makes them so, and the group is the user's alone.
+fn a_directory_writable_by_the_user_s_own_group_is_trusted() {
+    // The umask of many systems makes directories like this, with a group of the user alone.
     let dir = small_store();
     fs::set_permissions(dir.path(), Permissions::from_mode(0o770)).expect("it is ours");
     reads_right(&open(dir.path())).expect("reads");

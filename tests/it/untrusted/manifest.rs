@@ -1,4 +1,4 @@
-//! A MANIFEST whose writer knew its checksum.
+//! A hostile MANIFEST with a correct checksum.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -10,7 +10,7 @@ use logkv::{Store, Visible};
 
 use crate::common::{quick, rewrite_manifest, scratch, small_store};
 
-/// Adds lines after the first `keep` ones of MANIFEST.
+/// Inserts lines after the first `keep` lines of MANIFEST.
 fn add_lines(dir: &Path, keep: usize, more: &str) {
     let path = dir.join("MANIFEST");
     let text = fs::read_to_string(&path).expect("MANIFEST");
@@ -20,7 +20,7 @@ fn add_lines(dir: &Path, keep: usize, more: &str) {
 }
 
 #[test]
-fn what_manifest_says_is_told_without_what_drives_a_terminal_and_not_at_length() {
+fn messages_quote_manifest_escaped_and_shortened() {
     const ESCAPES: &str = "\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}\u{200b}";
     let long = ESCAPES.repeat(10_000);
     for (starts, line) in [
@@ -37,13 +37,13 @@ fn what_manifest_says_is_told_without_what_drives_a_terminal_and_not_at_length()
         let error = Store::open_with(dir.path(), quick()).expect_err("it is no MANIFEST");
         for text in [error.sentence(), format!("{error:?}")] {
             assert!(text.contains(r"\x1b") && text.chars().all(Visible::is), "{text:?}");
-            assert!(text.len() < 2000, "{} bytes are told", text.len());
+            assert!(text.len() < 2000, "{} bytes of messages", text.len());
         }
     }
 }
 
 #[test]
-fn a_manifest_of_more_segments_than_a_store_can_have_is_refused() {
+fn a_manifest_of_too_many_segments_is_refused() {
     let dir = small_store();
     let line = |id| format!("segment {id:06} base_seq 1 salt 00000000 headers 64+32 sealed 64\n");
     add_lines(dir.path(), 6, &(1..=131_073).map(line).collect::<String>());
@@ -52,7 +52,7 @@ fn a_manifest_of_more_segments_than_a_store_can_have_is_refused() {
 }
 
 #[test]
-fn a_manifest_that_is_longer_than_any_is_refused() {
+fn an_oversized_manifest_is_refused() {
     let dir = small_store();
     let file = fs::File::options().write(true).open(dir.path().join("MANIFEST")).expect("it is there");
     file.set_len((32 << 20) + 1).expect("it can grow");
@@ -61,7 +61,7 @@ fn a_manifest_that_is_longer_than_any_is_refused() {
 }
 
 #[test]
-fn a_manifest_of_thousands_of_segments_that_are_not_there_is_verified_in_seconds() {
+fn a_manifest_of_thousands_of_missing_segments_is_verified_in_seconds() {
     const COUNT: u64 = 5000;
     let dir = scratch();
     fs::write(
@@ -75,6 +75,6 @@ fn a_manifest_of_thousands_of_segments_that_are_not_there_is_verified_in_seconds
     let started = Instant::now();
     let go_on = &mut |_: VerifyEvent<'_>| ControlFlow::Continue(());
     let report = verify::store(dir.path(), &quick(), &[], go_on).expect("it can be verified");
-    assert_eq!(report.damage_count, COUNT, "each is missing");
+    assert_eq!(report.damage_count, COUNT, "each segment is missing");
     assert!(started.elapsed() < Duration::from_secs(10), "it took {:?}", started.elapsed());
 }

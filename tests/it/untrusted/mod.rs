@@ -1,4 +1,5 @@
-//! A directory that somebody else has made: nothing in it is followed, waited for, believed, or shown as it is.
+//! A directory made by another user: nothing in it is followed, waited for, believed, or printed
+//! unescaped.
 
 mod files;
 mod manifest;

@@ -1,4 +1,4 @@
-//! `logkv.toml` and the environment: read when they are to be believed, and told of otherwise.
+//! `logkv.toml` and the environment: trusted options are used, and others are reported.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -8,28 +8,28 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::common::{program, small_store};
 
-/// Puts something at a path.
+/// Creates something at a path.
 type Plant = fn(&Path);
 
-struct Said {
+struct ProgramOutput {
     out: String,
     err: String,
     code: Option<i32>,
 }
 
-fn run(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Said {
+fn run(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> ProgramOutput {
     let output = program(dir).args(args).envs(env.iter().copied()).output().expect("it runs");
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("it is UTF-8");
-    Said { out: text(&output.stdout), err: text(&output.stderr), code: output.status.code() }
+    ProgramOutput { out: text(&output.stdout), err: text(&output.stderr), code: output.status.code() }
 }
 
 #[test]
-fn options_in_a_directory_of_others_are_read_only_when_it_is_trusted() {
+fn options_in_the_directory_of_another_user_are_used_only_if_trusted() {
     let dir = small_store();
     fs::write(dir.path().join("logkv.toml"), "sync = \"never\"\n").expect("options");
     assert!(run(dir.path(), &[".", "config"], &[]).out.contains("sync\tnever\t./logkv.toml"));
     fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).expect("it is ours");
-    let Said { out, err, code } = run(dir.path(), &[".", "config"], &[]);
+    let ProgramOutput { out, err, code } = run(dir.path(), &[".", "config"], &[]);
     assert!(out.contains("sync\talways\tdefault"), "{out}");
     let note = "note: ./logkv.toml was not read: . can be written to by everybody; --trust reads it\n";
     assert_eq!((err.as_str(), code), (note, Some(0)));
@@ -43,7 +43,7 @@ fn options_in_a_directory_of_others_are_read_only_when_it_is_trusted() {
 }
 
 #[test]
-fn options_that_are_not_read_are_not_found_wrong_either() {
+fn options_that_are_not_used_are_not_validated() {
     let dir = small_store();
     fs::write(dir.path().join("logkv.toml"), "not toml").expect("options");
     assert_eq!(run(dir.path(), &[".", "get", "one"], &[]).code, Some(2));
@@ -58,7 +58,7 @@ fn options_that_are_not_read_are_not_found_wrong_either() {
 }
 
 #[test]
-fn options_that_are_no_small_regular_file_of_ones_own_are_refused_without_a_look_at_them() {
+fn an_options_file_that_is_no_small_regular_file_of_the_user_is_refused_unread() {
     let at = |dir: &Path| dir.join("logkv.toml");
     let plants: [(&str, i32, Plant); 5] = [
         ("it is a symbolic link", 3, |at| symlink("/etc/passwd", at).expect("a link")),
@@ -88,7 +88,7 @@ fn options_that_are_no_small_regular_file_of_ones_own_are_refused_without_a_look
 }
 
 #[test]
-fn who_looks_at_the_files_alone_is_told_in_a_line_that_options_were_passed_over() {
+fn verify_and_repair_report_in_one_line_that_they_ignore_the_options() {
     let plants: [(&str, Plant); 2] = [
         ("./logkv.toml:1: ", |at| fs::write(at, "not toml").expect("options")),
         ("cannot open ./logkv.toml: everybody may write to it", |at| {
@@ -114,7 +114,7 @@ fn who_looks_at_the_files_alone_is_told_in_a_line_that_options_were_passed_over(
 }
 
 #[test]
-fn a_name_in_the_environment_that_is_no_options_is_refused_and_an_address_is_left_alone() {
+fn an_unknown_option_in_the_environment_is_refused_and_an_unrelated_variable_is_ignored() {
     let dir = small_store();
     for (name, hint) in [
         ("LOGKV_SYNCC", "did you mean LOGKV_SYNC?"),

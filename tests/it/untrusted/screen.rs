@@ -1,4 +1,4 @@
-//! What drives a terminal, in every place that text comes from, and in no output.
+//! Terminal escapes from every source of text, in no output.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -12,18 +12,20 @@ use tempfile::TempDir;
 use crate::common::{program, quick, rewrite_manifest, scratch, segment_path};
 use crate::person::Person;
 
-/// ESC, CSI, OSC, DEL, C1, bidirectional, without width, a byte order mark, a line break, and what is no UTF-8.
+/// ESC, CSI, OSC, DEL, C1, bidirectional and zero-width characters, a byte order mark, a line
+/// break, and invalid UTF-8.
 const HOSTILE: &[u8] =
     b"k\x1b[2J\x1b]0;t\x07\x7f\xc2\x9b2J\xe2\x80\xae\xe2\x81\xa6\xe2\x80\x8b\xef\xbb\xbf\r\n\x9b\xff";
 
-/// The same without what no path can have, nor TOML, nor a variable.
+/// The same without the characters that paths, TOML or variables cannot hold.
 const HOSTILE_TEXT: &str = "k\u{1b}[2J\u{1b}]0;t\u{7}\u{7f}\u{9b}2J\u{202e}\u{2066}\u{200b}";
 
 fn hostile_name(before: &str) -> OsString {
     OsString::from_vec([before.as_bytes(), HOSTILE].concat())
 }
 
-/// A store of hostile keys and values, in a directory of such a name: live, replaced, deleted, damaged, and with a batch.
+/// A store of hostile keys and values in a directory with a hostile name: live, replaced, deleted
+/// and damaged records, and a batch.
 fn hostile_store() -> (TempDir, PathBuf) {
     let place = scratch();
     let dir = place.path().join(hostile_name("d"));
@@ -64,7 +66,7 @@ fn run(command: &mut Command, dir: &Path, args: &[&OsStr]) -> Output {
 }
 
 #[test]
-fn no_command_lets_through_what_drives_a_terminal() {
+fn no_command_prints_an_unescaped_control_character() {
     let (place, dir) = hostile_store();
     let mut bytes = fs::read(segment_path(&dir, 1)).expect("the segment");
     let at = bytes.len() - 100;
@@ -94,7 +96,7 @@ fn no_command_lets_through_what_drives_a_terminal() {
 }
 
 #[test]
-fn no_flag_of_a_command_lets_through_what_drives_a_terminal() {
+fn no_flag_of_a_command_prints_an_unescaped_control_character() {
     let (place, dir) = hostile_store();
     let live = OsString::from_vec([HOSTILE, b"1"].concat());
     for line in [
@@ -125,7 +127,7 @@ fn no_flag_of_a_command_lets_through_what_drives_a_terminal() {
 }
 
 #[test]
-fn no_argument_variable_or_script_lets_through_what_drives_a_terminal() {
+fn no_argument_variable_or_script_is_printed_unescaped() {
     let (place, dir) = hostile_store();
     let script = place.path().join(hostile_name("script"));
     fs::write(&script, [b"get ", HOSTILE, b"\nput \"\\q", HOSTILE, b"\n", HOSTILE, b" a\n"].concat())
@@ -153,7 +155,7 @@ fn no_argument_variable_or_script_lets_through_what_drives_a_terminal() {
 }
 
 #[test]
-fn no_file_of_the_directory_lets_through_what_drives_a_terminal() {
+fn no_file_of_the_directory_is_printed_unescaped() {
     let escaped: String = HOSTILE_TEXT.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
     for toml in [
         HOSTILE_TEXT.to_owned(),
@@ -183,7 +185,7 @@ fn no_file_of_the_directory_lets_through_what_drives_a_terminal() {
             refused += u32::from(!output.status.success());
         }
     }
-    assert!(refused >= 12, "only {refused} found the MANIFEST damaged");
+    assert!(refused >= 12, "only {refused} commands found the MANIFEST damaged");
     fs::remove_file(dir.join("MANIFEST")).expect("it is removed");
     for line in damaged {
         let words: Vec<&OsStr> = line.split(' ').map(OsStr::new).collect();
@@ -192,7 +194,7 @@ fn no_file_of_the_directory_lets_through_what_drives_a_terminal() {
 }
 
 #[test]
-fn a_line_of_the_history_that_would_drive_the_terminal_is_forgotten() {
+fn a_history_line_with_control_characters_is_dropped() {
     let place = scratch();
     let state = place.path().join("state");
     fs::create_dir_all(state.join("logkv")).expect("a directory");
@@ -204,7 +206,7 @@ fn a_line_of_the_history_that_would_drive_the_terminal_is_forgotten() {
 }
 
 #[test]
-fn a_history_that_is_a_fifo_is_told_and_not_waited_for() {
+fn a_history_that_is_a_fifo_is_reported_and_not_waited_for() {
     let place = scratch();
     fs::create_dir_all(place.path().join("state/logkv")).expect("a directory");
     let fifo = place.path().join("state/logkv/history");

@@ -1,4 +1,4 @@
-//! What others make of the files of a store at work, without its index.
+//! Checks of the files of a running store without its index.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -18,31 +18,31 @@ use crate::simulated::look::{self, Trouble};
 use crate::simulated::world::World;
 use crate::simulated::world_system::WorldFileSystem;
 
-/// Where a repair puts what is intact.
+/// The target directory of a repair.
 const ELSEWHERE: &str = "elsewhere";
 
 impl Living {
-    /// The index is what the log's files alone say; and one life in four opens a copy of them, without KEYDIR and hints, which
-    /// finds the same. Where threads work unasked, they may be half-way; where a call is to fail, none has so far, and the same
-    /// life without is looked at.
+    /// Checks that the index equals the log. One life in four also opens a copy without KEYDIR and
+    /// hints. Lives with background threads are left out, since these may be in the middle of a
+    /// change, and so are lives with a fault, since the same life without it is checked.
     pub(super) fn log_alone(&self) -> Result<(), Trouble> {
-        if self.leaves_files() || self.life.birth.fault.is_some() {
+        if self.leaves_files() || self.life.start.fault.is_some() {
             return Ok(());
         }
         let image = self.file_system.disk().image();
         let puts = look::at_log_alone(self.store(), &image)?;
-        if !self.life.birth.seed.is_multiple_of(4) || puts.is_empty() {
+        if !self.life.start.seed.is_multiple_of(4) || puts.is_empty() {
             return Ok(());
         }
         let is_log = |name: &StoreFile| matches!(name, StoreFile::Manifest | StoreFile::Segment(_));
         let log: Image = image.into_iter().filter(|(name, _)| is_log(name)).collect();
-        let copy = SimulatedFileSystem::on(Disk::of(&log), self.life.birth.seed, None, None);
+        let copy = SimulatedFileSystem::on(Disk::of(&log), self.life.start.seed, None, None);
         let options = self.life.setting.options().file_system(Arc::new(copy));
         let copied = Store::open_with(DIRECTORY, options.read_with(ReadWith::Pread).read_only(true))?;
         look::is_what_the_log_says(&copied, &puts)
     }
 
-    /// A backup that is made now holds what the store does, and so does a new store of what is intact.
+    /// Checks that a backup and a repair have the contents of the store.
     pub(super) fn copies(&self) -> Result<(), Trouble> {
         let mut archive = Vec::new();
         self.store().backup_archive(&mut archive, &mut |_| ControlFlow::Continue(()))?;
@@ -61,18 +61,18 @@ impl Living {
         if backed_up != puts {
             return Err(format!("the log holds {puts:?}, and its backup {backed_up:?}").into());
         }
-        if self.life.birth.seed.is_multiple_of(4) { self.repaired() } else { Ok(()) }
+        if self.life.start.seed.is_multiple_of(4) { self.repaired() } else { Ok(()) }
     }
 
     fn repaired(&self) -> Result<(), Trouble> {
         let mut image = self.file_system.disk().image();
-        // The writer has it, whose files these are not.
+        // The writer still holds LOCK.
         image.retain(|(name, _)| *name != StoreFile::Lock);
         if image.is_empty() {
             return Ok(());
         }
         let world = World::of(Path::new(DIRECTORY), Disk::of(&image));
-        let file_system = WorldFileSystem::on(world, self.life.birth.seed, None);
+        let file_system = WorldFileSystem::on(world, self.life.start.seed, None);
         let options = self.life.setting.options().file_system(Arc::new(file_system));
         let go_on = &mut |_| ControlFlow::Continue(());
         repair::copy(Path::new(DIRECTORY), Path::new(ELSEWHERE), &options, go_on)?;

@@ -1,4 +1,4 @@
-//! A store at work on a simulated disk, which may refuse it something.
+//! A store that works on a simulated disk, which may fail.
 
 mod alone;
 mod refused;
@@ -13,21 +13,26 @@ use logkv::{Commit, Compact, CompactionEvent, Error, Op, PutOptions, SegmentStat
 
 use super::fault::DIRECTORY;
 use super::file_system::{MapDir, SimulatedFileSystem};
-use super::life::{Birth, Life, Map, Mark};
+use super::life::{Life, LifeStart, Map, Mark};
 use super::look::{self, Trouble};
 use super::plan::{Setting, Step};
 use write::transact;
 
-/// Opens the store that was left at `birth`, looks at it, and takes `steps`, as far as it lets itself be opened and
-/// written to.
+/// Opens the store left at `start`, checks it, and runs `steps` as far as the store accepts them.
 ///
 /// # Errors
-/// A sentence, when the store is not what it has to be.
-pub(crate) fn live(birth: &Birth, setting: &Setting, maps: &MapDir, steps: &[Step]) -> Result<Life, String> {
+///
+/// A sentence, if a check fails.
+pub(crate) fn live(
+    start: &LifeStart,
+    setting: &Setting,
+    maps: &MapDir,
+    steps: &[Step],
+) -> Result<Life, String> {
     let lived = catch_unwind(AssertUnwindSafe(|| {
         let maps = maps.clone().filter(|_| setting.maps);
-        let file_system = SimulatedFileSystem::on(birth.disk.clone(), birth.seed, maps, birth.fault);
-        let mut living = Living::new(birth, setting, file_system);
+        let file_system = SimulatedFileSystem::on(start.disk.clone(), start.seed, maps, start.fault);
+        let mut living = Living::new(start, setting, file_system);
         let mut left = steps.iter();
         let mut goes_on = living.attempt(&"opening", Living::open)?;
         while let Some(step) = left.next().filter(|_| goes_on) {
@@ -43,37 +48,45 @@ pub(crate) fn live(birth: &Birth, setting: &Setting, maps: &MapDir, steps: &[Ste
 
 struct Living {
     file_system: SimulatedFileSystem,
-    /// `None` only while it is exchanged, and when it could not be opened or closed.
+    /// `None` only while the store is replaced, or after a failed open or close.
     store: Option<Store>,
     life: Life,
     mark: Mark,
-    /// Writes that told where they stand, and the moments that they made.
+    /// Successful writes, each with the moment after it.
     commits: Vec<(usize, Commit)>,
     snapshots: Vec<(Snapshot, Arc<Map>)>,
-    /// What the store said last that the system refused it.
-    told: Option<String>,
+    /// The last failure that the store reported.
+    reported: Option<String>,
 }
 
 impl Living {
-    fn new(birth: &Birth, setting: &Setting, file_system: SimulatedFileSystem) -> Self {
-        // Until it is open any of the moments may turn out to be what is there.
-        let mark = Mark { issued: birth.moments.len() - 1, ..Mark::default() };
+    fn new(start: &LifeStart, setting: &Setting, file_system: SimulatedFileSystem) -> Self {
+        // Any of the moments may be found until the store is open.
+        let mark = Mark { issued: start.moments.len() - 1, ..Mark::default() };
         let life = Life {
-            birth: birth.clone(),
+            start: start.clone(),
             setting: *setting,
             events: Vec::new(),
             call_count: 0,
             met: None,
-            moments: birth.moments.clone(),
+            moments: start.moments.clone(),
             marks: vec![mark],
             steps: Vec::new(),
             found: Arc::default(),
         };
-        Self { file_system, store: None, life, mark, commits: Vec::new(), snapshots: Vec::new(), told: None }
+        Self {
+            file_system,
+            store: None,
+            life,
+            mark,
+            commits: Vec::new(),
+            snapshots: Vec::new(),
+            reported: None,
+        }
     }
 
     fn open(&mut self) -> Result<(), Trouble> {
-        let Birth { seed, least, last_seq, .. } = self.life.birth;
+        let LifeStart { seed, least, last_seq, .. } = self.life.start;
         if seed.is_multiple_of(8) {
             self.read_only()?;
         }
@@ -84,23 +97,23 @@ impl Living {
         else {
             return Err(look::difference(&found, &moments[least..]).into());
         };
-        // As dear as all the rest of the look.
+        // This check takes as long as all others together.
         if seed.is_multiple_of(4) && !self.life.setting.background {
             look::at_log(&store, &found)?;
         }
         self.store = Some(store);
         moments.truncate(at + 1);
         moments[at].last_seq = last_seq;
-        // Nothing newer is on the disk, not even before it was open.
+        // Nothing newer is on the disk, not even before the open.
         self.life.marks[0].issued = at;
-        // What an open has shown stays: it made durable whatever it found.
+        // The open made durable whatever it found.
         self.mark = Mark { at: 0, durable: at, written: at, acknowledged: at, issued: at };
         self.take_mark();
         self.life.found = Arc::clone(self.now());
         Ok(())
     }
 
-    /// Who only reads finds one of the moments, too, and leaves the disk alone.
+    /// Checks that a read-only open finds one of the moments and changes nothing.
     fn read_only(&self) -> Result<(), Trouble> {
         let before = self.file_system.event_count();
         let options = self.life.setting.options().file_system(Arc::new(self.file_system.clone()));
@@ -170,7 +183,7 @@ impl Living {
         }
     }
 
-    /// Does what makes everything durable that was acknowledged.
+    /// Runs `act`, which makes every acknowledged write durable.
     fn all_durable(&mut self, act: impl FnOnce(&Store) -> logkv::Result<()>) -> Result<(), Trouble> {
         act(self.store())?;
         (self.mark.durable, self.mark.written) = (self.mark.issued, self.mark.issued);
@@ -184,7 +197,7 @@ impl Living {
         let run: Vec<_> =
             sealed.map(|segment| segment.id).skip(first as usize).take(count as usize).collect();
         match self.compact(&Compact::Segments(run), until) {
-            // The background was there first.
+            // The background compacted the segments first.
             Err(Trouble::Refused(Error::NotCompactable { .. } | Error::NoSuchSegment { .. }))
                 if self.life.setting.background =>
             {
@@ -194,7 +207,7 @@ impl Living {
         }
     }
 
-    /// Compacts; `until` counts the stages to go before it is broken off.
+    /// Compacts. `until` is the number of stages before it is cancelled.
     fn compact(&mut self, what: &Compact, until: Option<u64>) -> Result<(), Trouble> {
         let mut left = until;
         let mut observe = |event: CompactionEvent<'_>| {
@@ -210,12 +223,12 @@ impl Living {
             Err(Error::Cancelled) if until.is_some() => {}
             outcome => drop(outcome?),
         }
-        self.revealed();
+        self.flushed();
         self.log_alone()
     }
 
-    /// Notes that what was held back in the process was handed over.
-    fn revealed(&mut self) {
+    /// Records that buffered writes were written.
+    fn flushed(&mut self) {
         self.mark.written = self.mark.issued;
         self.take_mark();
     }
@@ -233,21 +246,21 @@ impl Living {
             look::at_snapshot(snapshot, map)?;
         }
         let durable = self.store().stats()?.durable_seq;
-        // What the store itself calls durable.
+        // The writes that the store reports as durable.
         let claimed = self.commits.iter().rfind(|(_, commit)| Some(commit.last) <= durable);
         self.mark.durable = self.mark.durable.max(claimed.map_or(0, |(at, _)| *at));
-        self.revealed();
+        self.flushed();
         Ok(())
     }
 
-    /// There is no damage; a torn file that is derived may have been left by a crash.
+    /// Checks that there is no damage, except in derived files that a crash may have torn.
     fn verify(&self) -> Result<(), Trouble> {
         let options = self.life.setting.options().file_system(Arc::new(self.file_system.clone()));
         let report = verify::store(Path::new(DIRECTORY), &options, &[], &mut |_| ControlFlow::Continue(()))?;
-        // What cannot be read is told as a finding.
+        // Unreadable bytes are reported as findings.
         match report.damage_count {
             1.. if self.file_system.met().is_none() => Err(format!("verified, it is {report:?}").into()),
-            _ if self.life.birth.fault.is_none() && !self.life.setting.background => self.copies(),
+            _ if self.life.start.fault.is_none() && !self.life.setting.background => self.copies(),
             _ => Ok(()),
         }
     }
@@ -256,7 +269,7 @@ impl Living {
         self.shows_one_since(self.mark.issued)
     }
 
-    /// What is seen is what the store was at moment `first` or later.
+    /// Checks that the store shows moment `first` or a later one.
     fn shows_one_since(&self, first: usize) -> Result<(), Trouble> {
         let found = look::at(self.store())?;
         let expected = &self.life.moments[first..=self.mark.issued];
@@ -266,7 +279,8 @@ impl Living {
         }
     }
 
-    /// Whether there may be files that the store does not count: of work under way, or that could not be removed.
+    /// Whether uncounted files may exist, in use by background work, or left because they could not
+    /// be removed.
     fn leaves_files(&self) -> bool {
         self.life.setting.background || self.file_system.met().is_some()
     }

@@ -1,4 +1,4 @@
-//! What a store still owes when the system refuses it something.
+//! Requirements on a store after a failed call.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use crate::simulated::look::{self, Trouble};
 use crate::simulated::plan::key;
 
 impl Living {
-    /// Does `what`; whether the store goes on. An error is right where a call has failed, and says so.
+    /// Runs an operation. Returns whether the store continues. An error is correct only after a
+    /// failed call, and must name it.
     pub(super) fn attempt(
         &mut self,
         what: &dyn Debug,
@@ -25,7 +26,7 @@ impl Living {
         outcome.map_err(|trouble| format!("{what:?}: {}", trouble.sentence()))
     }
 
-    /// Lets the store go with its system in order again: what it holds is what it says.
+    /// Drops the store after the fault has ended, and reopens it. Its contents must be as recorded.
     pub(super) fn end(mut self) -> Result<Life, String> {
         let closed = self.attempt(&"closing", |living| {
             living.file_system.mend();
@@ -45,45 +46,47 @@ impl Living {
         Ok(self.life)
     }
 
-    /// What is owed after an error: the sentence is true, and what is seen is what it says.
+    /// Checks an error: its sentence is true, and the visible contents agree with it.
     fn refused(&mut self, error: &Error) -> Result<bool, Trouble> {
-        self.is_well_told(error)?;
+        self.check_report(error)?;
         if self.store.is_none() {
             return Ok(false);
         }
         if !matches!(error, Error::OutcomeUnknown { .. }) {
-            self.take_back();
+            self.discard_unacknowledged();
         }
         if matches!(error, Error::OutcomeUnknown { .. } | Error::Poisoned { .. }) {
-            self.writes_no_more()?;
+            self.check_poisoned()?;
             return Ok(false);
         }
         Ok(true)
     }
 
-    /// It is told once, in a sentence that names what was refused, and was not to be got round.
-    fn is_well_told(&mut self, error: &Error) -> Result<(), String> {
+    /// Checks that the error is reported once, names the failed call, and could not be avoided.
+    fn check_report(&mut self, error: &Error) -> Result<(), String> {
         let sentence = error.sentence();
-        let (Some(fault), Some(met)) = (self.life.birth.fault, self.file_system.met()) else {
+        let (Some(fault), Some(met)) = (self.life.start.fault, self.file_system.met()) else {
             return Err(sentence);
         };
         if fault.is_invisible(met.call) {
             return Err(format!("{:?} is carried on with, and yet: {sentence}", met.call));
         }
         let is_second = match error {
-            Error::Io { .. } => self.told.is_some(),
-            // All who wait for the same sync are told so.
-            Error::OutcomeUnknown { .. } => self.told.as_ref().is_some_and(|told| *told != sentence),
+            Error::Io { .. } => self.reported.is_some(),
+            // Each waiter of a failed sync gets this error.
+            Error::OutcomeUnknown { .. } => {
+                self.reported.as_ref().is_some_and(|reported| *reported != sentence)
+            }
             Error::NotWritten { .. } | Error::Poisoned { .. } => false,
             _ => return Err(format!("{:?} failed, and the store says: {sentence}", met.call)),
         };
         if is_second && !fault.lasts {
-            return Err(format!("one call failed, and another error is told: {sentence}"));
+            return Err(format!("one call failed, and the error names another one: {sentence}"));
         }
-        match fault.is_told_by(&sentence, met.call) {
+        match fault.is_reported_by(&sentence, met.call) {
             true => {
                 if matches!(error, Error::Io { .. } | Error::OutcomeUnknown { .. }) {
-                    self.told = Some(sentence);
+                    self.reported = Some(sentence);
                 }
                 Ok(())
             }
@@ -91,9 +94,9 @@ impl Living {
         }
     }
 
-    /// Notes that what was asked for since the last acknowledgement is not there, and does not come back: what was durable
-    /// without it stays so.
-    fn take_back(&mut self) {
+    /// Records that all writes since the last acknowledgement are lost for good. Writes that were
+    /// durable stay so.
+    fn discard_unacknowledged(&mut self) {
         let at = self.mark.acknowledged;
         if self.mark.issued == at {
             return;
@@ -111,13 +114,14 @@ impl Living {
         self.take_mark();
     }
 
-    /// Writes that were waited for one after another: when one is not there, those after it are not, either.
-    pub(super) fn told_one_by_one(
+    /// The results of writes that were awaited in order: after a lost write, all later ones are
+    /// lost.
+    pub(super) fn record_in_order(
         &mut self,
-        told: Vec<(usize, logkv::Result<Option<Commit>>)>,
+        outcomes: Vec<(usize, logkv::Result<Option<Commit>>)>,
     ) -> Result<(), Trouble> {
         let mut refusal: Option<Error> = None;
-        for (at, outcome) in told {
+        for (at, outcome) in outcomes {
             match (outcome, refusal.take()) {
                 (Ok(commit), None) => self.acknowledge(at, commit)?,
                 (Ok(_), Some(error)) => {
@@ -125,7 +129,7 @@ impl Living {
                 }
                 (Err(error), None) => refusal = Some(error),
                 (Err(later), Some(first)) => {
-                    self.is_well_told(&later)?;
+                    self.check_report(&later)?;
                     refusal = Some(first);
                 }
             }
@@ -133,8 +137,9 @@ impl Living {
         refusal.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// A log that failed takes no more writes, not even when the system is in order again, and shows what it showed.
-    pub(super) fn writes_no_more(&mut self) -> Result<(), Trouble> {
+    /// Checks that a failed log takes no more writes, even after the fault has ended, and keeps its
+    /// view.
+    pub(super) fn check_poisoned(&mut self) -> Result<(), Trouble> {
         let mut batch = Batch::new();
         batch.put(key(1), "too late").delete(key(2));
         self.file_system.mend();

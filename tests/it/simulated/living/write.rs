@@ -1,4 +1,4 @@
-//! Writes, each noted before it is asked for and when it was acknowledged.
+//! Writes, recorded before they are issued and when they are acknowledged.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::simulated::look::Trouble;
 use crate::simulated::plan::{Change, end_of, key};
 
 impl Living {
-    /// Notes that `changes` are about to be asked for.
+    /// Records that `changes` will be issued.
     fn issue(&mut self, changes: &[Change]) -> Batch {
         let Moment { map, last_seq } = self.life.moments[self.mark.issued].clone();
         let (mut map, mut batch) = (Map::clone(&map), Batch::new());
@@ -18,9 +18,9 @@ impl Living {
             let key = key(*number);
             match len {
                 Some(len) => {
-                    // No two writes of a store's lives put the same value.
+                    // Each value of a life is unique.
                     let mut value =
-                        format!("{:x}.{}.{place}:", self.life.birth.seed, self.life.moments.len());
+                        format!("{:x}.{}.{place}:", self.life.start.seed, self.life.moments.len());
                     value.extend(std::iter::repeat_n('v', *len as usize));
                     match end_of(*len) {
                         Some(at_ms) => batch.put_expiring(&key, &value, Expiry::At(at_ms)),
@@ -38,14 +38,14 @@ impl Living {
         batch
     }
 
-    /// Notes that `moment` is about to be asked for.
+    /// Records that `moment` will be issued.
     fn expect(&mut self, moment: Moment) {
         self.life.moments.push(moment);
         self.mark.issued = self.life.moments.len() - 1;
         self.take_mark();
     }
 
-    /// Everything goes, with all that was acknowledged before, or nothing.
+    /// Clears the store. Afterwards it is empty, or unchanged with every acknowledged write.
     pub(super) fn clear(&mut self) -> Result<(), Trouble> {
         let Moment { map, last_seq } = self.life.moments[self.mark.issued].clone();
         self.expect(Moment { map: Arc::default(), last_seq });
@@ -57,17 +57,17 @@ impl Living {
                 self.mark.acknowledged = self.mark.issued;
                 self.all_durable(|_| Ok(()))
             }
-            // It shows what it did, and the next open finds that or nothing.
+            // The contents stay visible, and the next open finds them or nothing.
             Err(error @ Error::NotWritten { .. }) => {
                 self.expect(Moment { map, last_seq });
-                self.writes_no_more()?;
+                self.check_poisoned()?;
                 Err(error.into())
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Notes that the caller of moment `at` was told.
+    /// Records that moment `at` was acknowledged.
     pub(super) fn acknowledge(&mut self, at: usize, commit: Option<Commit>) -> Result<(), Trouble> {
         self.mark.acknowledged = at;
         match self.life.setting.sync {
@@ -84,7 +84,7 @@ impl Living {
             if let Some((before, last)) = self.commits.last()
                 && last.location.segment != commit.location.segment
             {
-                // It is in a segment that is sealed, and sealing syncs.
+                // The record is in a sealed segment, and sealing syncs.
                 self.mark.durable = self.mark.durable.max(*before);
                 self.mark.written = self.mark.written.max(*before);
             }
@@ -104,7 +104,7 @@ impl Living {
         self.acknowledge(self.mark.issued, commit)
     }
 
-    /// A transaction that is called off leaves nothing.
+    /// Checks that a cancelled transaction leaves nothing.
     pub(super) fn refrain(&mut self, changes: &[Change]) -> Result<(), Trouble> {
         let mut batch = Batch::new();
         for (number, _) in changes {
@@ -120,8 +120,10 @@ impl Living {
         let was_there = self.now().contains_key(&key(number));
         self.issue(&[(number, None)]);
         match self.store().delete(key(number))? {
-            told if told == was_there => self.acknowledge(self.mark.issued, None),
-            told => Err(format!("the key was there: {was_there}, and the delete says {told}").into()),
+            was_deleted if was_deleted == was_there => self.acknowledge(self.mark.issued, None),
+            was_deleted => {
+                Err(format!("the key existed: {was_there}, and the delete returned {was_deleted}").into())
+            }
         }
     }
 
@@ -141,19 +143,19 @@ impl Living {
         if let (Sync::Always, Some((number, Some(_))), None) =
             (self.life.setting.sync, changes.last(), &refusal)
             && let Ok(seen) = self.store().get(key(*number))
-            // What anyone has seen survives.
+            // A value that was visible must survive.
             && seen.as_deref() == self.now().get(&key(*number)).map(Vec::as_slice)
         {
             self.mark.durable = self.mark.issued;
             self.take_mark();
         }
-        let mut told: Vec<_> = waiting.into_iter().map(|(at, pending)| (at, pending.wait())).collect();
-        told.extend(refusal.map(|error| (self.mark.issued, Err(error))));
-        self.told_one_by_one(told)
+        let mut outcomes: Vec<_> = waiting.into_iter().map(|(at, pending)| (at, pending.wait())).collect();
+        outcomes.extend(refusal.map(|error| (self.mark.issued, Err(error))));
+        self.record_in_order(outcomes)
     }
 }
 
-/// Does what is in `batch` in a transaction, which goes through or is called off in its own words.
+/// Applies `batch` in a transaction, which commits or is cancelled.
 pub(super) fn transact(store: &Store, batch: &Batch, goes_through: bool) -> logkv::Result<Option<Commit>> {
     store.transact(|transaction| {
         for op in batch.iter() {
