@@ -230,7 +230,7 @@ fn enter_advances_a_stepwise_compaction() {
     write_history(&dir.path().join("d"));
     let mut person = Person::at_terminal(dir.path(), &["d"], &[], (40, 100));
     person.sees_at_end(PROMPT).enters("compact 1 --step");
-    person.sees_at_end("Enter copies what is needed into new files, q cancels:").enters("");
+    person.sees_at_end("Enter copies the needed records into new files, q cancels:").enters("");
     person.sees_at_end("Enter makes the new files durable (fsync), q cancels:").enters("");
     person.sees_at_end("Enter commits (replaces MANIFEST), q cancels:").enters("");
     person.sees_at_end("Enter removes the old files:").enters("");

@@ -1,4 +1,4 @@
-//! `backup` and `restore`: a copy of the store in a directory or an archive, and a store made of one.
+//! `backup` and `restore`: copies of the store in a directory or an archive.
 
 use std::io::{self, BufReader, BufWriter, IsTerminal, Read, Write};
 use std::ops::ControlFlow;
@@ -34,7 +34,7 @@ pub const FLAGS: &[Flag] = &[
 
 const LEVELS: std::ops::RangeInclusive<u64> = 1..=22;
 const LEVEL_DEFAULT: u64 = 3;
-/// The first bytes of compressed files that are not supported, and the names of their formats.
+/// Compression formats that restore does not read: the first bytes of a file, and the name.
 const OTHER_PACKINGS: [(&[u8], &str); 5] = [
     (b"\xfd7zXZ\0", "xz"),
     (b"BZh", "bzip2"),
@@ -43,12 +43,12 @@ const OTHER_PACKINGS: [(&[u8], &str); 5] = [
     (b"7z\xbc\xaf\x27\x1c", "7z"),
 ];
 
-/// Where a backup goes, by its name.
+/// The target of a backup.
 enum BackupTarget<'a> {
     Directory(&'a Path),
     Archive(&'a Path),
     PackedArchive(&'a Path),
-    /// The standard output, packed.
+    /// The standard output, compressed.
     Output,
 }
 
@@ -65,21 +65,21 @@ impl<'a> BackupTarget<'a> {
     }
 }
 
-/// Whether the name of `path` ends with `ending`, in letters of any case, and is more than that.
+/// Whether the name of `path` ends with `ending`, in letters of any case, and is longer.
 fn has_ending(path: &Path, ending: &str) -> bool {
     let name = path.as_os_str().as_encoded_bytes();
     let start = name.len().checked_sub(ending.len()).filter(|&start| start > 0);
     start.is_some_and(|start| name[start..].eq_ignore_ascii_case(ending.as_bytes()))
 }
 
-/// How `path` ends, where that is how archives end that are not made here, and no directory has this name.
+/// Returns the ending of an archive format that backup does not write, unless `path` is a
+/// directory.
 fn foreign_archive_ending(path: &Path) -> Option<&'static str> {
     const ENDINGS: [&str; 7] = [".gz", ".tgz", ".zst", ".zip", ".xz", ".bz2", ".7z"];
     let ending = ENDINGS.into_iter().find(|ending| has_ending(path, ending));
     ending.filter(|_| !path.is_dir())
 }
 
-/// Runs `backup`.
 pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let word = &invocation.args[0];
     let to = BackupTarget::of(word)?;
@@ -87,14 +87,14 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         && let Some(ending) = foreign_archive_ending(path)
     {
         let message =
-            format!("a backup is no {ending}: it is a directory, or an archive FILE.tar.zst or FILE.tar");
+            format!("a backup is a directory, or an archive FILE.tar.zst or FILE.tar, not {ending}");
         return Err(Failure::usage(message).at(word.span.clone()));
     }
     let level = level(invocation, &to)?;
     let store = session.store()?;
     if matches!(to, BackupTarget::Output) && session.out.is_terminal {
-        let failure = Failure::command("an archive is nothing for a terminal").at(word.span.clone());
-        return Err(failure.hint("name a file, or lead the output into one"));
+        let failure = Failure::command("an archive cannot be written to a terminal").at(word.span.clone());
+        return Err(failure.hint("name a file, or redirect the output"));
     }
     let progress = session.progress("backing up");
     let interrupt = session.interrupt.clone();
@@ -121,7 +121,7 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         return Ok(Outcome::Done);
     };
     match to {
-        // What else went there would be taken for a part of it.
+        // The report must not become part of the archive.
         BackupTarget::Output => session.note(&sentence(&report, "the archive")),
         _ => write_report(&mut session.out, &report, &visible_path(word.path()))?,
     }
@@ -140,7 +140,7 @@ fn level(invocation: &Invocation, to: &BackupTarget<'_>) -> Result<i32, Failure>
         BackupTarget::PackedArchive(_) | BackupTarget::Output if LEVELS.contains(&level) => Ok(level as i32),
         BackupTarget::PackedArchive(_) | BackupTarget::Output => wrong("--level takes a number from 1 to 22"),
         BackupTarget::Directory(_) | BackupTarget::Archive(_) => {
-            wrong("--level is for archives that are compressed: FILE.tar.zst and -")
+            wrong("--level is only for compressed archives: FILE.tar.zst and -")
         }
     }
 }
@@ -151,13 +151,15 @@ fn backup_failure(error: Error) -> Failure {
     }
     match error {
         Error::Untrusted { .. } => Failure::open(&error),
-        Error::Damaged { .. } => Failure::from(error).hint("repair --to DIR makes a store of what is intact"),
+        Error::Damaged { .. } => {
+            Failure::from(error).hint("repair --to DIR copies what is intact into a new store")
+        }
         Error::Occupied { .. } => Failure::from(error).hint("name a directory that is missing or empty"),
         error => error.into(),
     }
 }
 
-/// Writes an archive with `write` to `out`, compressed where there is a level.
+/// Writes an archive with `write` to `out`. Compresses it at `level`, if any.
 fn pack(
     out: &mut dyn Write,
     level: Option<i32>,
@@ -165,14 +167,14 @@ fn pack(
 ) -> Result<BackupReport, Failure> {
     let Some(level) = level else { return write(out).map_err(archive_failure) };
     let mut encoder = zstd::Encoder::new(out, level)?;
-    // Else a changed byte of what is packed would come out as another one.
+    // Without a checksum, damage in the compressed data could decompress to wrong bytes.
     encoder.include_checksum(true)?;
     let report = write(&mut encoder).map_err(archive_failure)?;
     encoder.finish()?.flush()?;
     Ok(report)
 }
 
-/// A reader that has left is no failure.
+/// A reader that closed the pipe is not a failure of the backup.
 fn archive_failure(error: Error) -> Failure {
     match error {
         Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => source.into(),
@@ -180,8 +182,8 @@ fn archive_failure(error: Error) -> Failure {
     }
 }
 
-/// Writes the file `path` by `write`: under another name, then renamed durably. `None` if the file
-/// exists and a person does not want it replaced.
+/// Creates the file `path` with `write`, under a temporary name that is renamed durably at the end.
+/// Returns `None` if the file exists and the user does not want to replace it.
 fn into_file(
     session: &mut Session,
     word: &Word,
@@ -193,7 +195,7 @@ fn into_file(
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let real = folder.canonicalize().map_err(|source| error(&source))?;
     if session.dir().canonicalize().is_ok_and(|dir| real.starts_with(dir)) {
-        return Err(at(Failure::command("this is in the directory of the store itself")));
+        return Err(at(Failure::command("the archive would be in the directory of the store")));
     }
     if path.symlink_metadata().is_ok() && !session.confirm(&format!("replace {}", visible_path(path)))? {
         return Ok(None);
@@ -206,16 +208,15 @@ fn into_file(
     Ok(Some(report))
 }
 
-/// Runs `restore`.
 pub fn run_restore(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let word = &invocation.args[0];
     let from = place_of(word)?;
     if session.store().is_ok() {
-        let failure = Failure::command("a store is open in this shell, and nothing is restored over one");
+        let failure = Failure::command("a store is open in this shell, and restore does not replace it");
         return Err(failure.hint("leave it, and call logkv NEWDIR restore FROM"));
     }
     if !session.settings.makes_files {
-        return Err(Failure::command("nothing is made with --read-only and --no-create"));
+        return Err(Failure::command("nothing is created with --read-only and --no-create"));
     }
     let to = session.dir().to_owned();
     let options = session.config.options.clone();
@@ -225,7 +226,7 @@ pub fn run_restore(session: &mut Session, invocation: &Invocation) -> Result<Out
         progress.at(at.done_len, at.total_len);
         go_on(&interrupt)
     };
-    let interrupted = || Failure::interrupted_with("nothing was made");
+    let interrupted = || Failure::interrupted_with("nothing was created");
     let made = if !word.is_dash() && from.is_dir() {
         backup::restore(from, &to, &options, observe)
     } else {
@@ -236,7 +237,7 @@ pub fn run_restore(session: &mut Session, invocation: &Invocation) -> Result<Out
     };
     progress.clear();
     let report = made.map_err(|error| match error {
-        // A read of standard input fails when it is interrupted.
+        // An interrupted read of the standard input fails with another error.
         _ if interrupt.is_set() => interrupted(),
         error => restore_failure(error, word),
     })?;
@@ -244,7 +245,7 @@ pub fn run_restore(session: &mut Session, invocation: &Invocation) -> Result<Out
     Ok(Outcome::Done)
 }
 
-/// Why no store was made of what `word` names, and what helps.
+/// Converts the error of a restore from `word`, and adds advice.
 fn restore_failure(error: Error, word: &Word) -> Failure {
     let name = || if word.is_dash() { "the archive".to_owned() } else { visible_path(word.path()) };
     match error {
@@ -271,22 +272,22 @@ fn restore_failure(error: Error, word: &Word) -> Failure {
         Error::Locked { .. } => {
             let message = format!("another process has {} open", name());
             let failure = Failure { message, ..Failure::open(&error) };
-            failure.hint("backup makes a copy of a store that is in use")
+            failure.hint("backup copies a store that is in use")
         }
         error => error.into(),
     }
 }
 
-/// How to have what is intact of the damaged backup that `word` names.
+/// Returns advice for saving the intact records of the damaged backup `word`.
 fn salvage_hint(word: &Word) -> String {
     if !word.is_dash() && word.path().is_dir() {
-        format!("logkv {} repair --to NEWDIR makes a store of what is intact", quote(&word.bytes))
+        format!("logkv {} repair --to NEWDIR copies what is intact into a new store", quote(&word.bytes))
     } else {
-        "tar unpacks what is left of it, and repair --to NEWDIR makes a store of what is intact".to_owned()
+        "unpack it with tar; repair --to NEWDIR copies what is intact into a new store".to_owned()
     }
 }
 
-/// The bytes of the archive that `word` names.
+/// Opens the archive that `word` names.
 fn open_archive(word: &Word, interrupt: &Interrupt) -> Result<Box<dyn Read>, Failure> {
     let input = if word.is_dash() {
         if io::stdin().is_terminal() {
@@ -302,7 +303,7 @@ fn open_archive(word: &Word, interrupt: &Interrupt) -> Result<Box<dyn Read>, Fai
     Ok(Box::new(ArchiveInput { input, interrupt: interrupt.clone() }))
 }
 
-/// An archive, read until Ctrl-C: the standard input or a named pipe may have nothing to read for long.
+/// An archive whose reads stop on Ctrl-C, even while the standard input or a pipe has no data.
 struct ArchiveInput {
     input: Input,
     interrupt: Interrupt,
@@ -310,13 +311,13 @@ struct ArchiveInput {
 
 impl Read for ArchiveInput {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // A read that is said to be interrupted would be tried again for ever.
+        // The error must not be `Interrupted`, which callers retry forever.
         self.input.wait(&self.interrupt).map_err(|error| io::Error::other(error.to_string()))?;
         self.input.read(buffer)
     }
 }
 
-/// What is in the archive that `word` names, compressed or not.
+/// Returns the contents of an archive, compressed or not.
 fn unpack(word: &Word, mut source: Box<dyn Read>) -> Result<Box<dyn Read>, Failure> {
     const START_LEN: u64 = 8;
     let unread = |error: io::Error| {
@@ -360,7 +361,7 @@ fn write_report(out: &mut Output, report: &BackupReport, place: &str) -> io::Res
     Ok(())
 }
 
-/// What a backup came to.
+/// Describes a finished backup.
 fn sentence(report: &BackupReport, place: &str) -> String {
     let segments = units::count(report.segment_count, "segment");
     let len = units::bytes(report.len);

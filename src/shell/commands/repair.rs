@@ -1,4 +1,4 @@
-//! `repair`: a store of what is intact, and what had to be given up.
+//! `repair`: copies the intact records of a damaged store into a new one.
 
 mod report;
 
@@ -24,13 +24,13 @@ const FLAGS: &[Flag] = &[
         name: "to",
         short: None,
         takes: Takes::Directory,
-        doc: "Makes the repaired store in this directory, which is missing or empty",
+        doc: "Creates the repaired store in this directory, which must be missing or empty",
     },
     Flag {
         name: "in-place",
         short: None,
         takes: Takes::Nothing,
-        doc: "Puts it in the place of the damaged one, which is kept beside it; asks first",
+        doc: "Replaces the damaged store, and keeps it under another name; asks first",
     },
     YES,
 ];
@@ -69,7 +69,7 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
         return Err(failure.hint("leave it, and call logkv DIR repair"));
     }
     if !session.settings.makes_files {
-        return Err(Failure::command("nothing is made with --read-only or --no-create"));
+        return Err(Failure::command("nothing is created with --read-only or --no-create"));
     }
     match (invocation.value("to"), invocation.has("in-place")) {
         (Some(word), false) => copy(session, word),
@@ -93,7 +93,7 @@ fn copy(session: &mut Session, word: &Word) -> Result<Outcome, Failure> {
     let made = repair(session, &from, |options, observe| repair::copy(&from, &to, options, observe));
     let report = made.map_err(|failure| match has_entries(&to) {
         true if had_room => {
-            failure.hint(format!("what was begun could not be removed from {}", visible_path(&to)))
+            failure.hint(format!("the unfinished store could not be removed from {}", visible_path(&to)))
         }
         _ => failure,
     })?;
@@ -104,11 +104,9 @@ fn copy(session: &mut Session, word: &Word) -> Result<Outcome, Failure> {
 fn in_place(session: &mut Session) -> Result<Outcome, Failure> {
     let dir = renamable(session.dir().to_owned())?;
     if is_mount_point(&dir) {
-        let failure = Failure::command(format!(
-            "{} is a mount point, whose name cannot be given away",
-            visible_path(&dir)
-        ));
-        return Err(failure.hint("repair --to DIR makes the new store elsewhere"));
+        let failure =
+            Failure::command(format!("{} is a mount point, which cannot be renamed", visible_path(&dir)));
+        return Err(failure.hint("repair --to DIR creates the new store elsewhere"));
     }
     let damaged_dir = free_name_beside(&dir);
     if is_intact(session, &dir)? {
@@ -119,7 +117,7 @@ fn in_place(session: &mut Session) -> Result<Outcome, Failure> {
     }
     let from = visible_path(&dir);
     let to = visible_path(&damaged_dir);
-    let question = format!("put what is intact of {from} in its place, and keep what is there now as {to}");
+    let question = format!("replace {from} with its intact records, and keep the damaged store as {to}");
     if !session.confirm_or(&question, &format!("{from} is not repaired"))? {
         return Ok(Outcome::Done);
     }
@@ -129,7 +127,7 @@ fn in_place(session: &mut Session) -> Result<Outcome, Failure> {
     Ok(if report.is_whole() { Outcome::Done } else { Outcome::Damaged })
 }
 
-/// Whether the store in `dir` has nothing that a repair could mend: what is derived from the log is made anew without one.
+/// Whether the store has no damage. Hints and KEYDIR do not count: opening rebuilds them.
 fn is_intact(session: &mut Session, dir: &Path) -> Result<bool, Failure> {
     let options = session.config.options.clone();
     let interrupt = session.interrupt.clone();
@@ -143,18 +141,21 @@ fn is_intact(session: &mut Session, dir: &Path) -> Result<bool, Failure> {
     progress.clear();
     let report = verified.map_err(|error| repair_failure(&error, dir))?;
     if report.damage_count == 0 && report.refused_count > 0 {
-        let message = "what could be looked at has no damage, and some could not be looked at".to_owned();
-        let hint = Some("verify says what was not, and why".to_owned());
+        let message = "the readable files have no damage, but some files cannot be read".to_owned();
+        let hint = Some("verify names them and says why".to_owned());
         return Err(Failure { kind: Kind::Open, hint, ..Failure::command(message) });
     }
     Ok(report.damage_count == 0)
 }
 
-/// Does `act`, a repair of the store in `from`, and shows how far it has come.
+/// A callback for the progress of a repair, which may cancel it.
+type Observer<'a> = &'a mut dyn FnMut(RepairProgress) -> ControlFlow<()>;
+
+/// Runs the repair `act` of the store in `from`, and shows its progress.
 fn repair(
     session: &mut Session,
     from: &Path,
-    act: impl FnOnce(&Options, &mut dyn FnMut(RepairProgress) -> ControlFlow<()>) -> logkv::Result<RepairReport>,
+    act: impl FnOnce(&Options, Observer<'_>) -> logkv::Result<RepairReport>,
 ) -> Result<RepairReport, Failure> {
     let options = session.config.options.clone();
     let interrupt = session.interrupt.clone();
@@ -167,38 +168,38 @@ fn repair(
     repaired.map_err(|error| repair_failure(&error, from))
 }
 
-/// Why the store in `from` is not repaired.
+/// Converts the error of a repair of the store in `from`.
 fn repair_failure(error: &Error, from: &Path) -> Failure {
     match error {
-        Error::Cancelled => Failure::interrupted_with("nothing was made"),
+        Error::Cancelled => Failure::interrupted_with("nothing was created"),
         Error::Locked { .. } => Failure::open(error).hint("a store that is written to cannot be repaired"),
-        // It is about the new store: the old one can be opened as well as ever.
+        // The error is in the new store. The old store still opens as before.
         Error::Io { path, .. } if !path.starts_with(from) => Failure::from_store(error),
         error => Failure::open(error),
     }
 }
 
-/// Why no store can be made in `to` of the one in `from`.
+/// Returns why `to` cannot hold the repaired store.
 fn unfit_target(from: &Path, to: &Path) -> Option<String> {
     let Ok(from) = from.canonicalize() else { return None };
     let name = visible_path(to);
     Some(match resolved(to) {
-        Err(error) => format!("no store can be made in {name}: {}", plain_words(&error)),
-        Ok(to) if to == from => format!("{name} is the store that is to be repaired"),
-        Ok(to) if to.starts_with(&from) => format!("{name} is inside the store that is to be repaired"),
-        Ok(to) if from.starts_with(&to) => format!("the store that is to be repaired is inside {name}"),
+        Err(error) => format!("no store can be created in {name}: {}", plain_words(&error)),
+        Ok(to) if to == from => format!("{name} is the store to repair"),
+        Ok(to) if to.starts_with(&from) => format!("{name} is inside the store to repair"),
+        Ok(to) if from.starts_with(&to) => format!("the store to repair is inside {name}"),
         Ok(_) => return None,
     })
 }
 
-/// Whether another file system begins at `dir`.
+/// Whether `dir` is a mount point.
 fn is_mount_point(dir: &Path) -> bool {
     let device = |path: &Path| path.metadata().map(|found| found.dev()).ok();
     let above = dir.canonicalize().ok().and_then(|dir| dir.parent().map(Path::to_owned));
     above.is_some_and(|above| device(&above) != device(dir))
 }
 
-/// What `path` is without links and `..`; its end need not be there.
+/// Resolves links and `..` in `path`, whose last components may be missing.
 fn resolved(path: &Path) -> io::Result<PathBuf> {
     path.canonicalize().or_else(|error| match (path.parent(), path.file_name()) {
         (Some(parent), Some(name)) if error.kind() == io::ErrorKind::NotFound => {
@@ -209,12 +210,12 @@ fn resolved(path: &Path) -> io::Result<PathBuf> {
     })
 }
 
-/// Whether something is in the directory `to`.
+/// Whether the directory `to` has entries.
 fn has_entries(to: &Path) -> bool {
     fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_some())
 }
 
-/// The directory under a name that it can change: `.` has none, and a link is not it.
+/// Returns a path of the directory that can be renamed: not `.`, and not a symlink.
 fn renamable(dir: PathBuf) -> Result<PathBuf, Failure> {
     if dir.file_name().is_some() && !dir.is_symlink() {
         return Ok(dir.components().collect());
@@ -222,7 +223,7 @@ fn renamable(dir: PathBuf) -> Result<PathBuf, Failure> {
     dir.canonicalize().map_err(|error| Failure::file("open", &dir, &error))
 }
 
-/// Where the damaged store goes: beside itself, under a name that is free.
+/// Returns a free name beside `dir` for the damaged store.
 fn free_name_beside(dir: &Path) -> PathBuf {
     let name = |suffix: &str| {
         let mut name = dir.as_os_str().to_owned();
@@ -231,5 +232,5 @@ fn free_name_beside(dir: &Path) -> PathBuf {
     };
     let mut names = std::iter::once(name(".damaged")).chain((2..).map(|n| name(&format!(".damaged-{n}"))));
     let free = names.find(|path| path.symlink_metadata().is_err());
-    free.expect("there is a number that nobody has used")
+    free.expect("some number is free")
 }

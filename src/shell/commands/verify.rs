@@ -1,4 +1,4 @@
-//! `verify`: what is wrong with a store's files, in plain words.
+//! `verify`: checks the files of a store and reports findings.
 
 use std::io::{self};
 use std::ops::ControlFlow;
@@ -18,7 +18,7 @@ use crate::shell::term::output::Output;
 use crate::shell::term::style::{Hue, Look, hue};
 use crate::shell::term::units;
 
-/// Before the second line of a long sentence.
+/// The indent of continuation lines.
 const INDENT: usize = 4;
 
 pub const VERIFY: Command = Command {
@@ -26,15 +26,15 @@ pub const VERIFY: Command = Command {
     aliases: &["check"],
     group: Group::Inspect,
     signature: "[SEG…]",
-    summary: "Checks every byte of the files, and says what is wrong",
-    help: "Only reads the files: it also works if the store does not open, and beside a writer.\n\n\
+    summary: "Checks every byte of the files, and reports damage",
+    help: "Only reads the files, so it also works if the store does not open, and beside a writer.\n\n\
            It checks every checksum, the order of the log, each hint against its segment, and KEYDIR \
-           against the log. Damage is in the log itself; derived is in a hint or in KEYDIR, which can \
-           be made anew; a note costs nothing.\n\n\
-           Exit code 4 when there is damage of either kind, and 3 when nothing is wrong but some file \
+           against the log. The severity damage means the log itself; derived means a hint or KEYDIR, \
+           which can be rebuilt; a note is harmless.\n\n\
+           Exit code 4 if the log or a derived file is damaged, and 3 if there is no damage but a file \
            cannot be read.\n\n\
-           Mode plain has severity, file, offset, length, key and text, separated by tabs, and ok when \
-           nothing is wrong; mode json an object a finding, and a summary.",
+           Mode plain has severity, file, offset, length, key and text, separated by tabs, and ok if \
+           nothing is wrong; mode json one object per finding, and a summary.",
     examples: &[
         Example { line: "verify", does: "checks everything" },
         Example { line: "verify 3", does: "checks 000003.seg and its hint" },
@@ -101,7 +101,7 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
     })
 }
 
-/// Where the log is damaged, if that is what was found.
+/// Returns the location of damage in the log.
 fn damaged_at(finding: &Finding) -> Option<Location> {
     match (finding.fault.severity(), finding.file) {
         (Severity::Damage, StoreFile::Segment(segment)) => {
@@ -120,7 +120,7 @@ fn severity(finding: &Finding) -> (&'static str, Hue) {
     }
 }
 
-/// `3:0x0000a0, 56 B`, or the file's name.
+/// Returns the place of a finding: `3:0x0000a0, 56 B`, or the name of the file.
 fn place(finding: &Finding) -> String {
     match (finding.file, &finding.range) {
         (StoreFile::Segment(segment), Some(range)) => {
@@ -136,7 +136,7 @@ fn place(finding: &Finding) -> String {
 
 fn write_finding(out: &mut Output, finding: &Finding) -> io::Result<()> {
     let (severity, hue) = severity(finding);
-    // What a damaged MANIFEST says is told as it stands there.
+    // A damaged MANIFEST may contain anything, so its text is escaped.
     let fault = visible(finding.fault.to_string().as_bytes());
     let range = finding.range.clone().unwrap_or_default();
     let at = range.start;
@@ -189,24 +189,23 @@ fn sentences(report: &VerifyReport, look: Look) -> String {
     let mut lines = vec![hang(look.width, "checked ", INDENT, checked.split_whitespace())];
     let (verdict, hue) = match (report.damage_count, report.derived_count) {
         (0, 0) if report.refused_count > 0 => {
-            ("what was looked at is as it was written".to_owned(), hue::PLAIN)
+            ("everything that can be read is intact".to_owned(), hue::PLAIN)
         }
         (0, 0) if report.torn_len > 0 => {
-            ("what comes before the unfinished end is as it was written".to_owned(), hue::GOOD)
+            ("everything before the unfinished end is intact".to_owned(), hue::GOOD)
         }
-        (0, 0) => ("everything is as it was written".to_owned(), hue::GOOD),
+        (0, 0) => ("everything is intact".to_owned(), hue::GOOD),
         (0, derived) => {
             let findings = count(derived, "finding");
-            let told =
-                format!("the log is as it was written; {findings} in files that are made anew from it");
-            (told, hue::PLAIN)
+            let text = format!("the log is intact; {findings} in files that are rebuilt from it");
+            (text, hue::PLAIN)
         }
         (damage, _) => (format!("{} in the log", count(damage, "finding")), hue::BAD),
     };
     let line = |text: &str| hang(look.width, "", INDENT, text.split_whitespace());
     lines.push(look.paint(line(&verdict), hue));
     if report.damage_count > 0 {
-        let advice = "repair --to DIR makes a store of all that is intact";
+        let advice = "repair --to DIR copies what is intact into a new store";
         lines.push(look.paint(line(advice), hue::DIM));
     }
     lines.join("\n")

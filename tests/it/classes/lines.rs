@@ -155,9 +155,10 @@ fn page(output: &str) -> (Vec<String>, Option<String>) {
         let state = line.split_once('✓').map_or("", |(_, state)| state).trim();
         is_row.then(|| format!("{} {state}", cells[..4].join(" ")))
     };
-    let rows = output.lines().filter(|line| !line.contains("to go on: ")).filter_map(row).collect();
-    let next =
-        output.lines().find_map(|line| line.split_once("to go on: ").map(|(_, next)| next.trim().to_owned()));
+    let rows = output.lines().filter(|line| !line.contains("to continue: ")).filter_map(row).collect();
+    let next = output
+        .lines()
+        .find_map(|line| line.split_once("to continue: ").map(|(_, next)| next.trim().to_owned()));
     (rows, next)
 }
 

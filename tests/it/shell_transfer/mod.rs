@@ -374,7 +374,7 @@ fn an_interrupt_stops_an_import_after_the_current_row_and_keeps_the_rows_before(
     let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
     said.extend(stderr.lines().map(|line| line.expect("text")));
     let why = "-:3: rejected: it has no tab between a key and a value";
-    let ended = "error: interrupted: 2 rows went in, and 1 was rejected; bad has the rows that were rejected until then";
+    let ended = "error: interrupted: 2 rows went in, and 1 was rejected; bad has the rows rejected so far";
     assert_eq!(said, [why, ended]);
     assert!(fs::read_to_string(dir.path().join("bad")).is_ok_and(|kept| kept.ends_with("\tno tab\n")));
     assert_eq!(child.wait().expect("it ends").code(), Some(130));
@@ -391,5 +391,5 @@ fn output_for_redis_is_refused_on_a_terminal_and_a_broken_pipe_is_no_failure() {
     assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"*3\r\n"[..], &b""[..]));
     let mut person =
         crate::person::Person::at(transcript.dir.path(), &["d", "export", "--format", "resp"], &[]);
-    person.sees("error: resp is not for a terminal");
+    person.sees("error: resp cannot be written to a terminal");
 }

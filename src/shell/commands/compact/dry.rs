@@ -1,4 +1,4 @@
-//! `compact --dry-run`: what would become of each record, and why. Nothing is changed.
+//! `compact --dry-run`: the decision about each record and its reason. Changes nothing.
 
 use std::io::{self, Write};
 use std::ops::ControlFlow;
@@ -23,10 +23,10 @@ use crate::shell::term::progress::Progress;
 use crate::shell::term::style::hue;
 use crate::shell::term::units;
 
-/// Records that are shown on a terminal without being asked for.
+/// The number of records on a page.
 const RECORDS_SHOWN: u64 = 40;
 
-/// Tells what `request` would do.
+/// Shows the effect of `request`.
 pub fn run(session: &mut Session, request: &CompactRequest<'_>) -> Result<Outcome, Failure> {
     let store = session.store()?;
     let plan = store.compaction_plan(&request.what).map_err(|error| request.failure(error, session))?;
@@ -50,13 +50,13 @@ pub fn run(session: &mut Session, request: &CompactRequest<'_>) -> Result<Outcom
     Ok(Outcome::Done)
 }
 
-/// A dry run under way.
+/// A dry run in progress.
 struct DryRun {
-    /// Records to show.
+    /// The number of records to show.
     limit: u64,
-    /// Whether that is a page: for a person who has asked for no other number.
+    /// Whether the limit is a page: on a terminal, without `--limit`.
     is_page: bool,
-    /// Records looked at.
+    /// The number of records read.
     seen: u64,
     done_len: u64,
     total_len: u64,
@@ -71,7 +71,7 @@ impl DryRun {
         Self { limit, is_page, seen: 0, done_len: 0, total_len, progress: session.progress("reading") }
     }
 
-    /// Shows the records of one run, and adds them up.
+    /// Shows the records of one run, and returns their tallies.
     fn run(
         &mut self,
         session: &mut Session,
@@ -114,10 +114,10 @@ impl DryRun {
         if self.seen > self.limit {
             if table.is_some() {
                 if self.is_page {
-                    // What is cut to a page is not paged as well.
+                    // Output that is cut to a page does not go to the pager as well.
                     out.flush()?;
                 }
-                // The rows are read while the rest is added up.
+                // The rows are on the screen while the rest is counted.
                 end_table(table, out)?;
                 out.flush()?;
             }
@@ -157,13 +157,13 @@ fn write_record(out: &mut Output, table: Option<&mut Table>, decided: &Decided) 
     row.cell(Column::text("key", hue::KEY).cut(), |_| quote(&decided.key)).field("key", &*decided.key);
     row.cell(Column::number("bytes", hue::PLAIN).leaves(2), |_| units::thousands(decided.len));
     row.cell(Column::text("fate", hue::PLAIN), |_| fate).field("fate", fate);
-    // A reason is read whole; of a key its start is enough.
+    // A reason is shown whole. The start of a key is enough.
     row.cell(Column::text("why", hue::DIM), |_| text::why(decided.decision)).field("why", why);
     row.field("needed_by", needed_by(decided)).end()?;
     Ok(())
 }
 
-/// Writes what a run is about: its segments, why they were picked, what it reads and needs.
+/// Writes a run: its segments, its reason, and the bytes that it reads and writes.
 fn write_run(out: &mut Output, run: &CompactionRun, index: usize, count: usize) -> io::Result<()> {
     let ids: Vec<_> = run.segments.iter().map(|id| id.0).collect();
     let name = text::reason_name(run.reason);
@@ -191,12 +191,12 @@ fn write_elided(out: &mut Output, dry_run: &DryRun) -> io::Result<()> {
     let shown = units::thousands(dry_run.limit);
     let seen = units::count(dry_run.seen, "record");
     out.say(|look| {
-        let text = format!("{} {shown} of {seen}; --limit N shows so many", look.ellipsis());
+        let text = format!("{} {shown} of {seen}; --limit N shows more", look.ellipsis());
         look.paint(wrap(&text, look.width), hue::DIM)
     })
 }
 
-/// What a dry run adds up to.
+/// The totals of a dry run.
 struct DryRunSummary {
     run_count: usize,
     segments_before: u64,
@@ -238,7 +238,7 @@ impl DryRunSummary {
         ]
     }
 
-    /// Writes the sums. For people, `nothing` takes their place where no run is planned.
+    /// Writes the totals. If no run is planned, people see the lines of `nothing`.
     fn write(&self, out: &mut Output, nothing: &[String]) -> io::Result<()> {
         let mut answer = out.figures_with("sum\t");
         answer.draw(|out| match self.run_count {
@@ -265,7 +265,7 @@ impl DryRunSummary {
     }
 }
 
-/// Says that the active segment, which no plan can hold, would be sealed and taken along.
+/// Notes that `--all` would also seal and compact the active segment, which no plan includes.
 fn note_active(
     session: &mut Session,
     request: &CompactRequest<'_>,
@@ -280,7 +280,7 @@ fn note_active(
         session.flush();
         let dead = units::bytes(active.dead_len);
         session.note(&format!(
-            "note: segment {} is active, and {dead} of it are dead: --all seals it first, and takes it along",
+            "note: segment {} is active, and {dead} of it are dead; --all seals it first and compacts it too",
             active.id
         ));
     }

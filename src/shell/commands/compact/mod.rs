@@ -1,4 +1,4 @@
-//! `compact`: what is dead makes room — at once, step by step, or only told beforehand.
+//! `compact`: drops dead records and frees their space.
 
 mod dry;
 mod outcome;
@@ -75,15 +75,15 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
     }
 }
 
-/// What looks on while a compaction runs.
+/// Observes a running compaction.
 struct Observer {
     progress: Progress,
     steps: Option<Steps>,
-    /// What went wrong while it was told of.
+    /// A failure of the observer itself.
     failure: Option<Failure>,
-    /// Whether a person said not to go on.
+    /// Whether the user declined a step.
     is_declined: bool,
-    /// The finished runs: a failure returns no report of them.
+    /// The finished runs. A failed compaction returns no report.
     runs: Vec<RunReport>,
 }
 
@@ -98,12 +98,12 @@ impl Observer {
         }
     }
 
-    /// The removed segments.
+    /// Returns the removed segments.
     fn done(&self) -> Vec<SegmentId> {
         self.runs.iter().flat_map(|run| run.inputs.iter().copied()).collect()
     }
 
-    /// Reports the finished part of a cancelled compaction, and how it was cancelled.
+    /// Reports the finished part of a cancelled compaction.
     fn cancelled(mut self, session: &mut Session) -> Result<Outcome, Failure> {
         if let Some(failure) = self.failure.take_if(|failure| failure.kind != Kind::Interrupted) {
             return Err(failure);
@@ -119,7 +119,7 @@ impl Observer {
         Ok(Outcome::Done)
     }
 
-    /// Whether the compaction goes on.
+    /// Handles an event. Breaks to cancel the compaction.
     fn observe(&mut self, session: &mut Session, event: &CompactionEvent<'_>) -> ControlFlow<()> {
         match (event, &self.steps) {
             (CompactionEvent::Done(run), _) => {
@@ -130,7 +130,7 @@ impl Observer {
                 Ok(goes_on) => self.is_declined |= !goes_on,
                 Err(failure) => self.failure = Some(failure),
             },
-            // A person who goes step by step has time.
+            // A user who goes step by step needs no progress bar.
             (CompactionEvent::Reached(..), None) | (CompactionEvent::Progress { .. }, Some(_)) => {}
             (CompactionEvent::Progress { done_len, total_len }, None) => {
                 self.progress.at(*done_len, *total_len);

@@ -1,4 +1,4 @@
-//! What a compaction came to; and where nothing was to be done, what is nearest to it.
+//! The result of a compaction. If nothing was done, the segments that are closest to being due.
 
 use std::cmp::Reverse;
 use std::io::{self, Write};
@@ -17,7 +17,7 @@ use crate::shell::term::output::Output;
 use crate::shell::term::style::hue;
 use crate::shell::term::units;
 
-/// Writes the result of a compaction of `what`; `None`: the finished part of a cancelled one.
+/// Writes the result of compacting `what`. `None` is the finished part of a cancelled compaction.
 pub fn write(
     session: &mut Session,
     what: Option<&Compact>,
@@ -53,7 +53,7 @@ pub fn write(
     Ok(())
 }
 
-/// Before and after: of the segments that were compacted, and of no others.
+/// Figures before and after, for the compacted segments only.
 struct CompactionFigures {
     segments: (u64, u64),
     bytes: (u64, u64),
@@ -130,7 +130,7 @@ fn write_table(
     sums.write_table(out)
 }
 
-/// Why there is nothing to do, and what is due next.
+/// Returns lines that say why nothing is done, and what is due next.
 pub fn nothing_to_do(session: &mut Session, what: &Compact) -> Result<Vec<String>, Failure> {
     match what {
         Compact::Due => {
@@ -138,19 +138,19 @@ pub fn nothing_to_do(session: &mut Session, what: &Compact) -> Result<Vec<String
             Ok(nothing_due(&session.store()?, due_percent)?)
         }
         Compact::All | Compact::Segments(_) => {
-            Ok(vec!["there is nothing to free: all that the sealed segments hold is needed".to_owned()])
+            Ok(vec!["nothing to free: every record of the sealed segments is needed".to_owned()])
         }
     }
 }
 
-/// Writes lines of text, wrapped.
+/// Writes wrapped lines of text.
 pub fn write_lines(out: &mut Output, lines: &[String]) -> io::Result<()> {
     let width = out.look.width;
     lines.iter().try_for_each(|line| writeln!(out, "{}", wrap(line, width)))
 }
 
 fn nothing_due(store: &Store, due_percent: u8) -> logkv::Result<Vec<String>> {
-    /// Enough to see what comes next.
+    /// The number of segments shown.
     const NEAREST_COUNT: usize = 3;
     let segments = store.segments()?;
     let mut nearest: Vec<_> = segments.iter().filter(|segment| segment.dead_len > 0).collect();
@@ -169,7 +169,7 @@ fn nothing_due(store: &Store, due_percent: u8) -> logkv::Result<Vec<String>> {
         lines.push(format!("segment {} is {percent}% dead ({dead}); {and_yet}", segment.id));
     }
     if has_dead {
-        lines.push("compact --all takes all that holds anything dead".to_owned());
+        lines.push("compact --all compacts every segment with dead records".to_owned());
     }
     Ok(lines)
 }

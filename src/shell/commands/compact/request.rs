@@ -10,29 +10,25 @@ use crate::shell::run::session::{Invocation, Session};
 
 /// The flags of `compact`.
 pub const FLAGS: &[Flag] = &[
-    flag(
-        "all",
-        Takes::Nothing,
-        "Takes every segment that holds anything dead, and seals the active one first",
-    ),
-    flag(DRY_RUN, Takes::Nothing, "Changes nothing; prints what would become of each record, and why"),
-    flag("limit", Takes::Number, "Shows at most this many records of a dry run"),
-    flag("step", Takes::Nothing, "Stops before each step, and says what a crash there would leave"),
+    flag("all", Takes::Nothing, "Compacts every segment with dead records; seals the active one first"),
+    flag(DRY_RUN, Takes::Nothing, "Changes nothing; shows which records would be kept or dropped, and why"),
+    flag("limit", Takes::Number, "Shows at most this many records; needs --dry-run"),
+    flag("step", Takes::Nothing, "Stops before each step, and says what a crash would leave"),
 ];
 
 const fn flag(name: &'static str, takes: Takes, doc: &'static str) -> Flag {
     Flag { name, short: None, takes, doc }
 }
 
-/// What is asked of `compact`.
+/// The arguments and flags of one call of `compact`.
 #[derive(Debug)]
 pub struct CompactRequest<'a> {
     pub what: Compact,
-    /// The words that name segments.
+    /// The arguments that name segments.
     words: &'a [Word],
     pub is_dry: bool,
     pub is_stepwise: bool,
-    /// How many records of a dry run to show.
+    /// The number of records that a dry run shows.
     pub limit: Option<u64>,
 }
 
@@ -53,19 +49,19 @@ impl<'a> CompactRequest<'a> {
             }
         };
         if is_dry && is_stepwise {
-            return refused("--dry-run takes no steps; --step takes them");
+            return refused("--dry-run and --step exclude each other");
         }
         if limit.is_some() && !is_dry {
-            return refused("--limit is about the records that --dry-run shows");
+            return refused("--limit needs --dry-run");
         }
         Ok(Self { what, words, is_dry, is_stepwise, limit })
     }
 
-    /// `error`, pointing at the segment that it is about, with advice.
+    /// Converts `error` to a failure with advice that points at the segment's argument.
     pub fn failure(&self, error: Error, session: &mut Session) -> Failure {
         match error {
             Error::ReadOnly => {
-                Failure::from(error).hint("compact --dry-run tells what would be done, and changes nothing")
+                Failure::from(error).hint("compact --dry-run shows the effect and changes nothing")
             }
             Error::NoSuchSegment { segment } => self.point_at(segment, segments::missing(segment, session)),
             Error::NotCompactable { segment, .. } => self.point_at(segment, error.into()),

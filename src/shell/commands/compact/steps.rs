@@ -1,4 +1,4 @@
-//! `compact --step`: each step is told, and waited for where there is a person.
+//! `compact --step`: reports each step, and waits for the user on a terminal.
 
 use std::io::{self, IsTerminal};
 
@@ -16,17 +16,17 @@ use crate::shell::term::style::hue;
 /// The steps of one compaction.
 #[derive(Debug)]
 pub struct Steps {
-    /// Whether somebody can press Enter.
+    /// Whether a user can press Enter.
     waits: bool,
 }
 
 impl Steps {
-    /// The steps of a compaction of `session`.
+    /// Creates the steps of a compaction in `session`.
     pub fn new(session: &Session) -> Self {
         Self { waits: io::stdin().is_terminal() && session.out.is_terminal }
     }
 
-    /// Tells that `run` has reached `stage`, and waits. `false`: it is to be called off.
+    /// Reports that `run` reached `stage`, and waits. Returns `false` to cancel.
     pub fn reach(
         &self,
         session: &mut Session,
@@ -38,7 +38,7 @@ impl Steps {
         let Some(next) = text.next.filter(|_| self.waits) else { return Ok(true) };
         let cancel = if text.can_cancel { ", q cancels" } else { "" };
         let question = format!("Enter {next}{cancel}: ");
-        // What was not understood must not commit anything: it is asked again.
+        // An answer that is not understood must not commit, so the question is repeated.
         let goes_on = loop {
             match session.ask(&question)?.as_deref() {
                 Some("" | "y" | "yes") => break true,

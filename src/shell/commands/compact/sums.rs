@@ -1,4 +1,4 @@
-//! What became of records, added up by reason: the same names in a dry run and in the real one.
+//! The records of a compaction by reason, with the same names in a dry run and in a real run.
 
 use std::io::{self, Write};
 
@@ -12,7 +12,7 @@ use crate::shell::term::output::Output;
 use crate::shell::term::style::hue;
 use crate::shell::term::units;
 
-/// A reason to keep or drop a record: its name for programs, for people, and its figures.
+/// A reason to keep or drop a record.
 struct ReasonRow {
     name: &'static str,
     title: &'static str,
@@ -23,7 +23,7 @@ const KEPT: &[ReasonRow] = &[
     ReasonRow { name: "live", title: "live", of: |tallies| tallies.live },
     ReasonRow { name: "tombstones", title: "tombstones", of: |tallies| tallies.tombstones },
     ReasonRow { name: "expired", title: "expired a short time ago", of: |tallies| tallies.expired_kept },
-    ReasonRow { name: "versions", title: "dead, for those who look back", of: |tallies| tallies.versions },
+    ReasonRow { name: "versions", title: "dead, kept for history", of: |tallies| tallies.versions },
     ReasonRow { name: "unknown", title: "of a newer format", of: |tallies| tallies.unknown },
 ];
 
@@ -43,22 +43,22 @@ const DROPPED: &[ReasonRow] = &[
     },
 ];
 
-/// The records of some runs, by reason.
+/// The tallies of several runs.
 #[derive(Debug, Default)]
 pub struct RecordSums(Vec<Tallies>);
 
 impl RecordSums {
-    /// The sums of the runs that came to `tallies`.
+    /// Creates the sums of runs with these tallies.
     pub fn of(tallies: impl IntoIterator<Item = Tallies>) -> Self {
         Self(tallies.into_iter().collect())
     }
 
-    /// All that was kept.
+    /// Returns the tally of all kept records.
     pub fn kept(&self) -> Tally {
         self.sum(Tallies::kept)
     }
 
-    /// All that was dropped.
+    /// Returns the tally of all dropped records.
     pub fn dropped(&self) -> Tally {
         self.sum(Tallies::dropped)
     }
@@ -71,7 +71,7 @@ impl RecordSums {
         })
     }
 
-    /// For which older segments tombstones are kept, and how many.
+    /// Returns the older segments that tombstones are kept for, with the number of tombstones.
     fn needed_by(&self) -> Vec<(SegmentId, u64)> {
         let mut needed: Vec<(SegmentId, u64)> = Vec::new();
         for &(id, count) in self.0.iter().flat_map(|tallies| &tallies.needed_by) {
@@ -83,7 +83,7 @@ impl RecordSums {
         needed
     }
 
-    /// Writes them for a person: the reasons that there are, and what tombstones are kept for.
+    /// Writes the reasons that occur, and the segments that tombstones are kept for.
     pub fn write_table(&self, out: &mut Output) -> io::Result<()> {
         const COLUMNS: &[Column] = &[
             Column::text("records", hue::PLAIN).cut(),
@@ -111,12 +111,12 @@ impl RecordSums {
         if let Some(last) = facts.last_mut() {
             last.pop();
         }
-        let first = "what tombstones hide may be in ";
+        let first = "tombstones may hide puts in ";
         let text = hang(out.look.width, first, 2, facts.iter().map(String::as_str));
         writeln!(out, "{text}")
     }
 
-    /// Adds them to plain lines, a name and a number a line.
+    /// Adds the tallies to plain lines, one name and number per line.
     pub fn write_plain(&self, answer: &mut Answer<'_>) {
         for (group, reasons) in [("kept", KEPT), ("dropped", DROPPED)] {
             for (reason, tally) in self.reasons(reasons) {
@@ -129,7 +129,7 @@ impl RecordSums {
         answer.plain("needed_by", needed.join(","));
     }
 
-    /// Adds them to an object: `kept`, `dropped`, `needed_by`.
+    /// Adds the fields `kept`, `dropped` and `needed_by` to JSON.
     pub fn write_json(&self, answer: &mut Answer<'_>) {
         let needed = self.needed_by();
         let needed: Vec<_> =
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn every_record_is_counted_under_one_reason_and_in_one_sum() {
+    fn every_record_counts_for_one_reason_and_one_sum() {
         let numbers = |factor: u64| Tallies {
             live: tally(factor, 10),
             tombstones: tally(2 * factor, 20),
@@ -178,9 +178,9 @@ mod tests {
             needed_by: vec![(SegmentId(2), factor), (SegmentId(factor + 8), 1)],
         };
         let sums = RecordSums::of([numbers(1), numbers(10)]);
-        let told = |reasons| sums.reasons(reasons).map(|(_, tally)| tally.count).sum::<u64>();
-        assert_eq!((told(KEPT), sums.kept()), (220, tally(220, 400)));
-        assert_eq!((told(DROPPED), sums.dropped()), (385, tally(385, 700)));
+        let count = |reasons| sums.reasons(reasons).map(|(_, tally)| tally.count).sum::<u64>();
+        assert_eq!((count(KEPT), sums.kept()), (220, tally(220, 400)));
+        assert_eq!((count(DROPPED), sums.dropped()), (385, tally(385, 700)));
         assert_eq!(sums.needed_by(), [(SegmentId(2), 11), (SegmentId(9), 1), (SegmentId(18), 1)]);
     }
 }

@@ -1,4 +1,4 @@
-//! What compaction does, in words: for people, and for programs.
+//! The words for compactions, for people and for programs.
 
 use logkv::{
     CompactionReason, CompactionReport, CompactionRun, CompactionStage, Decision, Dropped, Kept, LeftAlone,
@@ -8,19 +8,19 @@ use logkv::{
 use crate::shell::run::segments;
 use crate::shell::term::units;
 
-/// How much of a segment's records is dead, in percent of their bytes.
+/// Returns the dead share of a segment's records, in percent of their bytes.
 pub fn percent_dead(segment: &SegmentStats) -> u64 {
     let body_len = segment.live_len.saturating_add(segment.dead_len);
     segment.dead_len.saturating_mul(100).checked_div(body_len).unwrap_or(0)
 }
 
-/// The bytes of the file that a compaction makes of records that come to `tallies`; none when nothing is kept.
+/// Returns the length of the file that a compaction writes. 0 if it keeps no record.
 pub fn len_after(tallies: &Tallies, header_len: u64) -> u64 {
     let kept = tallies.kept();
     if kept.count > 0 { header_len + kept.len } else { 0 }
 }
 
-/// Why a run was picked, in one word.
+/// Returns the reason for a run as one word.
 pub fn reason_name(reason: CompactionReason) -> &'static str {
     match reason {
         CompactionReason::Asked => "asked",
@@ -30,7 +30,7 @@ pub fn reason_name(reason: CompactionReason) -> &'static str {
     }
 }
 
-/// Why a run was picked.
+/// Returns the reason for a run.
 pub fn reason(run: &CompactionRun) -> String {
     let whose = if run.segments.len() == 1 { "it" } else { "one" };
     match run.reason {
@@ -41,7 +41,7 @@ pub fn reason(run: &CompactionRun) -> String {
     }
 }
 
-/// What becomes of a record and why, in one word each.
+/// Returns the decision about a record and its reason, one word each.
 pub fn decision_names(decision: Decision) -> (&'static str, &'static str) {
     match decision {
         Decision::Keep(kept) => ("keep", kept_name(kept)),
@@ -69,32 +69,32 @@ fn dropped_name(dropped: Dropped) -> &'static str {
     }
 }
 
-/// Why a record stays or goes.
+/// Returns the reason for a decision.
 pub fn why(decision: Decision) -> String {
     match decision {
         Decision::Keep(Kept::Live) => "live".to_owned(),
         Decision::Keep(Kept::Tombstone { needed_by }) => format!("segment {needed_by} may have a put of it"),
         Decision::Keep(Kept::Expired) => "expired a short time ago".to_owned(),
-        Decision::Keep(Kept::Version) => "dead, and kept for those who look back".to_owned(),
+        Decision::Keep(Kept::Version) => "dead, kept for history".to_owned(),
         Decision::Keep(Kept::Unknown) => "of a newer format".to_owned(),
         Decision::Drop(Dropped::Replaced) => "replaced".to_owned(),
         Decision::Drop(Dropped::Deleted) => "deleted".to_owned(),
         Decision::Drop(Dropped::Expired) => "expired".to_owned(),
         Decision::Drop(Dropped::TombstoneReplaced) => "a later record of its key".to_owned(),
-        Decision::Drop(Dropped::TombstoneDone) => "hides nothing any more".to_owned(),
+        Decision::Drop(Dropped::TombstoneDone) => "hides nothing".to_owned(),
     }
 }
 
-/// What was done before a compaction was broken off.
+/// Returns what was done before a compaction was cancelled.
 pub fn done_before(report: &CompactionReport) -> String {
     match report.runs.len() {
         0 => "nothing was compacted".to_owned(),
-        1 => "what is told above was done before, and nothing else was compacted".to_owned(),
-        count => format!("these {count} runs were done before, and nothing else was compacted"),
+        1 => "the run above was finished, and nothing else was compacted".to_owned(),
+        count => format!("the {count} runs above were finished, and nothing else was compacted"),
     }
 }
 
-/// Why a segment was left as it is.
+/// Returns why a segment was not compacted.
 pub fn left_alone(left: &LeftAlone) -> String {
     let segment = left.segment;
     match &left.met {
@@ -102,11 +102,11 @@ pub fn left_alone(left: &LeftAlone) -> String {
             let at = Location { segment, offset: *offset };
             format!("segment {segment} stays as it is: at {at} {damage}")
         }
-        None => format!("segment {segment} stays as it is: there is damage in it; verify says what"),
+        None => format!("segment {segment} stays as it is: it is damaged; verify shows the damage"),
     }
 }
 
-/// What was done around `damaged`, which stays as it is: the segments `done` are gone.
+/// Returns what was compacted around the damaged segment `damaged`.
 pub fn done_around(damaged: SegmentId, done: &[SegmentId]) -> String {
     let rest = match done {
         [] => "nothing was compacted".to_owned(),
@@ -116,34 +116,33 @@ pub fn done_around(damaged: SegmentId, done: &[SegmentId]) -> String {
     format!("segment {damaged} stays as it is; {rest}")
 }
 
-/// A stage of a compaction, in words.
+/// The words for a stage of a compaction.
 #[derive(Debug)]
 pub struct StageText {
-    /// Its name.
     pub name: &'static str,
-    /// How things are now.
+    /// The present state.
     pub now: &'static str,
-    /// What a crash at this moment would leave.
+    /// The result of a crash at this stage.
     pub crash: &'static str,
-    /// What Enter does; `None` at the end.
+    /// The next step. `None` at the end.
     pub next: Option<&'static str>,
-    /// Whether it can still be called off.
+    /// Whether the compaction can still be cancelled.
     pub can_cancel: bool,
 }
 
-/// `stage`, in words.
+/// Returns the words for `stage`.
 pub fn stage(stage: CompactionStage) -> &'static StageText {
     match stage {
         CompactionStage::Planned => &StageText {
             name: "planned",
-            now: "nothing was compacted yet",
-            crash: "a crash here leaves all as it is",
-            next: Some("copies what is needed into new files"),
+            now: "nothing is compacted yet",
+            crash: "a crash here changes nothing",
+            next: Some("copies the needed records into new files"),
             can_cancel: true,
         },
         CompactionStage::Copied => &StageText {
             name: "copied",
-            now: "what is needed is in new files, which no MANIFEST lists",
+            now: "the needed records are in new files, which MANIFEST does not list yet",
             crash: "a crash here leaves orphans, which the next open removes",
             next: Some("makes the new files durable (fsync)"),
             can_cancel: true,
@@ -151,7 +150,7 @@ pub fn stage(stage: CompactionStage) -> &'static StageText {
         CompactionStage::Synced => &StageText {
             name: "synced",
             now: "the new files are durable",
-            crash: "a crash here still leaves orphans alone, which the next open removes",
+            crash: "a crash here still leaves only orphans, which the next open removes",
             next: Some("commits (replaces MANIFEST)"),
             can_cancel: true,
         },
@@ -165,7 +164,7 @@ pub fn stage(stage: CompactionStage) -> &'static StageText {
         CompactionStage::Removed => &StageText {
             name: "removed",
             now: "the old files are gone",
-            crash: "a crash here changes nothing any more",
+            crash: "a crash here has no effect",
             next: None,
             can_cancel: false,
         },
@@ -177,12 +176,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_done_around_damage_is_told() {
-        let told = |done: &[u64]| {
+    fn the_hint_names_the_segments_compacted_around_damage() {
+        let hint = |done: &[u64]| {
             done_around(SegmentId(5), &done.iter().copied().map(SegmentId).collect::<Vec<_>>())
         };
-        assert_eq!(told(&[]), "segment 5 stays as it is; nothing was compacted");
-        assert_eq!(told(&[4]), "segment 5 stays as it is; segment 4 was compacted");
-        assert_eq!(told(&[1, 2, 9]), "segment 5 stays as it is; segments 1 to 2, 9 were compacted");
+        assert_eq!(hint(&[]), "segment 5 stays as it is; nothing was compacted");
+        assert_eq!(hint(&[4]), "segment 5 stays as it is; segment 4 was compacted");
+        assert_eq!(hint(&[1, 2, 9]), "segment 5 stays as it is; segments 1 to 2, 9 were compacted");
     }
 }

@@ -1,4 +1,4 @@
-//! A record of Riak's bitcask: numbers big-endian, CRC-32 (that of zlib) over all that follows it.
+//! A record of Riak's bitcask: big-endian numbers, and zlib's CRC-32 over the rest of the record.
 //!
 //! ```text
 //!    0 crc       u32
@@ -8,7 +8,8 @@
 //!   14 key, value
 //! ```
 //!
-//! A value that starts with `bitcask_tombstone` deletes: bare, or with `1` or `2` and a file's number behind it.
+//! A value that starts with `bitcask_tombstone` is a delete. `1` or `2` and a file number may
+//! follow.
 
 use flate2::Crc;
 
@@ -55,7 +56,7 @@ fn tombstone(value: &[u8]) -> Option<Tombstone> {
     })
 }
 
-/// The CRC-32 of zlib, over `bytes`.
+/// Computes zlib's CRC-32 over `bytes`.
 fn crc32(bytes: &[u8]) -> u32 {
     let mut crc = Crc::new();
     crc.update(bytes);
@@ -64,8 +65,8 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 #[cfg(any(test, fuzzing))]
 pub fn write(time_s: u32, key: &[u8], value: &[u8]) -> Vec<u8> {
-    let key_len = u16::try_from(key.len()).expect("a key that bitcask takes");
-    let value_len = u32::try_from(value.len()).expect("a value that bitcask takes");
+    let key_len = u16::try_from(key.len()).expect("bitcask takes the key");
+    let value_len = u32::try_from(value.len()).expect("bitcask takes the value");
     let lens = [&key_len.to_be_bytes()[..], &value_len.to_be_bytes()].concat();
     let covered = [&time_s.to_be_bytes(), &*lens, key, value].concat();
     [&crc32(&covered).to_be_bytes(), &*covered].concat()
@@ -78,20 +79,20 @@ mod tests {
 
     #[test]
     fn a_record_is_what_bitcask_writes() {
-        // A file of bitcask 2.1.0 after a put of `k` and its delete.
+        // A file that bitcask 2.1.0 wrote: a put of `k` and its delete.
         let file = b"\x7a\x79\x30\x41\x6b\x03\x2a\x4f\0\x01\0\0\0\x01kv\
             \xf2\x21\x35\x55\x6b\x03\x2a\x4f\0\x01\0\0\0\x16kbitcask_tombstone2\0\0\0\x01";
-        let Parsed::Record(put) = read(file) else { panic!("a whole record") };
+        let Parsed::Record(put) = read(file) else { panic!("the put is whole") };
         assert_eq!((put.time_s, put.key, put.value), (0x6b03_2a4f, &b"k"[..], &b"v"[..]));
         assert!(put.is_sound() && put.tombstone.is_none());
-        let rest = file.get(put.bytes.len()..).expect("the delete");
-        let Parsed::Record(delete) = read(rest) else { panic!("a whole record") };
+        let rest = file.get(put.bytes.len()..).expect("a delete follows");
+        let Parsed::Record(delete) = read(rest) else { panic!("the delete is whole") };
         assert!(delete.is_sound() && delete.bytes == rest);
         assert_eq!((delete.key, delete.tombstone), (&b"k"[..], Some(Tombstone::At(1))));
     }
 
     #[test]
-    fn each_kind_of_tombstone_is_told_from_the_others_and_from_values() {
+    fn each_kind_of_tombstone_is_recognised() {
         for (value, expected) in [
             (&b"bitcask_tombstone"[..], Some(Tombstone::Plain)),
             (b"bitcask_tombstone1\0\0\0\x07", Some(Tombstone::Before(7))),
@@ -106,11 +107,11 @@ mod tests {
     }
 
     #[test]
-    fn any_byte_that_is_changed_is_seen() {
+    fn any_changed_byte_is_detected() {
         let bytes = ForeignFormat::Bitcask.write(7, b"key", b"value");
         for at in 0..bytes.len() {
             let mut bytes = bytes.clone();
-            *bytes.get_mut(at).expect("it is there") ^= 1;
+            *bytes.get_mut(at).expect("the byte exists") ^= 1;
             let is_taken = matches!(read(&bytes), Parsed::Record(record) if record.is_sound());
             assert!(!is_taken, "byte {at}");
         }

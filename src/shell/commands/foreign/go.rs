@@ -1,4 +1,4 @@
-//! A record of the Go program logkv-store: numbers little-endian, and no checksum.
+//! A record of the Go program logkv-store: little-endian numbers and no checksum.
 //!
 //! ```text
 //!    0 timestamp   u32   seconds since 1970
@@ -34,8 +34,8 @@ fn header(bytes: &[u8]) -> Option<(u32, u32, u32)> {
 
 #[cfg(any(test, fuzzing))]
 pub fn write(time_s: u32, key: &[u8], value: &[u8]) -> Vec<u8> {
-    let key_len = u32::try_from(key.len()).expect("a key that logkv-store takes");
-    let value_len = u32::try_from(value.len()).expect("a value that logkv-store takes");
+    let key_len = u32::try_from(key.len()).expect("logkv-store takes the key");
+    let value_len = u32::try_from(value.len()).expect("logkv-store takes the value");
     let header = [time_s, key_len, value_len].map(u32::to_le_bytes).concat();
     [&header, key, value].concat()
 }
@@ -47,10 +47,12 @@ mod tests {
     #[test]
     fn a_record_is_what_logkv_store_writes() {
         let bytes = b"\x00\x8c\x5b\x6a\x01\0\0\0\x02\0\0\0kvw";
-        let Parsed::Record(record) = read(bytes) else { panic!("a whole record") };
+        let Parsed::Record(record) = read(bytes) else { panic!("the put is whole") };
         assert_eq!((record.time_s, record.key, record.value), (0x6a5b_8c00, &b"k"[..], &b"vw"[..]));
         assert_eq!((record.tombstone, record.bytes), (None, &bytes[..]));
-        let Parsed::Record(delete) = read(b"\0\0\0\0\x01\0\0\0\0\0\0\0k") else { panic!("a whole record") };
+        let Parsed::Record(delete) = read(b"\0\0\0\0\x01\0\0\0\0\0\0\0k") else {
+            panic!("the delete is whole")
+        };
         assert_eq!(delete.tombstone, Some(Tombstone::NoValue));
     }
 }

@@ -1,7 +1,8 @@
-//! Data files of other stores of this kind: what their bytes say, and nothing else.
+//! The formats of other stores' data files: bytes to records, and nothing else.
 //!
-//! Two formats, each a sequence of records without a header, a mark or an end: Riak's [`bitcask`], and that of the Go
-//! program *logkv-store* ([`go`]). Which of them a file is, and which number it has in the log, its name says.
+//! Riak's [`bitcask`] and the Go program *logkv-store* ([`go`]) both write a plain sequence of
+//! records, without a header or an end mark. The name of a file gives its format and its number in
+//! the log.
 
 #![deny(clippy::indexing_slicing)]
 
@@ -13,20 +14,18 @@ mod record;
 
 pub use self::record::{ForeignRecord, Parsed};
 
-/// Whose file it is.
+/// A format of data files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForeignFormat {
     /// Riak's bitcask: big-endian, with checksums.
     Bitcask,
-    /// The Go program logkv-store: little-endian, without.
+    /// The Go program logkv-store: little-endian, without checksums.
     LogkvStore,
 }
 
 impl ForeignFormat {
-    /// Both.
     pub const ALL: [Self; 2] = [Self::Bitcask, Self::LogkvStore];
 
-    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Bitcask => "bitcask",
@@ -34,12 +33,12 @@ impl ForeignFormat {
         }
     }
 
-    /// Whether its records have a checksum.
+    /// Whether records have a checksum.
     pub fn has_checksums(self) -> bool {
         self == Self::Bitcask
     }
 
-    /// The length of a record's header, in bytes.
+    /// Returns the length of a record header, in bytes.
     pub fn header_len(self) -> usize {
         match self {
             Self::Bitcask => bitcask::HEADER_LEN,
@@ -47,7 +46,7 @@ impl ForeignFormat {
         }
     }
 
-    /// The fields of a record's header: each name, and how many bytes it takes.
+    /// Returns the name and the length of each field of a record header.
     pub fn header_fields(self) -> &'static [(&'static str, usize)] {
         match self {
             Self::Bitcask => bitcask::FIELDS,
@@ -55,7 +54,7 @@ impl ForeignFormat {
         }
     }
 
-    /// The number that a data file of this name has in the log of its store; `None` for a name of no such file.
+    /// Returns the number in the log of a data file with this name. `None` for other names.
     pub fn number(self, name: &[u8]) -> Option<u64> {
         let (prefix, suffix) = match self {
             Self::Bitcask => (&b""[..], &b".bitcask.data"[..]),
@@ -66,12 +65,12 @@ impl ForeignFormat {
         are_digits.then(|| str::from_utf8(digits).ok()?.parse().ok()).flatten()
     }
 
-    /// The format of a file of this name, if it has the name of one.
+    /// Returns the format of a data file with this name. `None` for other names.
     pub fn of(name: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.number(name).is_some())
     }
 
-    /// What `bytes` start with.
+    /// Reads the record at the start of `bytes`.
     pub fn read(self, bytes: &[u8]) -> Parsed<'_> {
         match self {
             Self::Bitcask => bitcask::read(bytes),
@@ -79,7 +78,7 @@ impl ForeignFormat {
         }
     }
 
-    /// The record of these parts, as its store would write it.
+    /// Encodes a record.
     #[cfg(any(test, fuzzing))]
     pub fn write(self, time_s: u32, key: &[u8], value: &[u8]) -> Vec<u8> {
         match self {
@@ -94,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_data_file_is_known_by_its_name() {
+    fn the_name_of_a_data_file_gives_format_and_number() {
         assert_eq!(ForeignFormat::Bitcask.number(b"17.bitcask.data"), Some(17));
         assert_eq!(ForeignFormat::LogkvStore.number(b"segment_17.log"), Some(17));
         assert_eq!(ForeignFormat::of(b"1.bitcask.data"), Some(ForeignFormat::Bitcask));
@@ -108,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fields_of_a_header_fill_it() {
+    fn the_fields_of_a_header_cover_its_length() {
         for format in ForeignFormat::ALL {
             let len: usize = format.header_fields().iter().map(|(_, len)| len).sum();
             assert_eq!(len, format.header_len());

@@ -1,52 +1,53 @@
-//! A record of another store, as its bytes say.
+//! A record of another store.
 
 use std::fmt;
 
-/// A record, right or wrong.
+/// A record, whether its checksum is right or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForeignRecord<'a> {
-    /// When it was written, in seconds since 1970.
+    /// The time of the write, in seconds since 1970.
     pub time_s: u32,
     /// The key, which may be empty.
     pub key: &'a [u8],
-    /// The value; of a delete, the bytes that say so.
+    /// The value. For a delete, the bytes that mark it.
     pub value: &'a [u8],
-    /// What says that it is a delete, if it is one.
+    /// The tombstone, if the record is a delete.
     pub tombstone: Option<Tombstone>,
-    /// All its bytes, as they stand in the file.
+    /// All bytes of the record, as in the file.
     pub bytes: &'a [u8],
-    /// The checksums, where the format has one.
+    /// The checksum, if the format has one.
     pub checksum: Option<Checksum>,
 }
 
 impl ForeignRecord<'_> {
-    /// Whether nothing says that it is not as it was written.
+    /// Whether the checksum is right, or the format has none.
     pub fn is_sound(&self) -> bool {
         self.checksum.is_none_or(|checksum| checksum.stored == checksum.computed)
     }
 }
 
-/// A record's checksum.
+/// The checksum of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checksum {
-    /// As stored.
+    /// The stored checksum.
     pub stored: u32,
-    /// What the record's bytes give.
+    /// The checksum of the record's bytes.
     pub computed: u32,
 }
 
-/// How a record says that it deletes its key.
+/// The form of a delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tombstone {
-    /// It has no value.
+    /// The record has no value.
     NoValue,
-    /// bitcask's first kind.
+    /// The first form of bitcask.
     Plain,
-    /// bitcask's second kind, that a merge made of the first: of a record in a file before this one.
+    /// The second form of bitcask, which a merge makes of the first: the put is in a file before
+    /// this one.
     Before(u32),
-    /// bitcask's third kind: of a record in this file.
+    /// The third form of bitcask: the put is in this file.
     At(u32),
-    /// It starts like one of bitcask's, which takes it for one, too.
+    /// An unknown value that starts like a tombstone. bitcask also treats it as a delete.
     Unknown,
 }
 
@@ -62,17 +63,17 @@ impl fmt::Display for Tombstone {
     }
 }
 
-/// What the start of some bytes is.
+/// The result of reading the start of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parsed<'a> {
-    /// A record.
     Record(ForeignRecord<'a>),
-    /// The start of one, which takes this many bytes; as far as these tell, of its header.
+    /// The start of a record that takes this many bytes. Without a whole header, this is the length
+    /// of the header.
     Short(u64),
 }
 
-/// The bytes of a record that `bytes` start with, its key and its value, whose lengths are in its header of
-/// `header_len` bytes; or the length that the record should have.
+/// Splits a record off `bytes`, and returns its bytes, its key and its value. If `bytes` is too
+/// short, returns the length of the record instead.
 pub(super) fn split(
     bytes: &[u8],
     header_len: usize,

@@ -1,4 +1,4 @@
-//! What came of a repair, in every form.
+//! The report of a repair.
 
 use std::io::{self};
 use std::os::unix::ffi::OsStrExt;
@@ -17,10 +17,11 @@ use crate::shell::term::output::Output;
 use crate::shell::term::style::{Look, hue};
 use crate::shell::term::units;
 
-/// Before the second line of a long sentence.
+/// The indent of continuation lines.
 const INDENT: usize = 4;
 
-/// Tells of a repair after which the store stands in `place`, and the damaged one in `aside`, if it was put there.
+/// Writes the report of a repair. The repaired store is in `place`, and after `--in-place` the
+/// damaged one is in `damaged_dir`.
 pub fn write(
     out: &mut Output,
     report: &RepairReport,
@@ -55,7 +56,7 @@ pub fn write(
     }
     add_strangers(&mut answer, report);
     answer.json("options_lost", report.options_lost.as_deref());
-    // It stands beside the store.
+    // A name suffices: the directory is beside the store.
     if let Some(damaged_dir) = damaged_dir.and_then(Path::file_name) {
         answer.plain("aside", damaged_dir.as_bytes());
     }
@@ -64,17 +65,17 @@ pub fn write(
     Ok(())
 }
 
-/// Tells that there was nothing to repair in `place`, and, if it was done just now, that what a repair had replaced before is
-/// in `aside`.
+/// Reports that `place` needs no repair. `damaged_dir` is the damaged store of an earlier repair
+/// that was finished just now.
 pub fn write_needless(out: &mut Output, place: &Path, damaged_dir: Option<&Path>) -> io::Result<()> {
     let mut answer = out.answer();
     answer.say(|look| {
         let place = visible_path(place);
         let damaged_dir = damaged_dir.map(visible_path);
         let line = match damaged_dir {
-            None => format!("{place} has no damage: nothing was changed"),
+            None => format!("{place} has no damage; nothing was changed"),
             Some(damaged_dir) => {
-                format!("{place} was repaired before; what was there until then is in {damaged_dir} now")
+                format!("{place} was already repaired; the damaged store is now in {damaged_dir}")
             }
         };
         hung(&line, look)
@@ -123,7 +124,7 @@ fn add_given_up(answer: &mut Answer<'_>, given_up: &GivenUp) {
     let len = range.end - range.start;
     answer.plain("given_up", format!("{segment}\t{}\t{len}\t{reason}\t{batch}", range.start));
     for lost in &given_up.lost {
-        // No key prints like that.
+        // No quoted key is `-`.
         let key = lost.key.as_deref().map_or_else(|| "-".to_owned(), quote);
         let kind = if lost.is_delete { "delete" } else { "put" };
         let certain = if lost.is_certain { "certain" } else { "uncertain" };
@@ -180,18 +181,18 @@ fn hung(line: &str, look: Look) -> String {
     hang(look.width, "", INDENT, line.split_whitespace())
 }
 
-/// What was done, in sentences.
+/// Returns the sentences of the report.
 fn sentences(report: &RepairReport, place: &Path, damaged_dir: Option<&Path>) -> Vec<String> {
     let records = units::count(report.record_count, "record");
     let mut lines = vec![format!("{} holds {records}, each as it was written", visible_path(place))];
     lines.extend(
         damaged_dir
-            .map(|damaged_dir| format!("what was there is in {}, as it was", visible_path(damaged_dir))),
+            .map(|damaged_dir| format!("the damaged store is in {}, unchanged", visible_path(damaged_dir))),
     );
     if let Some(damaged_dir) = damaged_dir.filter(|_| !report.strangers.is_empty()) {
         let names: Vec<String> = report.strangers.iter().map(|name| visible_path(Path::new(name))).collect();
         lines.push(format!(
-            "not the store's, and only in {} now: {}",
+            "files that do not belong to the store are only in {}: {}",
             visible_path(damaged_dir),
             names.join(", ")
         ));
@@ -200,46 +201,49 @@ fn sentences(report: &RepairReport, place: &Path, damaged_dir: Option<&Path>) ->
         lines.push(format!("logkv.toml was left out: {why}"));
     }
     if let Some(why) = &report.manifest_lost {
-        lines.push(format!("MANIFEST was made anew from the segments' headers: {}", visible(why.as_bytes())));
+        lines.push(format!("MANIFEST was rebuilt from the segment headers: {}", visible(why.as_bytes())));
     }
     if !report.salvaged.is_empty() {
-        lines.push(format!("{}: what is intact went into new ones", segments::names(&report.salvaged)));
+        lines.push(format!(
+            "{}: intact records were copied to new segments",
+            segments::names(&report.salvaged)
+        ));
     }
     if !report.unlisted.is_empty() && report.manifest_lost.is_none() {
         let names = segments::names(&report.unlisted);
-        lines.push(format!("{names}: taken in, although MANIFEST does not list them"));
+        lines.push(format!("{names}: included, although MANIFEST does not list them"));
     }
     if report.duplicate_count > 0 {
         let records = units::count(report.duplicate_count, "record");
-        lines.push(format!("{records} stood in two segments, and are taken once"));
+        lines.push(format!("{records} were in two segments, and are kept once"));
     }
     if report.renumbered_count > 0 {
         let records = units::count(report.renumbered_count, "record");
-        lines.push(format!("{records} had numbers that no store reaches by counting, and were renumbered"));
+        lines.push(format!("{records} had implausible sequence numbers, and were renumbered"));
     }
     if !report.left_out.is_empty() {
         let names = segments::names(&report.left_out);
-        lines.push(format!("{names}: left out, of another store or past making out"));
+        lines.push(format!("{names}: left out, unreadable or of another store"));
     }
     if report.manifest_lost.is_some() {
-        lines.push("whether segments are missing at the log's end only MANIFEST knew".to_owned());
+        lines.push("without MANIFEST, segments missing at the end of the log cannot be detected".to_owned());
         lines.extend(report.gaps.iter().map(|gap| {
             let first = gap.start;
             let last = gap.end.previous();
-            format!("numbers {first} to {last} are in no segment: compacted away, or lost with one")
+            format!("no segment has sequence numbers {first} to {last}: compacted away, or lost")
         }));
     }
     if report.torn_len > 0 {
         let len = units::bytes(report.torn_len);
-        lines.push(format!("{len} of an unfinished write at the log's end were left out"));
+        lines.push(format!("{len} of an unfinished write at the end of the log were left out"));
     }
     lines.push(match report.given_up.len() {
-        0 if report.is_whole() => "nothing had to be given up".to_owned(),
-        0 => "of the segments that were taken nothing had to be given up".to_owned(),
+        0 if report.is_whole() => "nothing was lost".to_owned(),
+        0 => "nothing in the copied segments was lost".to_owned(),
         count => {
             let places = units::count(count as u64, "place");
             let len = units::bytes(report.given_up_len());
-            format!("given up: {places}, {len}")
+            format!("lost: {places}, {len}")
         }
     });
     lines
@@ -249,35 +253,35 @@ fn damaged_place(given_up: &GivenUp) -> String {
     let at = Location { segment: given_up.segment, offset: given_up.range.start };
     let len = units::bytes(given_up.range.end - given_up.range.start);
     let batch = if given_up.splits_batch { "; the rest of its batch was kept" } else { "" };
-    let unknown = if given_up.lost.is_empty() { "; whose records these were is not known" } else { "" };
+    let unknown = if given_up.lost.is_empty() { "; the keys are unknown" } else { "" };
     format!("{at}, {len}: {}{batch}{unknown}", given_up.reason)
 }
 
-/// What the loss of each record means, and of how many nothing says whose they were.
+/// Returns the effect of each lost record, and the number of lost records with unknown keys.
 fn losses(lost: &[Lost]) -> impl Iterator<Item = String> {
     let nameless = lost.iter().filter(|lost| lost.key.is_none());
     let deletes = nameless.clone().filter(|lost| lost.is_delete).count() as u64;
     let puts = nameless.count() as u64 - deletes;
-    let told = |count, fate| {
-        let keys = if count == 1 { "a key" } else { "keys" };
-        (count > 0).then(|| format!("{} of {keys} that nothing names: {fate}", units::count(count, "record")))
+    let summary = |count, fate| {
+        let keys = if count == 1 { "an unknown key" } else { "unknown keys" };
+        (count > 0).then(|| format!("{} of {keys}: {fate}", units::count(count, "record")))
     };
-    let counted = [told(puts, "gone"), told(deletes, "deleted as before")];
+    let counted = [summary(puts, "gone"), summary(deletes, "still deleted")];
     lost.iter().filter_map(|lost| Some(loss(lost.key.as_deref()?, lost))).chain(counted.into_iter().flatten())
 }
 
-/// What the loss of a record of `key` means.
+/// Returns the effect of losing a record of `key`.
 fn loss(key: &[u8], lost: &Lost) -> String {
-    // Read in bytes that are damaged: the damage may be in the key.
+    // The key was read from damaged bytes, so it may be damaged too.
     let doubt = if lost.is_certain { "" } else { ", unless the key itself is damaged" };
     let key = format!("{}{doubt}", quote(key));
     match (lost.now, lost.is_delete) {
-        (Now::Newer(seq), _) => format!("{key}: none the worse, record {seq} is newer"),
-        (Now::Older(seq), false) => format!("{key}: has an older value again, of record {seq}"),
+        (Now::Newer(seq), _) => format!("{key}: unaffected, record {seq} is newer"),
+        (Now::Older(seq), false) => format!("{key}: back to an older value, from record {seq}"),
         (Now::Older(seq), true) => {
-            format!("{key}: is back, its delete is lost, with the value of record {seq}")
+            format!("{key}: exists again with the value of record {seq}, its delete is lost")
         }
-        (Now::Absent, false) => format!("{key}: is gone"),
-        (Now::Absent, true) => format!("{key}: stays deleted"),
+        (Now::Absent, false) => format!("{key}: gone"),
+        (Now::Absent, true) => format!("{key}: still deleted"),
     }
 }

@@ -1,4 +1,4 @@
-//! `export`: the keys and values of one moment, as rows.
+//! `export`: writes the keys and values of a snapshot as rows.
 
 use std::io::{self, Write};
 
@@ -24,11 +24,7 @@ use crate::shell::term::progress::Progress;
 use crate::shell::term::units;
 
 const FLAGS: &[Flag] = &[
-    flag(
-        "format",
-        Takes::Enum(RowFormat::NAMES),
-        "What rows are written in, where the file's name does not say",
-    ),
+    flag("format", Takes::Enum(RowFormat::NAMES), "The format, if the file's name does not say it"),
     flag("glob", Takes::Glob, "Exports the keys that match this pattern"),
     PREFIX,
     flag("from", Takes::Key, "Starts at this key"),
@@ -44,28 +40,31 @@ pub const EXPORT: Command = Command {
     name: "export",
     aliases: &[],
     group: Group::Maintain,
-    signature: "[FILE [-y|--yes]|-] [--format jsonl|json|csv|tsv|script|resp] [--glob PATTERN|--prefix KEY] [--from KEY] [--to KEY]",
+    signature: "[FILE [-y|--yes]|-] [--format jsonl|json|csv|tsv|script|resp] [--glob PATTERN|--prefix KEY] \
+                [--from KEY] [--to KEY]",
     summary: "Writes keys and values as rows, for import and other programs",
-    help: "Writes all keys of this moment, or those asked for, with their values, in key order: to the \
-           standard output or to FILE. FILE appears when it is complete, and until then stays as it \
-           was. An existing file is replaced only after a question, or with -y.\n\n\
-           Between begin and commit it writes the keys as the batch would leave them, although nothing \
-           is committed yet.\n\n\
+    help: "Writes all keys, or the requested ones, with their values in key order, to the standard \
+           output or to FILE. The rows come from one snapshot. FILE is created or replaced when it is \
+           complete. An existing file is replaced only after a question, or with -y.\n\n\
+           Between begin and commit, export also writes the uncommitted changes of the batch.\n\n\
            The name of the file gives the format (.jsonl, .ndjson, .json, .csv, .tsv, .script, .resp); \
-           without one it is jsonl. A further .gz or .zst compresses the file. import brings back every \
+           without one it is jsonl. A further .gz or .zst compresses the file. import restores every \
            byte and every expiry.\n\n\
            csv has the columns key and value, and expires_ms, key_b64 and value_b64 if some row needs \
-           them; the export looks through all rows for that first. Bytes that are not text, and \
-           invisible characters, are in base64. A text that starts with = or + stays as it is: a \
-           spreadsheet may take it for a formula. resp is for redis-cli --pipe.\n\n\
+           them; export reads all rows once to find out. Bytes that are not text, and invisible \
+           characters, are in base64. Text that starts with = or + is not changed: a spreadsheet may take \
+           it for a formula. resp is for redis-cli --pipe.\n\n\
            If the store is damaged, all keys that can be read are written; exit code 4.\n\n\
            With FILE, mode plain has name, tab, value; mode json one object: exported, bytes, format, \
            file.",
     examples: &[
-        Example { line: "export", does: "prints all as JSON, an object a line" },
+        Example { line: "export", does: "prints everything as JSON, one object per line" },
         Example { line: "export users.csv", does: "writes a table for other programs" },
-        Example { line: "export users.tsv.gz --prefix user:", does: "packs the keys that start with user:" },
-        Example { line: "export --format resp", does: "for redis-cli --pipe" },
+        Example {
+            line: "export users.tsv.gz --prefix user:",
+            does: "compresses the keys that start with user:",
+        },
+        Example { line: "export --format resp", does: "prints commands for redis-cli --pipe" },
     ],
     flags: FLAGS,
     args: &[ArgKind::File],
@@ -88,7 +87,7 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
     let snapshot = store.snapshot()?;
     let rows = |session: &Session| walk.rows(&snapshot, session.overlay(), &session.interrupt);
     let columns = if format == RowFormat::Csv { columns(rows(session)?)? } else { CsvColumns::default() };
-    // Of some of the keys nobody knows how much they are.
+    // The length of a part of the keys is unknown.
     let total_len = if walk.is_whole() { Some(store.stats()?.live_len) } else { None };
     let mut run = Export {
         rows: rows(session)?,
@@ -120,7 +119,7 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
     session.shown_all(damage)
 }
 
-/// The format of an export into `file`, and how that is packed.
+/// Returns the format and the compression of an export to `file`.
 fn how(invocation: &Invocation, file: Option<&Word>) -> Result<(RowFormat, Option<Packing>), Failure> {
     let flag =
         invocation.value("format").and_then(|word| RowFormat::parse(str::from_utf8(&word.bytes).ok()?));
@@ -128,9 +127,9 @@ fn how(invocation: &Invocation, file: Option<&Word>) -> Result<(RowFormat, Optio
     let (packing, stem) = Packing::of_name(word.path());
     let format = flag.or_else(|| RowFormat::of(stem));
     if let (Some(outer), (Some(inner), stem)) = (packing, Packing::of_name(stem)) {
-        let message = format!("a file is packed once, and not with {} and {}", inner.name(), outer.name());
+        let message = format!("a file is compressed once, not with {} and {}", inner.name(), outer.name());
         let name = visible_path(stem);
-        let hint = format!("{name}{} and {name}{} are names of one that is", inner.ending(), outer.ending());
+        let hint = format!("name it {name}{} or {name}{}", inner.ending(), outer.ending());
         return Err(Failure::usage(message).at(word.span.clone()).hint(hint));
     }
     if let (None, Some(ending)) = (format, foreign_ending(stem)) {
@@ -142,12 +141,12 @@ fn how(invocation: &Invocation, file: Option<&Word>) -> Result<(RowFormat, Optio
     Ok((format.unwrap_or(RowFormat::Jsonl), packing))
 }
 
-/// The columns that `rows` need.
+/// Returns the columns that `rows` need.
 fn columns(mut rows: Rows) -> Result<CsvColumns, Failure> {
     let mut columns = CsvColumns::default();
-    // What cannot be read is told when it is to be written.
+    // Damage is reported when the rows are written.
     while let Some(row) = rows.next_sound(&mut None)? {
-        let value = row.value.as_deref().expect("the walk is one with values");
+        let value = row.value.as_deref().expect("the walk reads values");
         if columns.add(&row.key, value, row.expires_ms) {
             break;
         }
@@ -155,14 +154,14 @@ fn columns(mut rows: Rows) -> Result<CsvColumns, Failure> {
     Ok(columns)
 }
 
-/// The keys that are asked for.
+/// Returns the walk over the requested keys.
 fn walk(invocation: &Invocation) -> Result<Walk, Failure> {
     let glob = keys_asked(invocation, invocation.value("glob"))?;
     let key = |name| invocation.value(name).map(|word| word.bytes.clone());
     Ok(Walk { glob, from: key("from"), to: key("to"), reverse: false, values: true })
 }
 
-/// An export that is going on.
+/// An export in progress.
 struct Export {
     rows: Rows,
     writer: RowWriter,
@@ -178,8 +177,8 @@ struct Export {
 impl Export {
     fn print(&mut self, out: &mut Output, invocation: &Invocation) -> Result<(), Failure> {
         if out.is_terminal && !self.format.is_text() {
-            let failure = Failure::command(format!("{} is not for a terminal", self.format.name()));
-            return Err(failure.at(invocation.name.clone()).hint("export FILE, or into a pipe"));
+            let failure = Failure::command(format!("{} cannot be written to a terminal", self.format.name()));
+            return Err(failure.at(invocation.name.clone()).hint("name a file, or redirect the output"));
         }
         self.copy(out, Failure::from)
     }
@@ -207,12 +206,12 @@ impl Export {
         target.finish().map_err(failed)
     }
 
-    /// Writes all rows, until Ctrl-C.
+    /// Writes all rows until Ctrl-C.
     fn copy(&mut self, out: &mut impl Write, failed: impl Fn(io::Error) -> Failure) -> Result<(), Failure> {
         let mut done_len = 0;
         self.writer.begin(out).map_err(&failed)?;
         while let Some(row) = self.rows.next_sound(&mut self.damage)? {
-            let value = row.value.as_deref().expect("the walk is one with values");
+            let value = row.value.as_deref().expect("the walk reads values");
             let expires_ms = row.expires_ms;
             self.writer.write(out, &row.key, value, expires_ms).map_err(&failed)?;
             self.count += 1;
@@ -227,7 +226,7 @@ impl Export {
         Ok(())
     }
 
-    /// `damage`, with what was exported all the same.
+    /// Adds the number of exported keys to the failure `damage`.
     fn with_rest(&self, damage: Failure) -> Failure {
         let rest = units::count(self.count, "key");
         Failure { message: format!("{}; {rest} that can be read were exported", damage.message), ..damage }
@@ -255,16 +254,16 @@ mod tests {
     use crate::shell::term::style::Look;
 
     #[test]
-    fn an_export_that_is_interrupted_leaves_the_file_as_it_was() {
-        let dir = tempfile::tempdir().expect("a directory can be made");
-        let store = logkv::Store::open(dir.path().join("data")).expect("a store can be made");
-        store.put("a", "1").expect("it can be written to");
+    fn an_interrupted_export_does_not_change_the_file() {
+        let dir = tempfile::tempdir().expect("a directory can be created");
+        let store = logkv::Store::open(dir.path().join("data")).expect("a store can be created");
+        store.put("a", "1").expect("the store is writable");
         let path = dir.path().join("rows");
         std::fs::write(&path, "before").expect("a file can be written");
         let walk = Walk { glob: None, from: None, to: None, reverse: false, values: true };
         let interrupt = Interrupt::default();
-        let snapshot = store.snapshot().expect("it can be read");
-        let rows = walk.rows(&snapshot, None, &interrupt).expect("it can be read");
+        let snapshot = store.snapshot().expect("the store is readable");
+        let rows = walk.rows(&snapshot, None, &interrupt).expect("the snapshot is readable");
         let progress = Progress::new("exporting", Look { color: false, ascii: false, width: 80 }, false);
         let mut run = Export {
             rows,
@@ -277,10 +276,14 @@ mod tests {
             damage: None,
         };
         interrupt.press();
-        let words = split(path.as_os_str().as_encoded_bytes()).expect("a path without blanks");
-        let failure = run.save(&words[0], interrupt).expect_err("it was pressed");
+        let words = split(path.as_os_str().as_encoded_bytes()).expect("the path has no blanks");
+        let failure = run.save(&words[0], interrupt).expect_err("Ctrl-C was pressed");
         assert!(failure.kind == Kind::Interrupted && failure.message.starts_with("interrupted: nothing was"));
-        assert_eq!(std::fs::read(&path).expect("it is there"), b"before");
-        assert_eq!(std::fs::read_dir(dir.path()).expect("it can be read").count(), 2, "no draft is left");
+        assert_eq!(std::fs::read(&path).expect("the file exists"), b"before");
+        assert_eq!(
+            std::fs::read_dir(dir.path()).expect("the directory is readable").count(),
+            2,
+            "no temporary file is left"
+        );
     }
 }

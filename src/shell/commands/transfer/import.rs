@@ -1,4 +1,4 @@
-//! `import`: rows of files, of the standard input, or of another store's files go into this one.
+//! `import`: writes rows of files, of the standard input or of another store's data files.
 
 mod calls;
 mod open_batch;
@@ -39,53 +39,53 @@ pub const IMPORT: Command = Command {
     name: "import",
     aliases: &[],
     group: Group::Maintain,
-    signature: "FILE|-|DIR… [--format jsonl|json|csv|tsv|script|bitcask|logkv-store] [--key FIELD [--value FIELD]] [--rejects FILE [-y|--yes]]",
+    signature: "FILE|-|DIR… [--format jsonl|json|csv|tsv|script|bitcask|logkv-store] \
+                [--key FIELD [--value FIELD]] [--rejects FILE [-y|--yes]]",
     summary: "Imports rows of files, or another store's data files",
-    help: "Sets the keys that a file holds. A one-shot import also reads the standard input (-). Blank \
+    help: "Sets the keys that a file contains. A one-shot import also reads the standard input (-). Blank \
            lines are skipped.\n\n\
            The ending of the name (.jsonl, .ndjson, .json, .csv, .tsv or .script) gives the format; \
            without one it is jsonl. A file that is compressed with gzip or zstd is decompressed, \
-           whatever its name (.jsonl.gz, .csv.zst). If a compressed file is damaged, rows from before \
-           the damage may be wrong too.\n\n\
-           jsonl has an object a line; json has objects in an array or over several lines. Their fields \
-           are key and value, or key_b64 and value_b64 for bytes that are not text, and expires_ms, the \
-           expiry in milliseconds since 1970. Other fields are skipped unread, and null counts as \
+           whatever its name (.jsonl.gz, .csv.zst). If a compressed file is damaged, rows before the \
+           damage may be wrong too.\n\n\
+           jsonl has one object per line; json has objects in an array or over several lines. Their \
+           fields are key and value, or key_b64 and value_b64 for bytes that are not text, and \
+           expires_ms, the expiry in milliseconds since 1970. Other fields are ignored, and null counts as \
            absent. A value that is not a string is stored as its JSON text, and so is a key that is a \
            number, true or false.\n\n\
            csv has these fields as columns below a header, separated by commas, or by semicolons or \
            tabs if the header has no comma; a column that is used must be unique. tsv has key, tab, \
            value, with \\t \\n \\r \\\\ and \\xHH, as PostgreSQL's COPY writes it, and after another \
            tab the expiry.\n\n\
-           script has the lines of read FILE that write: put, del, incr, expire and persist with their \
-           flags, begin, commit and rollback; --ttl counts from the import. If a batch is not written, \
-           each of its lines is rejected.\n\n\
-           --key takes any jsonl, json, csv, or tsv with a header: the field that it names is the key, \
+           script has the writing commands that read FILE runs: put, del, incr, expire and persist with \
+           their flags, begin, commit and rollback; --ttl counts from the import. If a batch is not \
+           written, each of its lines is rejected.\n\n\
+           --key imports any jsonl, json, csv, or tsv with a header: the field that it names is the key, \
            and the field that --value names is the value. Without --value the value is the whole row, \
            as JSON.\n\n\
-           Several files are all looked at before the first row is imported, and are imported in their \
-           order. If one breaks off or is damaged, the rows before that place stay, and the other files \
-           are still imported; exit code 1.\n\n\
-           A directory holds data files of Riak's bitcask (N.bitcask.data) or of the Go program \
-           logkv-store (segment_N.log); FILE may also be one such file. Its records, deletes too, are \
-           imported from the oldest to the newest, so that the last one of each key counts. Their times \
-           are not kept: a record's time is that of its import. A bitcask data file that others may \
-           execute, or with the setuid bit, was merged and about to be removed: it is left out, unless \
-           it is FILE.\n\n\
+           Several files are checked before the first row is imported, and are imported in order. If one \
+           breaks off or is damaged, the rows before that place stay, and the other files are still \
+           imported; exit code 1.\n\n\
+           A directory must contain data files of Riak's bitcask (N.bitcask.data) or of the Go program \
+           logkv-store (segment_N.log); FILE may also be one such file. Records and deletes are imported \
+           from the oldest to the newest, so the last one of each key counts. Their times are not kept: a \
+           record gets the time of its import. A bitcask data file that others may execute, or that has \
+           the setuid bit, was merged and about to be removed; it is left out unless it is FILE.\n\n\
            A row that cannot be imported is reported on the standard error at once, with its line, or \
            its file and offset, and the reason. The other rows are imported; exit code 1. A terminal \
-           shows the first 20 of these rows.\n\n\
-           --rejects writes all of them to a file: its place, tab, the reason, tab, and its line as it \
-           was, so that cut -f3- gives back the rows to mend. If a row has several lines, two tabs \
-           precede each further one. The standard error then has the first 20. The file appears when \
-           everything was read, and until then stays as it was. An existing file is replaced only after \
-           a question, or with -y.\n\n\
+           shows only the first 20 of these rows.\n\n\
+           --rejects writes all rejected rows to a file: the place, tab, the reason, tab, and the line \
+           unchanged, so cut -f3- returns the rows to mend. If a row has several lines, two tabs precede \
+           each further one. The standard error then has only the first 20. The file is created or \
+           replaced after everything is read. An existing file is replaced only after a question, or \
+           with -y.\n\n\
            A row that has already expired is imported too, hides the older value of its key, and is \
-           reported. Ctrl-C stops at the next row, and the rows before it stay. If nothing can be read, \
-           no store is made.\n\n\
+           counted as expired. Ctrl-C stops at the next row, and the rows before it stay. If nothing can \
+           be read, no store is created.\n\n\
            Mode plain has name, tab, value; mode json one object: imported, deleted, expired (how many \
            of those imported), not_set (commands such as put --nx that set nothing), rejected, format, \
-           format_from (flag, name, contents, default), files. For several files it has one object \
-           each, with given_up if the file broke off, and one for all without a format. A rejected row \
+           format_from (flag, name, contents, default), files. Several files have one object each, \
+           with given_up if the file broke off, and one object for all, without a format. A rejected row \
            is an object too: error, file, row (its line), column if it is not the first of its line, or \
            offset, and why.",
     examples: &[
@@ -106,11 +106,11 @@ pub const IMPORT: Command = Command {
 
 fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     if session.transaction.is_some() {
-        let failure = Failure::command("an import is not part of a batch");
+        let failure = Failure::command("import does not work in a batch");
         return Err(failure.at(invocation.name.clone()).hint("commit or rollback comes first"));
     }
     session.check_writes()?;
-    // Nothing is made for what cannot be read.
+    // The store is created only after all inputs have been checked.
     let flags = ImportFlags::of(invocation)?;
     let mut planned = plan(session, invocation, &flags)?;
     let mut first = Some(planned[0].open(session, &flags, &mut || Ok(()))?);
@@ -126,7 +126,7 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
     for note in planned.iter().flat_map(|planned| &planned.notes) {
         session.note(&format!("note: {note}"));
     }
-    // Rows may be rejected before anything else is said.
+    // The first rejected row must come after earlier output.
     session.flush();
     let mut run = ImportRun { writer: Writer::new(store), rejects, progress: session.progress("importing") };
     let is_one = planned.len() == 1;
@@ -143,7 +143,7 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
         } else {
             ImportReport::of_one(planned, one.counts, one.rejected, why.as_deref())
         };
-        run.tell(&report, session)?;
+        run.report(&report, session)?;
         session.flush();
         if let Some(why) = why {
             given_up += 1;
@@ -153,39 +153,39 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
     run.finish(&planned, given_up, session)
 }
 
-/// Why an import ended before all of it was read.
+/// The reason why an import ended early.
 enum EarlyEnd {
-    /// Of this argument nothing more can be read.
+    /// The rest of this input cannot be read.
     One(Failure),
-    /// Nothing more can be written, or Ctrl-C.
+    /// Nothing more can be written, or Ctrl-C was pressed.
     All(Failure),
 }
 
 impl EarlyEnd {
-    /// That `failure` ended the reading.
+    /// Converts a failure of reading.
     fn of_source(failure: Failure) -> Self {
         if failure.kind == Kind::Interrupted { Self::All(failure) } else { Self::One(failure) }
     }
 }
 
-/// What came of one argument.
+/// The result of one input.
 struct InputResult {
     ended: Result<(), EarlyEnd>,
     counts: ImportCounts,
     rejected: u64,
 }
 
-/// What came of what was read next.
+/// The result of one step.
 enum StepResult {
-    /// It was taken, unless there is a reason not to.
+    /// An item was imported, or rejected for this reason.
     Taken(Option<String>),
-    /// There is nothing in it to take.
+    /// A line had nothing to import.
     Passed,
-    /// There is none.
+    /// The input has ended.
     End,
 }
 
-/// An import that is going on.
+/// An import in progress.
 struct ImportRun {
     writer: Writer,
     rejects: Rejects,
@@ -193,7 +193,7 @@ struct ImportRun {
 }
 
 impl ImportRun {
-    /// Writes all rows of `planned`, which is opened where there is no `source` yet, until Ctrl-C.
+    /// Imports the rows of `planned` until Ctrl-C. Opens it unless `source` is given.
     fn import(
         &mut self,
         planned: &mut PlannedInput,
@@ -213,8 +213,8 @@ impl ImportRun {
                 false => self.copy(&mut source, session),
             });
         self.progress.clear();
-        self.rejects.tell_rest(session, ended.is_err());
-        // What was appended is acknowledged, whatever ended the import.
+        self.rejects.note_rest(session, ended.is_err());
+        // Appended rows are acknowledged, however the import ended.
         let ended = ended.and(self.writer.drain().map_err(|error| EarlyEnd::All(error.into())));
         InputResult {
             ended,
@@ -223,7 +223,7 @@ impl ImportRun {
         }
     }
 
-    /// Writes a script, with its batches. The lines of a batch that is not written are rejected, all of them.
+    /// Imports a script with its batches. Rejects every line of a batch that is not written.
     fn copy_script(&mut self, source: &mut ImportSource, session: &mut Session) -> Result<(), EarlyEnd> {
         let mut batch = OpenBatch::default();
         let ended = loop {
@@ -246,7 +246,7 @@ impl ImportRun {
         ended.and(rejected)
     }
 
-    /// Writes all rows of `source`.
+    /// Imports the rows of `source`.
     fn copy(&mut self, source: &mut ImportSource, session: &mut Session) -> Result<(), EarlyEnd> {
         loop {
             match self.step(source, session)? {
@@ -278,7 +278,7 @@ impl ImportRun {
         self.progress.aside(|| rejects.add(&place, source.line(), &why, session)).map_err(EarlyEnd::All)
     }
 
-    /// Writes what comes next.
+    /// Imports the next item.
     fn step(&mut self, source: &mut ImportSource, session: &mut Session) -> Result<StepResult, EarlyEnd> {
         session.interrupt.check(0).map_err(|pressed| EarlyEnd::All(pressed.into()))?;
         let writer = &mut self.writer;
@@ -309,7 +309,7 @@ impl ImportRun {
         Ok(step)
     }
 
-    /// Writes what was found. `Some`: why it cannot be taken.
+    /// Writes an item. Returns a reason if it is rejected.
     fn take(&mut self, taken: ImportItem<'_>, session: &mut Session) -> Result<Option<String>, Failure> {
         let writer = &mut self.writer;
         match taken {
@@ -320,8 +320,9 @@ impl ImportRun {
         }
     }
 
-    /// Tells what came of an argument, or of all. Where the rows that were rejected are the output, nothing else goes there.
-    fn tell(&self, report: &ImportReport<'_>, session: &mut Session) -> Result<(), Failure> {
+    /// Reports an input, or the whole import. If the rejected rows are the output, the report goes
+    /// to the standard error.
+    fn report(&self, report: &ImportReport<'_>, session: &mut Session) -> Result<(), Failure> {
         match self.rejects.are_printed() {
             true => session.note(&report.sentence()),
             false => report.write(&mut session.out)?,
@@ -329,14 +330,14 @@ impl ImportRun {
         Ok(())
     }
 
-    /// Ends the import before all was read: tells what went in, and what was rejected until then.
+    /// Adds the imported and rejected rows to a failure that ends the import.
     fn give_up(self, failure: Failure, session: &mut Session) -> Failure {
         session.flush();
         let rejected = self.rejects.count();
         self.rejects.given_up(stopped(failure, self.writer.counts(), rejected))
     }
 
-    /// Tells what came of all arguments, of which `given_up` were not read to their ends.
+    /// Reports the whole import, of which `given_up` inputs were not read to their end.
     fn finish(
         self,
         planned: &[PlannedInput],
@@ -348,7 +349,7 @@ impl ImportRun {
         if planned.len() > 1 {
             let names = planned.iter().flat_map(|planned| planned.names.clone()).collect();
             let report = ImportReport { name: None, counts, rejected, format: None, names, given_up: None };
-            self.tell(&report, session)?;
+            self.report(&report, session)?;
         }
         session.flush();
         self.rejects.finish()?;

@@ -1,8 +1,9 @@
-//! `export` and `import`: keys and values on their way out of the store and into it, a row at a time.
+//! `export` and `import`: keys and values leave and enter the store row by row.
 //!
-//! [`rows`] has the forms of rows, and [`super::foreign`] the records of other stores. An export goes from a
-//! snapshot to a file; an import from a [`source`], lines or the [`data_files`] of another store, into the store.
-//! What it cannot take goes to the [`rejects`].
+//! [`rows`] has the formats of rows, and [`super::foreign`] the records of other stores. An export
+//! reads a snapshot and writes a file. An import reads a [`source`], which is text or the
+//! [`data_files`] of another store, and writes the store. Rows that it cannot import go to the
+//! [`rejects`].
 
 mod data_files;
 pub mod export;

@@ -1,4 +1,4 @@
-//! The rows that an import does not take: each is told with its place and why, and kept in a file where one is named.
+//! The rows that an import rejects. Each is reported, and written to a file if the user names one.
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
@@ -14,18 +14,18 @@ use crate::shell::run::session::Session;
 use crate::shell::term::json::Object;
 use crate::shell::term::units;
 
-/// The rows that did not go in. None of them is held.
+/// The rejected rows. None of them stays in memory.
 #[derive(Debug)]
 pub struct Rejects {
     count: u64,
-    /// How many more are told; `None`: all.
+    /// The number of further rows to report. `None` reports all.
     left: Option<u64>,
-    /// How many were not, and nobody knows of them yet.
-    untold: u64,
+    /// The number of rows that were not reported, since the last note about them.
+    unreported: u64,
     file: Option<RejectsFile>,
 }
 
-/// The file that keeps all of them.
+/// The file that keeps the rejected rows.
 #[derive(Debug)]
 struct RejectsFile {
     target: Target,
@@ -40,42 +40,42 @@ impl RejectsFile {
         }
     }
 
-    /// Its name in messages.
+    /// Returns the name in messages.
     fn name(&self) -> String {
         if self.word.is_dash() { "the standard output".to_owned() } else { visible(&self.word.bytes) }
     }
 }
 
 impl Rejects {
-    const TOLD_MAX: u64 = 20;
+    const REPORTED_MAX: u64 = 20;
 
-    /// None so far. A person, and who has them kept in `file`, is told the first of them.
+    /// Starts without rejected rows. On a terminal, or with a file, only the first ones are
+    /// reported.
     pub fn new(session: &Session, file: Option<&Word>) -> Result<Self, Failure> {
         let file = file.map(|word| keep(session, word)).transpose()?;
-        Ok(Self::telling(!io::stderr().is_terminal() && file.is_none(), file))
+        Ok(Self::reporting(!io::stderr().is_terminal() && file.is_none(), file))
     }
 
-    fn telling(all: bool, file: Option<RejectsFile>) -> Self {
-        Self { count: 0, left: (!all).then_some(Self::TOLD_MAX), untold: 0, file }
+    fn reporting(all: bool, file: Option<RejectsFile>) -> Self {
+        Self { count: 0, left: (!all).then_some(Self::REPORTED_MAX), unreported: 0, file }
     }
 
-    /// How many there are.
+    /// Returns the number of rejected rows.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// Whether their lines are kept in a file.
+    /// Whether the rows are kept in a file.
     pub fn are_kept(&self) -> bool {
         self.file.is_some()
     }
 
-    /// Whether they are printed on the standard output, and nothing else is to go there.
+    /// Whether the rows go to the standard output, which then takes nothing else.
     pub fn are_printed(&self) -> bool {
         self.file.as_ref().is_some_and(|file| file.word.is_dash())
     }
 
-    /// Takes note of one: where it stands, the bytes of its line, and what is wrong with it. Tells it, unless that would be too
-    /// many.
+    /// Adds a row with its place, its line and the reason. Reports it, up to the limit.
     pub fn add(
         &mut self,
         place: &RowPlace,
@@ -86,27 +86,27 @@ impl Rejects {
         if let Some(RejectsFile { target, word }) = &mut self.file {
             write_row(target, place, line, why).map_err(RejectsFile::failed(word))?;
         }
-        if self.is_told() {
+        if self.count_row() {
             match self.are_printed() {
-                true => session.note(&told(place, why)),
-                false => session.reject(&told(place, why), |object| fields(object, place, why)),
+                true => session.note(&message(place, why)),
+                false => session.reject(&message(place, why), |object| fields(object, place, why)),
             }
         }
         Ok(())
     }
 
-    /// Counts one more; whether it is to be told.
-    fn is_told(&mut self) -> bool {
+    /// Counts a row. Returns whether to report it.
+    fn count_row(&mut self) -> bool {
         self.count += 1;
-        let is_told = self.left != Some(0);
+        let is_reported = self.left != Some(0);
         self.left = self.left.map(|left| left.saturating_sub(1));
-        self.untold += u64::from(!is_told);
-        is_told
+        self.unreported += u64::from(!is_reported);
+        is_reported
     }
 
-    /// Says how many were not told, at the end of a file, or where an import is broken off.
-    pub fn tell_rest(&mut self, session: &Session, is_broken_off: bool) {
-        let more = std::mem::take(&mut self.untold);
+    /// Notes how many rows were not reported, at the end of an input or when an import breaks off.
+    pub fn note_rest(&mut self, session: &Session, is_broken_off: bool) {
+        let more = std::mem::take(&mut self.unreported);
         if more > 0 {
             let where_all = match &self.file {
                 Some(_) if is_broken_off => String::new(),
@@ -118,25 +118,26 @@ impl Rejects {
         }
     }
 
-    /// Gives the file its name.
+    /// Renames the file to its final name.
     pub fn finish(self) -> Result<(), Failure> {
         let Some(RejectsFile { target, word }) = self.file else { return Ok(()) };
         target.finish().map(drop).map_err(RejectsFile::failed(&word))
     }
 
-    /// `failure`, which ended the import, with what that means for the file.
+    /// Adds the state of the file to `failure`, which ended the import.
     pub fn given_up(self, failure: Failure) -> Failure {
         let Some(name) = self.file.as_ref().map(RejectsFile::name) else { return failure };
-        // What went in stays, and so does what is known of what did not.
+        // The rows before the failure stay imported, and the rejected ones stay in the file.
         let what = match self.finish() {
-            Ok(()) => format!("{name} has the rows that were rejected until then"),
+            Ok(()) => format!("{name} has the rows rejected so far"),
             Err(_) => format!("nothing was written to {name}"),
         };
         Failure { message: format!("{}; {what}", failure.message), ..failure }
     }
 }
 
-/// Writes one of them into the file that keeps them. A row over several lines is its third field over as many, as cut sees them.
+/// Writes a row to the file. The third field of a row with several lines continues on further
+/// lines, as `cut` expects.
 fn write_row(out: &mut impl Write, place: &RowPlace, row: &[u8], why: &str) -> io::Result<()> {
     write!(out, "{place}\t{why}")?;
     for (at, line) in row.split(|&byte| byte == b'\n').enumerate() {
@@ -146,11 +147,11 @@ fn write_row(out: &mut impl Write, place: &RowPlace, row: &[u8], why: &str) -> i
     out.write_all(b"\n")
 }
 
-fn told(place: &RowPlace, why: &str) -> String {
+fn message(place: &RowPlace, why: &str) -> String {
     format!("{place}: rejected: {why}")
 }
 
-/// One of them, for programs.
+/// Adds the fields of a row to JSON.
 fn fields<W: Write>(object: &mut Object<'_, W>, place: &RowPlace, why: &str) -> io::Result<()> {
     object.field("file", &*place.file)?;
     match place.at {
@@ -161,24 +162,24 @@ fn fields<W: Write>(object: &mut Object<'_, W>, place: &RowPlace, why: &str) -> 
     object.field("why", why).map(drop)
 }
 
-/// Fails if the file that is to keep them is one of those that are read.
+/// Fails if the file for rejected rows is one of the inputs.
 pub fn refuse_source<'a>(word: &Word, mut sources: impl Iterator<Item = &'a PathBuf>) -> Result<(), Failure> {
     if !word.is_dash() && sources.any(|source| is_same(source, word.path())) {
         let name = visible(&word.bytes);
-        let failure = Failure::command(format!("{name} is what is imported, and would be overwritten"));
-        return Err(failure.at(word.span.clone()).hint("--rejects takes any other name"));
+        let failure = Failure::command(format!("{name} is an input of the import, and would be overwritten"));
+        return Err(failure.at(word.span.clone()).hint("name another file for --rejects"));
     }
     Ok(())
 }
 
-/// Begins the file that keeps them.
+/// Creates the file for rejected rows.
 fn keep(session: &Session, word: &Word) -> Result<RejectsFile, Failure> {
     if word.is_dash() {
         if io::stdout().is_terminal() {
             let failure = Failure::command("--rejects - does not write raw rows to a terminal");
             return Err(failure
                 .at(word.span.clone())
-                .hint("without it a terminal shows the first ones, escaped"));
+                .hint("without --rejects a terminal shows the first rejected rows, escaped"));
         }
         let target = Target::stdout().map_err(Failure::from)?;
         return Ok(RejectsFile { target, word: word.clone() });
@@ -188,7 +189,7 @@ fn keep(session: &Session, word: &Word) -> Result<RejectsFile, Failure> {
     Ok(RejectsFile { target, word: word.clone() })
 }
 
-/// Whether two paths lead to one regular file.
+/// Whether two paths are the same regular file.
 fn is_same(one: &Path, other: &Path) -> bool {
     let identity = |path| {
         let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
@@ -202,11 +203,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_row_is_told_or_no_more_than_a_person_is_shown() {
-        for (all, expected) in [(true, 1000), (false, Rejects::TOLD_MAX)] {
-            let mut rejects = Rejects::telling(all, None);
-            let told = (0..1000).filter(|_| rejects.is_told()).count() as u64;
-            assert_eq!((rejects.count(), told, rejects.untold), (1000, expected, 1000 - expected));
+    fn every_row_is_reported_or_only_the_first_ones() {
+        for (all, expected) in [(true, 1000), (false, Rejects::REPORTED_MAX)] {
+            let mut rejects = Rejects::reporting(all, None);
+            let reported = (0..1000).filter(|_| rejects.count_row()).count() as u64;
+            assert_eq!((rejects.count(), reported, rejects.unreported), (1000, expected, 1000 - expected));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A data file of another store from its first record to its last, past what is damaged.
+//! Scans a data file of another store, and skips damaged ranges.
 
 mod bad_range;
 mod window;
@@ -14,7 +14,7 @@ use crate::shell::commands::foreign::{ForeignFormat, ForeignRecord, Parsed};
 use crate::shell::term::input::pair_len_max;
 use crate::shell::term::interrupt::Interrupt;
 
-/// The records of a file, in their order. Of the file no more is in memory than a piece, or the record that is looked at.
+/// A scan of one file. Only a window of the file is in memory, or the current record.
 #[derive(Debug)]
 pub struct FileScanner {
     format: ForeignFormat,
@@ -24,34 +24,31 @@ pub struct FileScanner {
     interrupt: Interrupt,
 }
 
-/// What stands at a place of the file.
+/// An item of the file.
 #[derive(Debug)]
 pub enum Scanned<'a> {
-    /// A record, as it was written as far as anything tells.
+    /// A record whose checksum is right, or that has none.
     Record {
-        /// Where it starts.
         at: u64,
-        /// What it says.
         record: ForeignRecord<'a>,
     },
-    /// Bytes that are none.
     Bad(BadRange),
 }
 
-/// What was made out of the bytes at a place.
+/// The result of checking the bytes at an offset.
 enum Checked {
     Sound(usize),
     Bad(BadReason, u64),
 }
 
-/// The most that a record can take whose key and value can be taken in, in bytes.
+/// Returns the most bytes of a record whose key and value can be imported.
 pub fn record_len_max(value_len_max: u64) -> u64 {
     const HEADER_LEN_MAX: u64 = 64;
     pair_len_max(value_len_max).saturating_add(HEADER_LEN_MAX)
 }
 
 impl FileScanner {
-    /// The records of `file`, each of at most `record_len_max` bytes.
+    /// Starts a scan. Records longer than `record_len_max` count as damage.
     pub fn of(
         file: File,
         format: ForeignFormat,
@@ -63,18 +60,20 @@ impl FileScanner {
         Ok(Self { format, window, at: 0, record_len_max, interrupt })
     }
 
-    /// How many bytes the file has.
+    /// Returns the length of the file.
     pub fn len(&self) -> u64 {
         self.window.len
     }
 
-    /// How many of them were gone through.
+    /// Returns the offset of the next item.
     pub fn at(&self) -> u64 {
         self.at
     }
 
-    /// The next record or bad range; `None` at the end of the file. Ctrl-C ends a search with
-    /// [`io::ErrorKind::Interrupted`].
+    /// Returns the next record or bad range. `None` at the end of the file.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Interrupted`] if Ctrl-C ends a search.
     pub fn next(&mut self) -> io::Result<Option<Scanned<'_>>> {
         let at = self.at;
         if at >= self.window.len {
@@ -101,8 +100,8 @@ impl FileScanner {
         let header = self.window.bytes(at, header_len)?;
         if !self.format.has_checksums() && header.len() == header_len && is_zeros(header) {
             let (end, _) = self.zeros(at)?;
-            // A record may begin with zeros: the search continues at a multiple of a header's
-            // length, as before.
+            // A record may start with zeros, so the search continues at a multiple of a header's
+            // length.
             let part = if end == self.window.len { 0 } else { (end - at) % header_len as u64 };
             return Ok(Checked::Bad(BadReason::Zeros, end - at - part));
         }
@@ -121,16 +120,17 @@ impl FileScanner {
                 let why = BadReason::Checksum { stored: checksum.stored, computed: checksum.computed };
                 Ok(Checked::Bad(why, len))
             }
-            // The file has become shorter since its length was asked for.
+            // The file became shorter after its length was read.
             Parsed::Record(_) | Parsed::Short(_) => Ok(Checked::Bad(BadReason::Torn(len), len)),
         }
     }
 
-    /// Where to go on behind a bad record at `at` that says it takes `len` bytes: where that ends, if a record starts there;
-    /// else, where checksums tell a record, at the next one. The end of the file when there is none.
+    /// Returns the offset to continue at after a bad record at `at` of `len` bytes: the end of the
+    /// record if another one starts there, else the next record found by its checksum, else the end
+    /// of the file.
     fn resumption(&mut self, at: u64, len: u64) -> io::Result<u64> {
-        /// How many bytes are looked at for the next record, those of what turns out to be none counted each time: some
-        /// seconds. Then the rest is given up.
+        /// The most bytes that the search reads, which takes some seconds. Bytes that are read for
+        /// several candidates count several times.
         const SEARCH_LEN_MAX: u64 = 2 << 30;
         let behind = at.saturating_add(len).min(self.window.len);
         if !self.format.has_checksums() {
@@ -146,7 +146,7 @@ impl FileScanner {
             self.check_interrupt()?;
             let header = self.window.bytes(at, header_len)?;
             if is_zeros(header) {
-                // No record's header is all zeros: its checksum would not be zero.
+                // No header is all zeros: its checksum would not be zero.
                 let (end, read_len) = self.zeros(at)?;
                 at = end.saturating_sub(header_len as u64 - 1).max(at + 1);
                 left = left.saturating_sub(read_len.max(1));
@@ -167,7 +167,7 @@ impl FileScanner {
         Ok(self.window.len)
     }
 
-    /// The end of the zeros at `at`, and the count of them read: the file's holes are skipped.
+    /// Returns the end of the zeros at `at` and the number of bytes read. Skips holes of the file.
     fn zeros(&mut self, at: u64) -> io::Result<(u64, u64)> {
         const PIECE_LEN: usize = 64 << 10;
         let mut end = at;
@@ -208,17 +208,17 @@ mod tests {
 
     use super::*;
 
-    /// The keys of the file that has `bytes`, and the places of what is bad.
+    /// Scans a file with these bytes, and returns the keys and the bad ranges.
     fn scanned(format: ForeignFormat, bytes: &[u8], record_len_max: u64) -> (Vec<Vec<u8>>, Vec<BadRange>) {
-        let dir = tempfile::tempdir().expect("a directory can be made");
+        let dir = tempfile::tempdir().expect("a directory can be created");
         let path = dir.path().join("file");
-        std::fs::write(&path, bytes).expect("a file can be written");
-        let file = File::open(path).expect("it is there");
-        let mut scanner =
-            FileScanner::of(file, format, record_len_max, &Interrupt::default()).expect("it is read");
+        std::fs::write(&path, bytes).expect("a file can be created");
+        let file = File::open(path).expect("the file exists");
+        let mut scanner = FileScanner::of(file, format, record_len_max, &Interrupt::default())
+            .expect("the file is readable");
         let mut keys = Vec::new();
         let mut bad = Vec::new();
-        while let Some(found) = scanner.next().expect("it can be read") {
+        while let Some(found) = scanner.next().expect("the file is readable") {
             match found {
                 Scanned::Record { record, .. } => keys.push(record.key.to_vec()),
                 Scanned::Bad(place) => bad.push(place),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_files_are_walked_and_torn_ones_up_to_the_tear() {
+    fn whole_files_are_scanned_and_torn_ones_up_to_the_tear() {
         for format in ForeignFormat::ALL {
             let records = three(format);
             let file = records.concat();
@@ -241,14 +241,14 @@ mod tests {
             for cut in 1..records[2].len() {
                 let (keys, bad) = scanned(format, &file[..file.len() - cut], 1000);
                 assert_eq!(keys, [b"a", b"b"]);
-                let [torn] = bad.as_slice() else { panic!("one place") };
+                let [torn] = bad.as_slice() else { panic!("one bad range") };
                 assert!(matches!(torn.why, BadReason::Torn(_)) && torn.is_rest, "{torn}");
             }
         }
     }
 
     #[test]
-    fn a_damaged_record_costs_itself_alone_whichever_byte_it_is() {
+    fn a_damaged_byte_costs_only_its_record() {
         let records = three(ForeignFormat::Bitcask);
         let file = records.concat();
         let second = records[0].len()..records[0].len() + records[1].len();
@@ -265,22 +265,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_longer_than_a_record_may_be_is_passed_over() {
+    fn a_record_over_the_limit_is_skipped() {
         for format in ForeignFormat::ALL {
             let long = format.write(7, b"long", &[b'x'; 5000]);
             let file = [three(format).concat(), long.clone(), format.write(7, b"d", b"d")].concat();
             let (keys, bad) = scanned(format, &file, 1000);
             assert_eq!(keys, [b"a", b"b", b"c", b"d"]);
-            let told = format!(
-                "it takes {0} bytes, more than a record may here; {0} bytes are passed over",
+            let message = format!(
+                "it takes {0} bytes, more than the limit; {0} bytes are skipped",
                 Grouped(long.len() as u64)
             );
-            assert_eq!(bad.iter().map(ToString::to_string).collect::<Vec<_>>(), [told]);
+            assert_eq!(bad.iter().map(ToString::to_string).collect::<Vec<_>>(), [message]);
         }
     }
 
     #[test]
-    fn records_longer_than_the_window_and_at_its_edges_are_whole() {
+    fn records_longer_than_the_window_or_at_its_edge_are_read() {
         let format = ForeignFormat::Bitcask;
         let long = vec![b'x'; Window::LEN_LEAST + 3];
         let records =
@@ -293,36 +293,35 @@ mod tests {
     }
 
     #[test]
-    fn zeros_are_no_records_of_bitcask() {
+    fn zeros_are_not_records_of_bitcask() {
         let file = [three(ForeignFormat::Bitcask)[0].clone(), vec![0; 5000]].concat();
         let (keys, bad) = scanned(ForeignFormat::Bitcask, &file, 1000);
         assert_eq!((keys, bad.len()), (vec![b"a".to_vec()], 1));
     }
 
-    /// A walk of a sparse file of `len` bytes that begins and ends with `records`, and its
-    /// directory.
+    /// Creates a sparse file of `len` bytes that starts and ends with `records`, and scans it.
     fn sparse(format: ForeignFormat, records: &[u8], len: u64) -> (tempfile::TempDir, FileScanner) {
-        let dir = tempfile::tempdir().expect("a directory can be made");
+        let dir = tempfile::tempdir().expect("a directory can be created");
         let path = dir.path().join("file");
-        std::fs::write(&path, records).expect("a file can be written");
-        let file = File::options().write(true).open(&path).expect("it opens");
-        file.write_all_at(records, len - records.len() as u64).expect("it is written");
+        std::fs::write(&path, records).expect("a file can be created");
+        let file = File::options().write(true).open(&path).expect("the file is writable");
+        file.write_all_at(records, len - records.len() as u64).expect("the file is writable");
         let scanner =
-            FileScanner::of(File::open(&path).expect("it is there"), format, 1000, &Interrupt::default());
-        let scanner = scanner.expect("it is read");
+            FileScanner::of(File::open(&path).expect("the file exists"), format, 1000, &Interrupt::default());
+        let scanner = scanner.expect("the file is readable");
         (dir, scanner)
     }
 
     #[test]
-    fn zeros_are_one_bad_place_and_holes_of_a_tebibyte_are_passed_over() {
+    fn zeros_are_one_bad_range_and_a_hole_of_a_tebibyte_is_skipped() {
         for format in ForeignFormat::ALL {
             let records = three(format).concat();
-            // In logkv-store's format zeros are skipped in units of twelve bytes, a header.
+            // In logkv-store's format zeros are skipped in units of a header, 12 bytes.
             let len = 2 * records.len() as u64 + (1 << 40) / 12 * 12;
             let (_dir, mut scanner) = sparse(format, &records, len);
             let mut keys = 0;
             let mut bad = Vec::new();
-            while let Some(found) = scanner.next().expect("it can be read") {
+            while let Some(found) = scanner.next().expect("the file is readable") {
                 match found {
                     Scanned::Record { .. } => keys += 1,
                     Scanned::Bad(place) => bad.push(place),
@@ -334,21 +333,21 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_cut_short_while_it_is_read_ends_there() {
+    fn a_file_that_is_truncated_during_the_scan_ends_there() {
         for format in ForeignFormat::ALL {
             let records = three(format).concat();
             let (dir, mut scanner) = sparse(format, &records, 1 << 40);
-            assert!(matches!(scanner.next().expect("it can be read"), Some(Scanned::Record { .. })));
+            assert!(matches!(scanner.next().expect("the file is readable"), Some(Scanned::Record { .. })));
             let cut = records.len() as u64 + 100;
             File::options()
                 .write(true)
                 .open(dir.path().join("file"))
-                .expect("it opens")
+                .expect("the file is writable")
                 .set_len(cut)
-                .expect("cut");
+                .expect("the file can be truncated");
             scanner.window.bytes.clear();
             let mut count = 0;
-            while scanner.next().expect("it can be read").is_some() {
+            while scanner.next().expect("the file is readable").is_some() {
                 count += 1;
             }
             assert_eq!((count, scanner.at()), (3, cut));
@@ -359,20 +358,20 @@ mod tests {
     fn an_interrupt_ends_the_search_for_the_next_record() {
         let noise: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8 | 1).collect();
         let file = [three(ForeignFormat::Bitcask)[0].clone(), noise].concat();
-        let dir = tempfile::tempdir().expect("a directory can be made");
+        let dir = tempfile::tempdir().expect("a directory can be created");
         let path = dir.path().join("file");
-        std::fs::write(&path, file).expect("a file can be written");
+        std::fs::write(&path, file).expect("a file can be created");
         let interrupt = Interrupt::default();
         let mut scanner = FileScanner::of(
-            File::open(&path).expect("it is there"),
+            File::open(&path).expect("the file exists"),
             ForeignFormat::Bitcask,
             1000,
             &interrupt,
         )
-        .expect("it is read");
-        assert!(matches!(scanner.next().expect("it can be read"), Some(Scanned::Record { .. })));
+        .expect("the file is readable");
+        assert!(matches!(scanner.next().expect("the file is readable"), Some(Scanned::Record { .. })));
         interrupt.press();
-        let error = scanner.next().expect_err("it was pressed");
+        let error = scanner.next().expect_err("Ctrl-C was pressed");
         assert_eq!(error.kind(), io::ErrorKind::Interrupted);
     }
 }

@@ -1,4 +1,4 @@
-//! Where an import's rows come from: the text of a table or a script, or the data files of another store.
+//! The sources of an import: tables and scripts in text, and data files of another store.
 
 mod csv;
 mod item;
@@ -16,16 +16,16 @@ use crate::shell::commands::transfer::rows::{RowFormat, TableFields};
 use crate::shell::lang::failure::Failure;
 use crate::shell::run::session::Command;
 
-/// What an import reads.
+/// A source of rows.
 pub enum ImportSource {
     /// A text, and the parser of its rows.
     Text(TextReader, Box<dyn TextRows>),
-    /// The data files of another store.
+    /// Data files of another store.
     Records(ForeignRecords),
 }
 
 impl ImportSource {
-    /// What comes next; `None` at the end. Calls `before_wait` before it waits for more input.
+    /// Returns the next item. `None` at the end. Calls `before_wait` before it waits for input.
     pub fn next(&mut self, before_wait: BeforeWait<'_>) -> Result<Option<ImportItem<'_>>, Failure> {
         match self {
             Self::Text(reader, rows) => rows.next(reader, before_wait),
@@ -33,7 +33,7 @@ impl ImportSource {
         }
     }
 
-    /// The place of what came last.
+    /// Returns the place of the last item.
     pub fn place(&self) -> RowPlace {
         match self {
             Self::Text(reader, _) => reader.place(),
@@ -41,7 +41,7 @@ impl ImportSource {
         }
     }
 
-    /// The bytes of the row that came last; empty if there is none, if it is too long, or if it is no text.
+    /// Returns the bytes of the last row. Empty if the row is too long, or not text.
     pub fn line(&self) -> &[u8] {
         match self {
             Self::Text(reader, _) => reader.row(),
@@ -49,7 +49,7 @@ impl ImportSource {
         }
     }
 
-    /// How many bytes were read, and of how many, where that is known.
+    /// Returns the number of bytes read, and of all bytes if it is known.
     pub fn progress(&self) -> (u64, Option<u64>) {
         match self {
             Self::Text(reader, _) => reader.progress(),
@@ -58,8 +58,8 @@ impl ImportSource {
     }
 }
 
-/// The source that reads a text: in our own formats, a script of these `commands` too, or a table as it is found.
-/// Reads the header.
+/// Creates the source of a text: rows of a format, a table, or a script of `commands`. Reads the
+/// header of a table.
 pub fn of_text(
     commands: &'static [Command],
     mut reader: TextReader,
@@ -79,7 +79,7 @@ pub fn of_text(
             None => lines::LineRows::Tsv,
         }),
         RowFormat::Script => Box::new(script::ScriptRows::new(commands)),
-        RowFormat::Resp => unreachable!("resp is refused before anything is opened"),
+        RowFormat::Resp => unreachable!("resp is refused when the import is planned"),
     };
     Ok(ImportSource::Text(reader, rows))
 }

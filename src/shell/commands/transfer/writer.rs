@@ -1,4 +1,4 @@
-//! Rows on their way into the store: appended one by one, acknowledged many at a time.
+//! The write end of an import: rows are appended one by one and acknowledged many at a time.
 
 use std::ops::{AddAssign, Sub};
 
@@ -7,37 +7,37 @@ use logkv::{Batch, Error, Expiry, Pending, Store};
 use crate::shell::commands::transfer::rows::ImportRow;
 use crate::shell::run::write::pipeline::is_enough;
 
-/// What writes rows.
+/// Appends rows to the store.
 #[derive(Debug)]
 pub struct Writer {
     store: Store,
-    /// Kept for its memory.
+    /// An empty batch, kept for its buffer.
     batch: Batch,
     pending: Vec<(Pending, CountRule)>,
     pending_len: usize,
     counts: ImportCounts,
 }
 
-/// What went in.
+/// Numbers of imported rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImportCounts {
     /// Keys that were set.
     pub puts: u64,
-    /// How many of them had already expired: they hide what was there before, and nobody sees them.
+    /// Keys among `puts` that had already expired. They hide the older value.
     pub expired: u64,
-    /// Deletes, of keys that were there or not.
+    /// Deletes, whether the key existed or not.
     pub deletes: u64,
-    /// Commands that set nothing, as they go by what is there.
+    /// Conditional commands that set nothing.
     pub not_set: u64,
 }
 
 impl ImportCounts {
-    /// What was written.
+    /// Returns the number of writes.
     pub fn count(self) -> u64 {
         self.puts + self.deletes
     }
 
-    /// What `row` comes to at `now_ms`.
+    /// Counts `row` at the time `now_ms`.
     fn of(row: &ImportRow<'_>, now_ms: impl FnOnce() -> u64) -> Self {
         let is_put = row.value.is_some();
         let is_expired = matches!(row.expiry, Some(Expiry::At(expires_ms)) if expires_ms <= now_ms());
@@ -45,12 +45,12 @@ impl ImportCounts {
     }
 }
 
-/// What a write comes to.
+/// The counts of a write that is not yet acknowledged.
 #[derive(Clone, Copy, Debug)]
 enum CountRule {
-    /// This.
+    /// These counts.
     Always(ImportCounts),
-    /// The first, if anything had to be written, or else the second.
+    /// The first counts if something was written, else the second.
     IfWritten(ImportCounts, ImportCounts),
 }
 
@@ -77,7 +77,7 @@ impl AddAssign for ImportCounts {
 }
 
 impl Writer {
-    /// A writer to `store`.
+    /// Creates a writer to `store`.
     pub fn new(store: Store) -> Self {
         Self {
             store,
@@ -102,8 +102,8 @@ impl Writer {
         self.push(pending, CountRule::Always(counts), len)
     }
 
-    /// Waits later for `pending`, which was submitted by a command and writes `len` bytes or so: it comes to `sum`, or to
-    /// `otherwise` where nothing had to be written.
+    /// Adds a write of about `len` bytes that a command submitted. It counts as `counts`, or as
+    /// `otherwise` if nothing had to be written.
     pub fn wait_for(
         &mut self,
         pending: Pending,
@@ -116,7 +116,7 @@ impl Writer {
         self.push(pending, rule, len)
     }
 
-    /// Adds what was written otherwise.
+    /// Adds the counts of a write that is already acknowledged.
     pub fn count(&mut self, counts: ImportCounts) {
         self.counts += counts;
     }
@@ -130,7 +130,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Waits until all that was appended is acknowledged.
+    /// Waits until every append is acknowledged.
     pub fn drain(&mut self) -> Result<(), Error> {
         self.pending_len = 0;
         for (pending, rule) in self.pending.drain(..) {
@@ -143,13 +143,13 @@ impl Writer {
         Ok(())
     }
 
-    /// What was acknowledged.
+    /// Returns the counts of acknowledged writes.
     pub fn counts(&self) -> ImportCounts {
         self.counts
     }
 }
 
-/// Adds what `rows` change to `batch`.
+/// Adds `rows` to `batch`.
 pub fn add_rows(batch: &mut Batch, rows: &[ImportRow<'_>]) {
     for row in rows {
         match (&row.value, row.expiry) {

@@ -1,4 +1,4 @@
-//! What each byte of a record, and of a segment's header, is there for.
+//! The fields of a record and of a segment header, and the meaning of their bytes.
 
 use logkv::inspect::{HeaderInfo, RecordItem};
 use logkv::layout::{Field as LayoutField, RECORD_FIELDS, SEGMENT_FIELDS};
@@ -11,33 +11,32 @@ use crate::shell::term::moment::Moment;
 use crate::shell::term::style::Hue;
 use crate::shell::term::units;
 
-/// One field: where it stands, its bytes, and what they say.
+/// A field: its offset, its bytes and their meaning.
 #[derive(Clone, Debug)]
 pub struct ByteField<'a> {
-    /// Its name on the format page.
+    /// The name on the format page.
     pub name: &'static str,
-    /// The hue of its kind.
+    /// The hue of this kind of field.
     pub hue: Hue,
-    /// Bytes from the start of the file.
     pub at: u64,
-    /// As stored.
+    /// The bytes as stored.
     pub bytes: &'a [u8],
     /// The decoded value.
     pub meaning: String,
-    /// Of a checksum: whether it is right, and what it covers.
+    /// The result of the check, for a checksum or padding.
     pub check: Option<FieldCheck>,
 }
 
-/// The verdict on a checksum.
+/// The result of checking a field.
 #[derive(Clone, Debug)]
 pub struct FieldCheck {
-    /// Whether the stored one is what the bytes give.
+    /// Whether the stored bytes are right.
     pub is_right: bool,
-    /// What it covers, and what the bytes give where that is something else.
+    /// The range that the checksum covers, and the computed value if it differs.
     pub note: String,
 }
 
-/// The fields of a record, in file order and without gaps.
+/// Returns the fields of a record in file order, without gaps.
 pub fn of_record(record: &RecordItem) -> Vec<ByteField<'_>> {
     let mut splitter = FieldSplitter::new(&record.bytes, record.location.offset);
     for place in RECORD_FIELDS {
@@ -76,7 +75,7 @@ pub fn of_record(record: &RecordItem) -> Vec<ByteField<'_>> {
     splitter.fields
 }
 
-/// The fields of another store's record at `at`, in file order and without gaps.
+/// Returns the fields of another store's record at `at` in file order, without gaps.
 pub fn of_foreign<'a>(format: ForeignFormat, at: u64, record: &ForeignRecord<'a>) -> Vec<ByteField<'a>> {
     let mut splitter = FieldSplitter::new(record.bytes, at);
     for &(name, len) in format.header_fields() {
@@ -91,7 +90,7 @@ pub fn of_foreign<'a>(format: ForeignFormat, at: u64, record: &ForeignRecord<'a>
     splitter.fields
 }
 
-/// The fields of a segment's header, in file order and without gaps.
+/// Returns the fields of a segment header in file order, without gaps.
 pub fn of_header(header: &HeaderInfo) -> Vec<ByteField<'_>> {
     let mut splitter = FieldSplitter::new(&header.bytes, 0);
     for place in SEGMENT_FIELDS {
@@ -104,7 +103,7 @@ pub fn of_header(header: &HeaderInfo) -> Vec<ByteField<'_>> {
     splitter.fields
 }
 
-/// Deals the bytes out to fields, from the first byte to the last.
+/// Divides bytes into fields, from the first byte to the last.
 struct FieldSplitter<'a> {
     bytes: &'a [u8],
     base: u64,
@@ -117,12 +116,12 @@ impl<'a> FieldSplitter<'a> {
         Self { bytes, base, at: 0, fields: Vec::new() }
     }
 
-    /// Takes a field of the layout; the layout has no gaps, so it is the next one.
+    /// Takes the next field of the layout. A layout has no gaps.
     fn take_at(&mut self, place: &LayoutField, meaning: String) {
         self.take(place.name, place.len, hue_of(place.name), meaning);
     }
 
-    /// The next `len` bytes, or what is left of them: the lengths come from a file.
+    /// Returns the next `len` bytes, or fewer: the length comes from the file.
     fn peek(&self, len: usize) -> &'a [u8] {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         &rest[..len.min(rest.len())]
@@ -141,7 +140,7 @@ impl<'a> FieldSplitter<'a> {
         self.take(name, end.saturating_sub(self.at), hue, meaning.to_owned());
     }
 
-    /// Takes the zeros up to `end`, which fill up to a multiple of 8; what is not zero is said to be wrong.
+    /// Takes the padding up to `end`, and marks it as wrong if it is not zero.
     fn padding(&mut self, end: usize) {
         let bytes = self.peek(end.saturating_sub(self.at));
         let nonzero = bytes.iter().filter(|&&byte| byte != 0).count();
@@ -149,14 +148,14 @@ impl<'a> FieldSplitter<'a> {
         if nonzero > 0
             && let Some(field) = self.fields.last_mut()
         {
-            let what = units::count(nonzero as u64, "byte");
+            let count = units::count(nonzero as u64, "byte");
             field.hue = hue::BAD;
             field.meaning = "not zero".to_owned();
-            field.check = Some(FieldCheck { is_right: false, note: format!("{what} of it should be zero") });
+            field.check = Some(FieldCheck { is_right: false, note: format!("{count} should be zero") });
         }
     }
 
-    /// Adds the verdict to the checksum `name`; `note` is given the offset that everything counts from.
+    /// Adds a check to the field `name`. `note` gets the offset of the record or header.
     fn check(&mut self, name: &str, is_right: bool, note: impl FnOnce(u64) -> String) {
         let base = self.base;
         if let Some(field) = self.fields.iter_mut().find(|field| field.name == name) {
@@ -204,7 +203,7 @@ fn header_meaning(name: &str, header: &HeaderInfo) -> String {
     }
 }
 
-/// One hue a kind of field, in records and headers of all files.
+/// Returns the hue of a field, the same in records and headers of all formats.
 fn hue_of(name: &str) -> Hue {
     match name {
         "hcrc" | "rcrc" | "crc" => hue::CHECKSUM,
@@ -222,8 +221,8 @@ fn hue_of(name: &str) -> Hue {
 
 fn lag(record: &RecordItem) -> String {
     match record.lag {
-        u16::MAX => "unknown, or too far to tell".to_owned(),
-        lag => format!("{lag}: durable up to {} then", record.seq.0.saturating_sub(u64::from(lag))),
+        u16::MAX => "unknown or too large".to_owned(),
+        lag => format!("{lag}: durable up to {}", record.seq.0.saturating_sub(u64::from(lag))),
     }
 }
 
@@ -231,13 +230,13 @@ fn flags(record: &RecordItem) -> String {
     let expires = record.expires_ms.map(|_| "expires".to_owned());
     let unknown = || format!("codec {}", record.codec);
     let codec = (record.codec != 0).then(|| record.codec_name().map_or_else(unknown, str::to_owned));
-    let more = record.more.then(|| "the batch goes on".to_owned());
+    let more = record.more.then(|| "the batch continues".to_owned());
     let set: Vec<_> = [expires, codec, more].into_iter().flatten().collect();
-    let told = if set.is_empty() { "none".to_owned() } else { set.join(", ") };
-    format!("{:#04x} {told}", record.flags)
+    let names = if set.is_empty() { "none".to_owned() } else { set.join(", ") };
+    format!("{:#04x} {names}", record.flags)
 }
 
-/// The number stored in up to eight little-endian bytes.
+/// Decodes up to eight little-endian bytes.
 fn number(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte))
 }
@@ -246,13 +245,13 @@ fn covers(from: u64, to: u64) -> String {
     format!("covers {from:#08x}..{to:#08x}")
 }
 
-/// The record's field `name`.
+/// Returns the layout of the record field `name`.
 fn record_field(name: &str) -> &'static LayoutField {
     let found = RECORD_FIELDS.iter().find(|place| place.name == name);
-    found.expect("the names asked for are those of the layout, which a test goes through")
+    found.expect("callers pass names of the layout")
 }
 
-/// A length as the header has it: that of the bytes on disk, which a decompressed value no longer has.
+/// Returns the length in the header field `name`. A decompressed value has another length.
 fn stored_len(record: &RecordItem, name: &str) -> usize {
     let place = record_field(name);
     offset(number(record.bytes.get(place.at..place.at + place.len).unwrap_or_default()))
@@ -285,7 +284,7 @@ mod tests {
         };
         follow(of_header(inspection.header.as_ref().expect("the header is intact")));
         for item in all_items(&inspection) {
-            let Item::Record(record) = item else { panic!("all is intact") };
+            let Item::Record(record) = item else { panic!("the segment is intact") };
             follow(of_record(&record));
         }
         assert_eq!(next, inspection.len);
@@ -295,7 +294,7 @@ mod tests {
     fn every_byte_of_a_record_of_another_store_belongs_to_one_field() {
         for format in ForeignFormat::ALL {
             let written = format.write(7, b"key", b"value");
-            let Parsed::Record(record) = format.read(&written) else { panic!("a whole record") };
+            let Parsed::Record(record) = format.read(&written) else { panic!("the record is whole") };
             let fields = of_foreign(format, 100, &record);
             let bytes: Vec<u8> = fields.iter().flat_map(|field| field.bytes.to_vec()).collect();
             assert_eq!(bytes, written);
@@ -306,57 +305,57 @@ mod tests {
     }
 
     #[test]
-    fn padding_that_is_not_zero_is_said_to_be_wrong() {
+    fn nonzero_padding_is_marked_as_wrong() {
         let (dir, inspection) = store_with_history();
         let padding = |inspection: &Inspection| {
             let Some(Item::Record(record)) = all_items(inspection).into_iter().next() else {
-                panic!("there is a record")
+                panic!("the segment has a record")
             };
             let fields = of_record(&record);
-            let last = fields.last().expect("there are fields");
+            let last = fields.last().expect("a record has fields");
             let note = last.check.as_ref().map(|check| check.note.clone());
             (last.name, last.meaning.clone(), note, last.at + last.bytes.len() as u64 - 1)
         };
         let (name, meaning, note, at) = padding(&inspection);
         assert_eq!((name, meaning.as_str(), note), ("padding", "to a multiple of 8", None));
         let data = dir.path().join("data");
-        let file = File::options().write(true).open(data.join("000001.seg")).expect("it is there");
-        file.write_all_at(&[7], at).expect("it can be written to");
-        let inspection = inspect::segment(&data, &Options::new(), SegmentId(1)).expect("it can be read");
+        let file = File::options().write(true).open(data.join("000001.seg")).expect("the segment exists");
+        file.write_all_at(&[7], at).expect("the file is writable");
+        let inspection =
+            inspect::segment(&data, &Options::new(), SegmentId(1)).expect("the segment is readable");
         let (name, meaning, note, _) = padding(&inspection);
-        let note = note.expect("there is a verdict");
-        assert_eq!(
-            (name, meaning.as_str(), note.as_str()),
-            ("padding", "not zero", "1 byte of it should be zero")
-        );
+        let note = note.expect("the padding has a check");
+        assert_eq!((name, meaning.as_str(), note.as_str()), ("padding", "not zero", "1 byte should be zero"));
     }
 
     #[test]
-    fn of_a_compressed_value_its_length_and_its_block_are_two_fields() {
-        let dir = tempfile::tempdir().expect("a directory can be made");
+    fn the_raw_length_and_the_block_of_a_compressed_value_are_two_fields() {
+        let dir = tempfile::tempdir().expect("a directory can be created");
         let options = Options::new().compression(Compression::Zstd { level: 3 });
-        let store = Store::open_with(dir.path(), options).expect("a store can be made");
-        store.put("k", [b'v'; 1000]).expect("it can be written to");
-        let inspection = store.inspect(SegmentId(1)).expect("its segment can be read");
-        let [Item::Record(record)] = &all_items(&inspection)[..] else { panic!("there is one record") };
+        let store = Store::open_with(dir.path(), options).expect("a store can be created");
+        store.put("k", [b'v'; 1000]).expect("the store is writable");
+        let inspection = store.inspect(SegmentId(1)).expect("the segment is readable");
+        let [Item::Record(record)] = &all_items(&inspection)[..] else {
+            panic!("the segment has one record")
+        };
         let fields = of_record(record);
-        let field = |name| fields.iter().find(|field| field.name == name).expect("it is there");
+        let field = |name| fields.iter().find(|field| field.name == name).expect("the record has this field");
         assert_eq!(field("flag").meaning, "0x04 zstd");
         assert_eq!(
             (field("raw_len").meaning.as_str(), field("raw_len").bytes),
             ("1000 B before zstd", &[0xe8, 3, 0, 0][..])
         );
-        // A zstd frame's magic (RFC 8878, section 3.1.1).
+        // The magic of a zstd frame (RFC 8878, section 3.1.1).
         assert!(field("value").bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]));
         assert!(field("value").meaning.starts_with("vvvv"));
         assert_eq!(field("raw_len").bytes.len() + field("value").bytes.len(), record.stored.len());
     }
 
     #[test]
-    fn every_field_of_the_layout_says_something_and_the_lengths_are_those_of_key_and_value() {
+    fn every_field_has_a_meaning_and_the_stored_lengths_match_key_and_value() {
         let (_dir, inspection) = store_with_history();
         for item in all_items(&inspection) {
-            let Item::Record(record) = item else { panic!("all is intact") };
+            let Item::Record(record) = item else { panic!("the segment is intact") };
             assert!(of_record(&record).iter().all(|field| !field.meaning.is_empty()));
             assert_eq!(stored_len(&record, "klen"), record.key.len());
             assert_eq!(stored_len(&record, "vlen"), record.stored.len());

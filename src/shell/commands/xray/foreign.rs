@@ -1,7 +1,8 @@
-//! The data file of another store, as it is shown.
+//! `dump-segment` for a data file of another store.
 //!
-//! One file does not say which of its records are alive: there are no fates here, and no map. It is gone through twice,
-//! once for its sums and once to be shown, and never held in memory.
+//! One file does not show which of its records are live, so a record has no fate here, and the file
+//! has no map. The file is read twice, for the totals and for the items, and is never in memory as
+//! a whole.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -28,13 +29,14 @@ use crate::shell::term::interrupt::Interrupt;
 use crate::shell::term::output::Output;
 use crate::shell::term::units;
 
-/// The format of the file that the arguments of `dump-segment` name; `None` if they name a segment of ours.
+/// Returns the format of the file that the arguments of `dump-segment` name. `None` for a segment
+/// of this store.
 pub fn format(args: &[Word]) -> Option<ForeignFormat> {
     let name = args.first()?.path().file_name()?;
     ForeignFormat::of(name.as_encoded_bytes())
 }
 
-/// Shows the file of `format` that `invocation` names: as it is named, or in the directory of the session.
+/// Shows a file of `format`. The name is a path, or a name in the directory of the session.
 pub fn run(
     session: &mut Session,
     invocation: &Invocation,
@@ -44,8 +46,9 @@ pub fn run(
     let number = format.number(word.path().file_name().unwrap_or_default().as_encoded_bytes());
     let request = DumpRequest::of(invocation, SegmentId(number.unwrap_or_default()), session.out.mode)?;
     if let Some(only @ (StateFilter::Live | StateFilter::Dead | StateFilter::Expired)) = request.only {
-        let message = format!("one file of {} does not say which records are {}", format.name(), only.name());
-        return Err(Failure::command(message).hint("--only tomb and --only bad can be told"));
+        let message =
+            format!("a single {} file does not show which records are {}", format.name(), only.name());
+        return Err(Failure::command(message).hint("--only tomb and --only bad work"));
     }
     let path = if word.path().exists() { word.path().to_owned() } else { session.dir().join(word.path()) };
     let dump = ForeignDump {
@@ -61,19 +64,19 @@ pub fn run(
     Ok(if totals.bad > 0 { Outcome::Damaged } else { Outcome::Done })
 }
 
-/// One run of the command on a file of another store.
+/// One run of `dump-segment` on a file of another store.
 struct ForeignDump {
     request: DumpRequest,
     format: ForeignFormat,
     path: PathBuf,
-    /// The file's name as given, to read it and to repeat it in a command.
+    /// The file's name as given, for reading and for the command that continues.
     name: String,
     quoted: String,
     interrupt: Interrupt,
     record_len_max: u64,
 }
 
-/// What the file adds up to.
+/// The totals of a file.
 #[derive(Debug, Default)]
 struct FileTotals {
     len: u64,
@@ -99,8 +102,8 @@ impl FileTotals {
         }
     }
 
-    /// In words.
-    fn told(&self) -> Vec<String> {
+    /// Returns the totals for people.
+    fn facts(&self) -> Vec<String> {
         let mut facts = vec![
             units::count(self.records, "record"),
             units::count(self.records - self.deletes, "put"),
@@ -117,7 +120,7 @@ impl FileTotals {
 }
 
 impl ForeignDump {
-    /// Shows what is asked for, in the mode of `out`; what all of the file adds up to.
+    /// Shows the requested items in the mode of `out`, and returns the totals of the whole file.
     fn show(&self, out: &mut Output) -> Result<FileTotals, Failure> {
         let (totals, from) = self.survey()?;
         let look = out.look;
@@ -129,7 +132,7 @@ impl ForeignDump {
         }
         let limit = self.request.limit(out) as u64;
         if self.request.is_page(out) && totals.records > limit && !self.request.hex {
-            // What is cut to a page is not paged as well.
+            // Output that is cut to a page does not go to the pager as well.
             out.flush()?;
         }
         let mut next = None;
@@ -146,8 +149,8 @@ impl ForeignDump {
         let form = printer.form;
         printer.end(out, &self.quoted, next)?;
         match form {
-            DumpForm::Drawn => summary::write_totals(out, totals.told(), &look)?,
-            DumpForm::Objects => programs::write_summary(out, self.facts(&totals), next)?,
+            DumpForm::Drawn => summary::write_totals(out, totals.facts(), &look)?,
+            DumpForm::Objects => programs::write_summary(out, self.json_fields(&totals), next)?,
             DumpForm::Lines => {}
         }
         Ok(totals)
@@ -164,8 +167,8 @@ impl ForeignDump {
         }
     }
 
-    /// What the file is and adds up to, for JSON.
-    fn facts(&self, totals: &FileTotals) -> Vec<JsonField> {
+    /// Returns the name and the totals of the file, for JSON.
+    fn json_fields(&self, totals: &FileTotals) -> Vec<JsonField> {
         vec![
             ("format", json!(self.format.name())),
             ("file", json!(self.name)),
@@ -179,7 +182,7 @@ impl ForeignDump {
         ]
     }
 
-    /// What the file adds up to, and where the first item stands that is to be shown.
+    /// Returns the totals, and the offset of the first item to show.
     fn survey(&self) -> Result<(FileTotals, u64), Failure> {
         let mut totals = FileTotals::default();
         let mut tail = VecDeque::new();
@@ -198,7 +201,7 @@ impl ForeignDump {
         Ok((totals, from))
     }
 
-    /// Hands all that the file holds to `take`, until Ctrl-C; how many bytes it has.
+    /// Passes every item of the file to `take` until Ctrl-C, and returns the length of the file.
     fn each(&self, take: &mut dyn FnMut(&DumpItem<'_>) -> Result<(), Failure>) -> Result<u64, Failure> {
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::Interrupted => Failure::interrupted(),
@@ -222,7 +225,7 @@ impl ForeignDump {
         Ok(scanner.len())
     }
 
-    /// Whether `item` is asked for, as far as itself says.
+    /// Whether `item` itself matches the request, regardless of limits.
     fn takes(&self, item: &DumpItem<'_>) -> bool {
         let DumpRequest { from, record, .. } = &self.request;
         let is_one = match item {
@@ -233,10 +236,10 @@ impl ForeignDump {
     }
 }
 
-/// A record of another store, and its place.
+/// A record of another store with its offset.
 struct PlacedRecord<'a> {
     format: ForeignFormat,
-    /// The name of its file, as given.
+    /// The name of the file, as given.
     file: &'a str,
     at: u64,
     record: ForeignRecord<'a>,

@@ -1,4 +1,4 @@
-//! Fields as rows of a hex dump: the bytes in their columns, the same bytes as text, and what they say.
+//! Fields as rows of a hex dump: the bytes, the same bytes as text, the name and the meaning.
 
 use std::io::{self, Write};
 use std::ops::Range;
@@ -14,12 +14,12 @@ use crate::shell::term::fit::hang;
 use crate::shell::term::style::Look;
 use crate::shell::term::units;
 
-/// The columns of the hex view: fewer bytes a row, then no text pane, where the screen is narrow.
+/// The panes of the hex view. A narrow screen has fewer bytes a row, and then no text pane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Panes {
     row_len: u64,
     has_text: bool,
-    /// What an offset from the start of the record or header takes: `+0a`.
+    /// The width of an offset from the start of the record or header, such as `+0a`.
     inner_width: usize,
 }
 
@@ -27,26 +27,26 @@ const fn wide(row_len: u64, has_text: bool) -> Panes {
     Panes { row_len, has_text, inner_width: "+00".len() }
 }
 
-/// From wide to narrow: the width from which the panes are used leaves room for what the bytes say.
+/// The panes from wide to narrow, each with the screen width that leaves room for the label.
 const PANES: [(usize, Panes); 3] = [(112, wide(16, true)), (72, wide(8, true)), (60, wide(8, false))];
 const NARROWEST: Panes = wide(4, false);
 
 const MARGIN: usize = 1;
 const NAME_WIDTH: usize = 7;
-/// What bytes say is cut to no less.
+/// The least room for a meaning.
 const ROOM_LEAST: usize = 3;
 
-/// How many rows of a field are shown; of what is longer, the last of them says how much is left out.
+/// The most rows of a field. The last row of a longer field says how much is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowLimit(usize);
 
-/// Every row.
+/// Shows every row.
 pub const ALL_ROWS: RowLimit = RowLimit(usize::MAX);
 
 impl RowLimit {
-    /// Enough to recognise a field.
+    /// Shows enough to recognise a field.
     pub const PREVIEW: Self = Self(4);
-    /// The field's name and what it says.
+    /// Shows the name and the meaning.
     pub const NONE: Self = Self(1);
 }
 
@@ -58,12 +58,12 @@ pub fn write_record(
     look: &Look,
 ) -> io::Result<()> {
     let dot = glyphs(look).dot;
-    let what = format!("record {} {dot} {} {dot} {} B", record.index, record.details.place(), record.len);
+    let title = format!("record {} {dot} {} {dot} {} B", record.index, record.details.place(), record.len);
     let (last, hue) = match record.fate.map(RecordState::of) {
         Some(state) => (state.long(), state.hue()),
         None => (record.kind.to_string(), hue::HEAD),
     };
-    writeln!(out, "{} {dot} {}", look.paint(what, hue::HEAD), look.paint(last, hue))?;
+    writeln!(out, "{} {dot} {}", look.paint(title, hue::HEAD), look.paint(last, hue))?;
     let of = record.at..record.at + record.len;
     record.details.fields().iter().try_for_each(|field| {
         let rows = match values {
@@ -75,8 +75,8 @@ pub fn write_record(
     })
 }
 
-/// Writes one field of what takes the bytes `of` in the file: its rows, and beside them its name, its value and the verdict on
-/// it.
+/// Writes one field: its rows, and beside them its name, its meaning and its check. `of` is the
+/// range of the record or header in the file.
 pub fn write(
     out: &mut dyn Write,
     field: &ByteField<'_>,
@@ -107,7 +107,7 @@ pub fn write(
     Ok(())
 }
 
-/// The panes for a record of `len` bytes.
+/// Returns the panes for a record of `len` bytes.
 fn panes(look: &Look, len: u64) -> Panes {
     let panes = PANES.iter().find(|(width, _)| look.width >= *width).map_or(NARROWEST, |(_, panes)| *panes);
     let inner_width = format!("+{:02x}", len.saturating_sub(1)).len();
@@ -115,7 +115,7 @@ fn panes(look: &Look, len: u64) -> Panes {
 }
 
 impl Panes {
-    /// The column in which the label starts.
+    /// Returns the column of the label.
     fn label_at(self) -> usize {
         let bytes = self.row_len as usize;
         let text = if self.has_text { bytes + 1 } else { 0 };
@@ -123,7 +123,7 @@ impl Panes {
     }
 }
 
-/// The rows that a field's bytes fall into.
+/// A field as rows of the dump.
 struct HexRows<'a> {
     field: &'a ByteField<'a>,
     base: u64,
@@ -140,7 +140,7 @@ impl HexRows<'_> {
         (end - self.first()).div_ceil(self.panes.row_len) as usize
     }
 
-    /// The bytes of row number `row`, and the column of the first of them.
+    /// Returns the bytes of row `row`, and the column of the first one.
     fn bytes(&self, row: usize) -> (&[u8], usize) {
         let start = self.first() + row as u64 * self.panes.row_len;
         let from = start.saturating_sub(self.field.at) as usize;
@@ -149,7 +149,7 @@ impl HexRows<'_> {
         (bytes, self.field.at.saturating_sub(start) as usize)
     }
 
-    /// How many bytes the rows from number `row` on hold.
+    /// Returns the number of bytes from row `row` to the end.
     fn len_from(&self, row: usize) -> usize {
         let start = self.first() + row as u64 * self.panes.row_len;
         self.field.bytes.len() - start.saturating_sub(self.field.at) as usize
@@ -158,7 +158,7 @@ impl HexRows<'_> {
     fn render(&self, row: usize, look: &Look) -> String {
         let (bytes, column) = self.bytes(row);
         let start = self.first() + row as u64 * self.panes.row_len;
-        // Of the first byte shown, in the file's rows and from the start of the record.
+        // The offset of the first byte shown, in the file and in the record.
         let inner = format!("+{:02x}", start.max(self.field.at).saturating_sub(self.base));
         let offset = format!("{start:#08x} {inner:0$}", self.panes.inner_width);
         let hex = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
@@ -176,19 +176,19 @@ impl HexRows<'_> {
     }
 }
 
-/// The byte as a text pane shows it: what is not printable ASCII is a dot, so that a row keeps its columns.
+/// Returns the byte as a character, or a dot, so that a row keeps its columns.
 fn printable(byte: u8) -> char {
     if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '.' }
 }
 
-/// What stands beside the rows: the field's name and what it says, in lines that fit.
+/// Returns the lines beside the rows: the name, the meaning and the check, wrapped.
 fn label(field: &ByteField<'_>, look: &Look, panes: Panes) -> Vec<String> {
     let name_width = field.name.width().max(NAME_WIDTH);
     let room = look.width.saturating_sub(panes.label_at() + name_width + 1).max(ROOM_LEAST);
     let mut first = look.paint(field.name, field.hue);
     first.extend(padding(field.name, name_width + 1));
     let mark = if field.check.is_some() { 1 + glyphs(look).wrong.width() } else { 0 };
-    // Of a key or value its start is enough; all else is read whole.
+    // The start of a key or value is enough. Other meanings are shown whole.
     let is_cut = matches!(field.name, "key" | "value");
     let meaning = if is_cut { fit(look, &field.meaning, room - mark) } else { field.meaning.clone() };
     let fits = meaning.width() + mark <= room;
@@ -199,7 +199,7 @@ fn label(field: &ByteField<'_>, look: &Look, panes: Panes) -> Vec<String> {
         first.push_str(if fits { " " } else { "" });
         first.push_str(&verdict(look, check.is_right));
     }
-    // Below the name, since a place and a length do not fit beside it on eighty columns.
+    // The note is below the name: a range does not fit beside it on 80 columns.
     let below = |text: &str| hang(room + name_width - 1, "", 0, text.split(' '));
     let mut lines = vec![first];
     if !fits {
@@ -221,7 +221,7 @@ mod tests {
         let look = Look { width, color: false, ascii: false };
         let mut out = Vec::new();
         let of = field.at.min(0x40)..field.at + field.bytes.len() as u64;
-        write(&mut out, field, &of, RowLimit(limit), &look).expect("a vector takes everything");
+        write(&mut out, field, &of, RowLimit(limit), &look).expect("a Vec accepts every write");
         String::from_utf8(out).expect("the view is text").lines().map(str::to_owned).collect()
     }
 
@@ -276,14 +276,14 @@ mod tests {
     }
 
     #[test]
-    fn an_offset_in_the_record_stands_in_a_column_that_its_longest_fits() {
+    fn the_offset_column_is_as_wide_as_the_longest_offset() {
         let shown = lines(&field(0x40, &[b'x'; 300]), 99, 80);
         assert!(shown[0].starts_with(" 0x000040 +00   78 78"), "{}", shown[0]);
         assert!(shown[37].starts_with(" 0x000168 +128  78 78"), "{}", shown[37]);
     }
 
     #[test]
-    fn what_is_no_key_or_value_is_read_whole() {
+    fn a_meaning_other_than_a_key_or_value_is_not_cut() {
         let time = ByteField {
             name: "time_ms",
             meaning: "2026-01-31 05:56:41.620".to_owned(),
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checksum_stands_with_its_verdict_and_with_what_it_covers() {
+    fn a_checksum_is_shown_with_its_verdict_and_its_range() {
         let check = FieldCheck {
             is_right: false,
             note: "its bytes give 00000001; covers 0x000048..0x000060".to_owned(),

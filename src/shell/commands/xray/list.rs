@@ -1,4 +1,4 @@
-//! One line a record, in columns that fit the screen.
+//! The list of `dump-segment`: one line per record.
 
 use std::io::{self, Write};
 
@@ -15,7 +15,7 @@ use crate::shell::term::moment::Moment;
 use crate::shell::term::style::Look;
 use crate::shell::term::units;
 
-/// A line an item, in columns that fit the screen.
+/// A list with one line per item, in columns that fit the screen.
 #[derive(Debug)]
 pub struct List {
     table: Table,
@@ -25,7 +25,7 @@ pub struct List {
 }
 
 impl List {
-    /// The list of a file of this shape.
+    /// Creates the list for a file of this shape.
     pub fn new(shape: FileShape, values: ValueDisplay, look: Look) -> Self {
         let columns = columns(&shape, values, &look);
         let time = shape.day.as_ref().map_or_else(|| "time (UTC)".to_owned(), |day| format!("{day} UTC"));
@@ -38,14 +38,14 @@ impl List {
         Self { table: table.measuring(DumpRequest::PAGE_LEN), look, values, shape }
     }
 
-    /// A list of bytes that are no record, between other output.
+    /// Creates a list of bytes that are not records, between other output.
     pub fn of_bad_bytes(shape: FileShape, look: Look) -> Self {
         let columns = columns(&shape, ValueDisplay::None, &look);
         let table = Table::new(&columns, look).headless().indented().measuring(1);
         Self { table, look, values: ValueDisplay::None, shape }
     }
 
-    /// Writes one item: a record's line, or what is wrong with bytes that are none.
+    /// Writes one item.
     pub fn write(&mut self, out: &mut dyn Write, item: &DumpItem<'_>) -> io::Result<()> {
         match item {
             DumpItem::Record(record) => self.write_record(out, record),
@@ -53,7 +53,7 @@ impl List {
         }
     }
 
-    /// Writes the rows that are left, and the names of the columns that did not fit.
+    /// Writes the remaining rows, and the names of the columns that did not fit.
     pub fn end(self, out: &mut dyn Write) -> io::Result<()> {
         self.table.end(out)
     }
@@ -102,7 +102,7 @@ impl List {
 
     fn write_bad(&mut self, out: &mut dyn Write, bad: &BadBytes) -> io::Result<()> {
         let cells = vec!["!".into(), format!("{:#08x}", bad.at).into(), units::thousands(bad.len).into()];
-        // The column before has named them already.
+        // The subject is already in the column before.
         let damage = bad.damage.strip_prefix("it ").unwrap_or(&bad.damage);
         let text = match &bad.outcome {
             Some(outcome) if bad.is_torn => format!("{damage} {} {outcome}", glyphs(&self.look).dash),
@@ -114,7 +114,7 @@ impl List {
     }
 }
 
-/// The columns of a list, the first to leave with the highest rank.
+/// Returns the columns. The column with the highest rank leaves first.
 fn columns(shape: &FileShape, values: ValueDisplay, look: &Look) -> Vec<Column> {
     let time_width = match &shape.day {
         Some(_) => "05:56:40.812".len(),
@@ -127,7 +127,7 @@ fn columns(shape: &FileShape, values: ValueDisplay, look: &Look) -> Vec<Column> 
         Column::number("size", hue::LEN).leaves(4).wide("size".len()),
         Column::text("kind", hue::KIND).leaves(2),
         Column::text("time", hue::TIME).shortens(7, Some(6)).wide(time_width),
-        // A longer key or value is cut, so that it does not push the others apart.
+        // A long key or value is cut, so that it does not push the other columns apart.
         Column::text("key", hue::KEY).cut().within(8, 32),
     ];
     if has_values(shape, values) {
@@ -148,13 +148,13 @@ fn has_values(shape: &FileShape, values: ValueDisplay) -> bool {
     shape.has_values && values == ValueDisplay::Preview
 }
 
-/// The columns that a checksum and its verdict take.
+/// Returns the width of a checksum with its verdict.
 fn crc_width(look: &Look) -> usize {
     let glyphs = glyphs(look);
     "279979a0 ".len() + glyphs.right.width().max(glyphs.wrong.width())
 }
 
-/// A checksum and its verdict, or the verdict alone.
+/// Returns a cell with a checksum and its verdict, or with the verdict alone.
 fn checksum_cell(stored: u32, is_right: bool, look: &Look) -> Cell {
     let glyph = if is_right { glyphs(look).right } else { glyphs(look).wrong };
     let number = checksum(stored) + " ";
@@ -169,7 +169,7 @@ mod tests {
     use super::super::tests::{all_items, store_with_history};
     use super::*;
 
-    /// The list of a segment with a record of each fate, on a screen of this width.
+    /// Returns the list of a segment with a record of each fate, for a screen of this width.
     fn list(width: usize) -> Vec<String> {
         let (_dir, inspection) = store_with_history();
         let items = all_items(&inspection);
@@ -177,9 +177,9 @@ mod tests {
         let mut list = List::new(own::shape(&inspection, &items), ValueDisplay::Preview, look);
         let mut out = Vec::new();
         for item in &items {
-            list.write(&mut out, &own::dump_item(item, inspection.role)).expect("a vector takes everything");
+            list.write(&mut out, &own::dump_item(item, inspection.role)).expect("a Vec accepts every write");
         }
-        list.end(&mut out).expect("a vector takes everything");
+        list.end(&mut out).expect("a Vec accepts every write");
         let lines = String::from_utf8(out).expect("the list is text");
         lines.lines().map(str::to_owned).collect()
     }
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_narrow_screen_still_says_which_record_killed_which() {
+    fn a_narrow_screen_still_names_the_record_that_killed_another() {
         let lines = list(48);
         assert!(lines[1].ends_with("dead  repl… 1:0x0000a0"), "{}", lines[1]);
         assert!(lines[2].ends_with("dead  dele… 1:0x0000d8"), "{}", lines[2]);
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wide_screen_has_the_checksum_the_time_and_the_words() {
+    fn a_wide_screen_shows_checksum_time_and_state() {
         let lines = list(132);
         assert!(lines[0].ends_with("crc         state"), "{}", lines[0]);
         assert!(lines[0].contains(" UTC  key"), "{}", lines[0]);

@@ -1,4 +1,4 @@
-//! A segment at one glance: what its bytes are, from the first to the last, in one line.
+//! The map of a segment: its bytes from first to last, in one line.
 
 use unicode_width::UnicodeWidthStr;
 
@@ -8,8 +8,8 @@ use super::paint::{glyphs, hue};
 use crate::shell::term::style::Look;
 use crate::shell::term::units;
 
-/// What a cell of the map stands for. Of the kinds that share a cell the one with most bytes is shown; damage is
-/// shown however small it is.
+/// The kind of bytes that a cell of the map shows. The kind with the most bytes in the cell wins,
+/// but a cell with any damage shows damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum MapCell {
     Header,
@@ -21,7 +21,7 @@ enum MapCell {
 
 const CELLS: [MapCell; 5] = [MapCell::Header, MapCell::Live, MapCell::Dead, MapCell::Tombstone, MapCell::Bad];
 const MARGIN: usize = 2;
-/// Wider, a map is no easier to read.
+/// A wider map is no easier to read.
 const WIDTH_MAX: usize = 100;
 
 impl MapCell {
@@ -47,7 +47,7 @@ impl MapCell {
         look.paint(String::from_iter(std::iter::repeat_n(glyph, count)), style)
     }
 
-    /// What the legend says of the kind, if there is any of it.
+    /// Returns the text of the legend. `None` if the segment has no bytes of this kind.
     fn legend(self, totals: &Totals, len: u64) -> Option<String> {
         let (name, of_kind) = match self {
             Self::Header => return None,
@@ -61,7 +61,7 @@ impl MapCell {
     }
 }
 
-/// The map and its legend, in lines that fit the screen; nothing for an empty file.
+/// Returns the map and its legend, wrapped. Empty for an empty file.
 pub fn lines(inspection: &Inspection, look: &Look) -> Vec<String> {
     let width = look.width.saturating_sub(MARGIN).clamp(1, WIDTH_MAX);
     let cells = cells(&inspection.extents, inspection.len, width);
@@ -77,7 +77,7 @@ pub fn lines(inspection: &Inspection, look: &Look) -> Vec<String> {
     std::iter::once(map).chain(legend(&keys, look)).collect()
 }
 
-/// The legend, broken into lines between its parts and not inside them.
+/// Returns the legend, broken into lines between its entries.
 fn legend(keys: &[(MapCell, String)], look: &Look) -> Vec<String> {
     let mut lines = Vec::new();
     let mut room = 0;
@@ -95,9 +95,9 @@ fn legend(keys: &[(MapCell, String)], look: &Look) -> Vec<String> {
     lines
 }
 
-/// The map's cells: each stands for its share of the file's bytes.
+/// Returns the cells of the map. Each stands for an equal share of the file.
 fn cells(extents: &[Extent], len: u64, width: usize) -> Vec<MapCell> {
-    // A cell of a short file would stand for less than a byte.
+    // In a short file a cell would otherwise stand for less than a byte.
     let width = width.min(usize::try_from(len).unwrap_or(width));
     let edge = |cell: usize| u64::try_from(u128::from(len) * cell as u128 / width as u128).unwrap_or(len);
     let mut extents = extents.iter().peekable();
@@ -110,7 +110,7 @@ fn cells(extents: &[Extent], len: u64, width: usize) -> Vec<MapCell> {
             let end = extent.at.saturating_add(extent.len);
             bytes[MapCell::of(extent.kind) as usize] += end.min(to).saturating_sub(extent.at.max(from));
             if end > to {
-                // The rest of it is for later cells.
+                // The rest of the extent belongs to later cells.
                 break;
             }
             extents.next();
@@ -124,7 +124,7 @@ fn dominant(bytes: &[u64; CELLS.len()]) -> MapCell {
     if bytes[MapCell::Bad as usize] > 0 {
         return MapCell::Bad;
     }
-    // The first of equals: what is live is not hidden by as many dead bytes.
+    // The first of equals wins: dead bytes do not hide as many live ones.
     CELLS.into_iter().rev().max_by_key(|cell| bytes[*cell as usize]).unwrap_or(MapCell::Dead)
 }
 
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
     use ExtentKind::{Damaged, Dead, Header, Live, Tombstone, Torn};
 
-    /// The map of extents of these lengths, one after the other.
+    /// Returns the map of consecutive extents of these lengths.
     fn map(parts: &[(ExtentKind, u64)], width: usize) -> String {
         let mut at = 0;
         let extents: Vec<_> = parts
@@ -148,26 +148,26 @@ mod tests {
     }
 
     #[test]
-    fn each_cell_shows_what_most_of_its_bytes_are() {
+    fn each_cell_shows_the_kind_of_most_of_its_bytes() {
         assert_eq!(map(&[(Header, 64), (Dead, 64), (Live, 96), (Tombstone, 32)], 8), "··░░███▒");
         assert_eq!(map(&[(Header, 64), (Live, 1 << 20)], 8), "████████");
         assert_eq!(map(&[(Dead, 100), (Live, 100)], 1), "█");
     }
 
     #[test]
-    fn a_single_damaged_byte_of_a_large_segment_is_seen() {
+    fn a_single_damaged_byte_of_a_large_segment_is_shown() {
         assert_eq!(map(&[(Live, 1 << 29), (Damaged, 1), (Live, 1 << 30)], 9), "███!█████");
         assert_eq!(map(&[(Live, 1 << 30), (Torn, 1)], 4), "███!");
     }
 
     #[test]
-    fn a_file_shorter_than_the_screen_has_a_cell_a_byte() {
+    fn a_file_shorter_than_the_screen_has_one_cell_per_byte() {
         assert_eq!(map(&[(Damaged, 3)], 80), "!!!");
         assert_eq!(map(&[], 80), "");
     }
 
     #[test]
-    fn the_legend_names_what_is_there_and_breaks_between_its_parts() {
+    fn the_legend_names_the_kinds_present_and_breaks_between_entries() {
         let totals = Totals { live_len: 86, dead_len: 58, tombstone_len: 25, ..Totals::default() };
         let keys: Vec<_> =
             CELLS.into_iter().filter_map(|cell| Some((cell, cell.legend(&totals, 192)?))).collect();

@@ -1,7 +1,7 @@
-//! `dump-segment`: a segment's records, why each is live or dead, and every byte of it.
+//! `dump-segment`: the records of a segment, why each is live or dead, and every byte of it.
 //!
-//! It reads the segment's file alone ([`logkv::inspect`]), so it works where the store does not open. Data files of other
-//! stores are shown, too ([`foreign`]).
+//! The command reads only the file of the segment ([`logkv::inspect`]), so it works on a store that
+//! does not open. It also shows data files of other stores ([`foreign`]).
 
 mod dump_item;
 mod fields;
@@ -41,20 +41,20 @@ pub const DUMP_SEGMENT: Command = Command {
     group: Group::Inspect,
     signature: "SEG [--from OFFSET] [--limit N] [--tail N] [--record N] [--key PATTERN] \
                 [--only live|dead|tomb|expired|bad] [--values none|preview|full] [--hex]",
-    summary: "A segment record by record, and why each is alive or dead",
-    help: "Prints a line a record: where it is, what it holds, whether its checksum is right, and \
-           whether it is live; for a dead one, which record killed it. Then it prints a map of the \
-           segment's bytes and their sums.\n\n\
-           It also works if the store does not open. Mode table shows the first 40, and the command \
-           that shows the next ones. SEG may also be a data file of another store, N.bitcask.data of \
-           Riak's bitcask or segment_N.log of the Go program logkv-store, and is shown in that format's \
-           own terms; DIR need not be a store then.\n\n\
+    summary: "Shows a segment's records, and why each is live or dead",
+    help: "Prints one line per record: its place, its contents, whether its checksum is right, and whether \
+           it is live; for a dead record, the record that killed it. Then it prints a map of the segment \
+           and its totals.\n\n\
+           It also works if the store does not open. A terminal shows the first 40 records, and the \
+           command that shows the next ones. SEG may also be a data file of another store: N.bitcask.data \
+           of Riak's bitcask, or segment_N.log of the Go program logkv-store. DIR need not be a store \
+           then.\n\n\
            --hex shows every byte, field by field, with its offset in the file and, after a +, in the \
-           record: in modes plain and raw as in mode table, and in mode json as bytes_b64.\n\n\
-           Exit code 4 when a record is damaged.\n\n\
+           record; mode json has the bytes as bytes_b64.\n\n\
+           Exit code 4 if a record is damaged.\n\n\
            Mode plain has number, offset, length, kind, seq, milliseconds since 1970, key, value, \
-           checksum, state and the record that replaced, deleted or hides it, separated by tabs; mode \
-           json an object a record and a summary.",
+           checksum, state and the record that killed it or that it hides, separated by tabs; mode json one object \
+           per record, and a summary.",
     examples: &[
         Example { line: "dump-segment 3", does: "shows the records of 000003.seg" },
         Example { line: "dump-segment 3 --only dead --limit 10", does: "shows ten dead records" },
@@ -74,13 +74,15 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
     }
     let segment = segments::parse(&invocation.args[0], "dump-segment")?;
     let request = DumpRequest::of(invocation, segment, session.out.mode)?;
-    // A store that does not open can still be looked at, and the tail that an open store leaves out.
+    // A store that does not open can still be inspected, and so can a torn tail, which an open
+    // store hides.
     let store = session.store().ok().filter(|store| !has_torn_tail(store, request.segment));
     let inspect = || match &store {
         Some(store) => store.inspect(request.segment),
         None => inspect::segment(session.dir(), &session.config.options, request.segment),
     };
-    // All of it is read before anything is shown. Alone it has written nothing, and may be ended anywhere.
+    // The inspection comes before any output. A one-shot command may be killed during it: it has
+    // written nothing.
     let inspection = match session.origin {
         Origin::OneShot => session.interrupt.ending(|| {}, inspect).map_err(Failure::no_watch)?,
         Origin::Person | Origin::Script => inspect(),
@@ -94,7 +96,7 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
     dump(&inspection, &request, store.as_ref(), &mut session.out, &interrupt)
 }
 
-/// Has the session know where the segment is damaged. Without damage nothing is read.
+/// Reports the damaged locations to the session. Reads nothing if there is no damage.
 fn remember_damage(session: &mut Session, inspection: &Inspection) -> Result<(), Failure> {
     let mut left = inspection.totals.damaged_count;
     let mut items = inspection.items(inspect::Range::default());
@@ -115,19 +117,19 @@ fn remember_damage(session: &mut Session, inspection: &Inspection) -> Result<(),
     Ok(())
 }
 
-/// Whether a call is about the data file of another store, and so wants no store to be open.
+/// Whether the arguments name a data file of another store, which needs no open store.
 fn is_foreign(args: &[Word]) -> bool {
     foreign::format(args).is_some()
 }
 
-/// Whether `segment` ends in an unfinished write that opening the store left where it is.
+/// Whether `segment` has a torn tail that a read-only open left in place.
 fn has_torn_tail(store: &Store, segment: SegmentId) -> bool {
     let torn = store.open_report().torn;
     store.is_read_only() && torn.is_some_and(|torn| torn.at.segment == segment)
 }
 
-/// Shows what `request` asks of `inspection`, in the mode of `out`. Where there is a `store`, it says what compaction
-/// would free.
+/// Shows the requested items of `inspection` in the mode of `out`. With a `store`, the summary
+/// includes the bytes that compaction would free.
 fn dump(
     inspection: &Inspection,
     request: &DumpRequest,
@@ -150,7 +152,7 @@ fn dump(
         }
     }
     if request.is_page(out) && measured.len() == DumpRequest::PAGE_LEN {
-        // What is cut to a page is not paged as well.
+        // Output that is cut to a page does not go to the pager as well.
         out.flush()?;
     }
     let mut printer = Printer::new(request, own::shape(inspection, &measured), out);
@@ -172,8 +174,8 @@ fn dump(
     Ok(if is_damaged { Outcome::Damaged } else { Outcome::Done })
 }
 
-/// What compacting this segment alone would free, in bytes; `None` where nobody can say: it is active or damaged, or
-/// the store is not open.
+/// Returns the bytes that compacting only this segment would free. `None` if the segment is active
+/// or damaged, or the store is not open.
 fn would_free(
     inspection: &Inspection,
     store: Option<&Store>,
@@ -209,20 +211,19 @@ mod tests {
     use logkv::inspect::Range;
     use tempfile::TempDir;
 
-    /// A segment with a record of each fate: a put that was replaced, one that was deleted, one that lives, and the
-    /// delete.
+    /// Creates a segment with a replaced put, a deleted put, a live put and a delete.
     pub(super) fn store_with_history() -> (TempDir, Inspection) {
-        let dir = tempfile::tempdir().expect("a directory can be made");
-        let store = Store::open(dir.path().join("data")).expect("a store can be made");
-        store.put("user:1", "alice").expect("it can be written to");
-        store.put("user:2", "bob").expect("it can be written to");
-        store.put("user:1", "Alice Cooper").expect("it can be written to");
-        store.delete("user:2").expect("it can be written to");
-        let inspection = store.inspect(SegmentId(1)).expect("its segment can be read");
+        let dir = tempfile::tempdir().expect("a directory can be created");
+        let store = Store::open(dir.path().join("data")).expect("a store can be created");
+        store.put("user:1", "alice").expect("the store is writable");
+        store.put("user:2", "bob").expect("the store is writable");
+        store.put("user:1", "Alice Cooper").expect("the store is writable");
+        store.delete("user:2").expect("the store is writable");
+        let inspection = store.inspect(SegmentId(1)).expect("the segment is readable");
         (dir, inspection)
     }
 
     pub(super) fn all_items(inspection: &Inspection) -> Vec<Item> {
-        inspection.items(Range::default()).collect::<Result<_, _>>().expect("its segment can be read")
+        inspection.items(Range::default()).collect::<Result<_, _>>().expect("the segment is readable")
     }
 }

@@ -1,4 +1,4 @@
-//! The items of a segment of ours, as they are shown.
+//! The items of a segment of this store.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use crate::shell::lang::answer::Answer;
 use crate::shell::term::moment::Moment;
 use crate::shell::term::units;
 
-/// The shape of a segment whose first page is `items`.
+/// Returns the shape of a segment whose first page is `items`.
 pub fn shape(inspection: &Inspection, items: &[Item]) -> FileShape {
     let records = || {
         items.iter().filter_map(|item| match item {
@@ -32,7 +32,7 @@ pub fn shape(inspection: &Inspection, items: &[Item]) -> FileShape {
     }
 }
 
-/// An item of a segment of this role.
+/// Converts an item of a segment of this role.
 pub fn dump_item(item: &Item, role: Role) -> DumpItem<'_> {
     match item {
         Item::Record(record) => DumpItem::Record(dump_record(record)),
@@ -83,29 +83,29 @@ fn fate(record: &RecordItem) -> Fate {
     if record.damage.is_some() { Fate::Damaged } else { record.fate }
 }
 
-/// What is wrong inside a record whose header is right, and where the next record is all the same.
+/// Returns the damage of a record whose header is valid, and the offset of the next record.
 fn broken(record: &RecordItem, damage: &Damage) -> String {
     let next = record.location.offset + record.len;
-    format!("{damage}; its header is right, so the next record is known to start at {next:#08x}")
+    format!("{damage}; its header is valid, and the next record starts at {next:#08x}")
 }
 
-/// What becomes of a torn tail.
+/// Returns the consequence of a torn tail.
 fn torn_outcome(role: Role, records: u64, behind: u64) -> String {
-    let what = match role {
+    let outcome = match role {
         Role::Active => "the next open for writing truncates here",
         Role::Sealed | Role::Orphan | Role::Unknown => "nothing follows",
     };
-    let batch = format!("{} of a batch that has no end", units::count(records, "whole record"));
-    let intact = format!("{} behind it, which repair keeps", units::count(behind, "intact record"));
+    let batch = format!("{} of an unfinished batch", units::count(records, "whole record"));
+    let intact = format!("{} after it, which repair keeps", units::count(behind, "intact record"));
     match (records, behind) {
-        (0, 0) => what.to_owned(),
-        (_, 0) => format!("{what}, with {batch}"),
-        (0, _) => format!("{what}, with {intact}"),
-        (_, _) => format!("{what}, with {batch} and {intact}"),
+        (0, 0) => outcome.to_owned(),
+        (_, 0) => format!("{outcome}, with {batch}"),
+        (0, _) => format!("{outcome}, with {intact}"),
+        (_, _) => format!("{outcome}, with {batch} and {intact}"),
     }
 }
 
-/// The stored and the computed checksum, if the damage is a wrong one.
+/// Returns the stored and the computed checksum if a checksum is wrong.
 fn checksums(damage: &Damage) -> Option<(u32, u32)> {
     match *damage {
         Damage::HeaderChecksum { stored, computed } | Damage::RecordChecksum { stored, computed } => {
@@ -152,7 +152,7 @@ fn location_json(location: Location) -> Value {
     json!({"segment": location.segment.0, "offset": location.offset})
 }
 
-/// What the segment is and adds up to, for JSON, with what compaction would free.
+/// Returns the segment's totals and the bytes that compaction would free, for JSON.
 pub fn summary(inspection: &Inspection, would_free: Option<u64>) -> Vec<JsonField> {
     let totals = &inspection.totals;
     let header = inspection.header.as_ref();

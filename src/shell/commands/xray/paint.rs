@@ -1,62 +1,57 @@
-//! Hues, glyphs and widths: how the X-ray views look.
+//! Hues, glyphs and widths of the `dump-segment` views.
 //!
-//! One hue a field, the same in the list and in the hex view. No hue carries anything that the text beside it
-//! does not say too: without colour nothing is lost.
+//! A field has the same hue in the list and in the hex view. The text beside a hue says the same,
+//! so output without colour loses nothing.
 
 use unicode_width::UnicodeWidthStr;
 
 use crate::shell::term::fit::clip;
 use crate::shell::term::style::Look;
 
-/// The hue of each field of a record, and of each state it can be in.
+/// The hue of each field of a record and of each state.
 pub mod hue {
     use owo_colors::AnsiColors;
 
     use crate::shell::term::style::Hue;
     pub use crate::shell::term::style::hue::{BAD, DIM, GOOD as LIVE, HEAD, KEY, PLAIN, VALUE};
 
-    /// A place in the file.
+    /// An offset in the file.
     pub const OFFSET: Hue = Hue::of(AnsiColors::Blue);
-    /// A checksum.
     pub const CHECKSUM: Hue = Hue::of(AnsiColors::Magenta);
-    /// A record's number.
+    /// A sequence number or a segment.
     pub const SEQ: Hue = Hue::of(AnsiColors::BrightBlue);
-    /// A time.
     pub const TIME: Hue = Hue::of(AnsiColors::BrightCyan);
-    /// How far the log was durable.
+    /// The durability lag of a record.
     pub const LAG: Hue = Hue::of(AnsiColors::BrightMagenta);
-    /// A length in bytes.
     pub const LEN: Hue = Hue::of(AnsiColors::BrightYellow);
-    /// What a record does.
+    /// The kind of a record.
     pub const KIND: Hue = Hue::of(AnsiColors::BrightGreen);
-    /// How its value is stored.
+    /// The storage flags of a record.
     pub const FLAG: Hue = Hue::of(AnsiColors::BrightRed);
-    /// A delete that still counts.
+    /// A tombstone that still hides something, or could.
     pub const TOMBSTONE: Hue = Hue::of(AnsiColors::Yellow);
 }
 
-/// The characters that have a twin in ASCII.
+/// Characters with an ASCII alternative.
 #[derive(Debug)]
 pub struct Glyphs {
-    /// A checksum that is right.
     pub right: &'static str,
-    /// A checksum that is wrong.
     pub wrong: &'static str,
-    /// Between the parts of a line of facts.
+    /// The separator of facts in a line.
     pub dot: &'static str,
-    /// Between what is and what comes of it.
+    /// The separator of damage and its consequence.
     pub dash: &'static str,
-    /// Where text was cut off.
+    /// The mark where text is cut.
     pub cut: &'static str,
-    /// In place of something that is not there.
+    /// The mark in place of a missing value.
     pub none: &'static str,
-    /// Bytes of live records, on the map.
+    /// Bytes of live records on the map.
     pub live: char,
-    /// Bytes of dead records, on the map.
+    /// Bytes of dead records on the map.
     pub dead: char,
-    /// Bytes of tombstones, on the map.
+    /// Bytes of tombstones on the map.
     pub tombstone: char,
-    /// The segment's header, on the map.
+    /// The segment header on the map.
     pub header: char,
 }
 
@@ -86,24 +81,24 @@ const ASCII: Glyphs = Glyphs {
     header: '=',
 };
 
-/// The characters to draw with.
+/// Returns the characters for this screen.
 pub fn glyphs(look: &Look) -> &'static Glyphs {
     if look.ascii { &ASCII } else { &UNICODE }
 }
 
-/// The verdict on a checksum, as a glyph.
+/// Returns the verdict on a checksum as a glyph.
 pub fn verdict(look: &Look, is_right: bool) -> String {
     let (text, style) =
         if is_right { (glyphs(look).right, hue::LIVE) } else { (glyphs(look).wrong, hue::BAD) };
     look.paint(text, style)
 }
 
-/// `text`, cut so that it takes at most `width` columns, with a mark where it was cut.
+/// Cuts `text` to at most `width` columns, and marks the cut.
 pub fn fit(look: &Look, text: &str, width: usize) -> String {
     clip(text, width, glyphs(look).cut)
 }
 
-/// The blanks that are missing to make `text` `width` columns wide.
+/// Returns the blanks that pad `text` to `width` columns.
 pub fn padding(text: &str, width: usize) -> std::iter::RepeatN<char> {
     std::iter::repeat_n(' ', width.saturating_sub(text.width()))
 }

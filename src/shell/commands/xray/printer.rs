@@ -1,4 +1,4 @@
-//! Shows the items of a file, whichever store wrote it, in the form that was asked for.
+//! Writes the items of a file in the requested form.
 
 use std::io::{self, Write};
 
@@ -9,19 +9,19 @@ use super::request::{DumpForm, DumpRequest};
 use super::{hex, programs};
 use crate::shell::term::output::Output;
 
-/// Shows the items of a file one by one.
+/// Writes the items of a file one by one.
 pub struct Printer<'a> {
     request: &'a DumpRequest,
     shape: FileShape,
     list: List,
-    /// The form that was asked for.
+    /// The requested form.
     pub form: DumpForm,
-    /// How many items were shown.
+    /// The number of items written.
     pub shown: u64,
 }
 
 impl<'a> Printer<'a> {
-    /// Shows what `request` asks for of a file of this shape.
+    /// Creates the printer of `request` for a file of this shape.
     pub fn new(request: &'a DumpRequest, shape: FileShape, out: &Output) -> Self {
         let form = request.form(out.mode);
         let list = match request.hex {
@@ -31,7 +31,7 @@ impl<'a> Printer<'a> {
         Self { request, shape, list, form, shown: 0 }
     }
 
-    /// Shows one item.
+    /// Writes one item.
     pub fn write(&mut self, out: &mut Output, item: &DumpItem<'_>) -> io::Result<()> {
         self.shown += 1;
         match (self.form, item) {
@@ -44,7 +44,7 @@ impl<'a> Printer<'a> {
         }
     }
 
-    /// Writes what is left of the list, and the command that goes on at `next` in the file that is called `name` there.
+    /// Ends the list. Writes the command that continues at `next`, where the file is called `name`.
     pub fn end(self, out: &mut Output, name: &str, next: Option<u64>) -> io::Result<()> {
         if self.form != DumpForm::Drawn {
             return Ok(());
@@ -55,7 +55,7 @@ impl<'a> Printer<'a> {
             writeln!(out, "  {}", look.paint("no record matches", hue::DIM))?;
         }
         if let Some(next) = next {
-            let shown = format!("  {} {} shown; to go on:", glyphs(&look).cut, self.shown);
+            let shown = format!("  {} {} shown; to continue:", glyphs(&look).cut, self.shown);
             writeln!(out, "{} {}", look.paint(shown, hue::DIM), self.request.continuation(name, next))?;
         }
         Ok(())

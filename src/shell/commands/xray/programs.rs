@@ -1,9 +1,10 @@
-//! The forms of `dump-segment` for programs: a line of tab-separated fields an item, or a JSON object.
+//! The forms of `dump-segment` for programs: tab-separated lines and JSON objects.
 //!
-//! A line is `index offset len kind seq time_ms key value crc state other` for a segment, and `index
-//! offset len kind time_s key value crc tombstone` for a file of another store. Keys and values are
-//! quoted, so they hold no tab. For damaged or torn bytes the index is `!`, the kind is `damaged` or
-//! `torn`, and the state says what is wrong. A field without content is empty.
+//! A line has `index offset len kind seq time_ms key value crc state other` for a segment, and
+//! `index offset len kind time_s key value crc tombstone` for a file of another store. Keys and
+//! values are quoted, so they contain no tab. For damaged or torn bytes the index is `!`, the kind
+//! is `damaged` or `torn`, and the damage is in place of the state. A field without content is
+//! empty.
 
 use std::io;
 
@@ -88,7 +89,7 @@ fn add_bad(answer: &mut Answer<'_>, bad: &BadBytes, shape: &FileShape) {
     add_json(answer, bad.json_fields.clone());
 }
 
-/// Writes `fields` about the file, and the offset of the first item that was not shown.
+/// Writes the totals of the file, and the offset of the first item that was not shown.
 pub fn write_summary(out: &mut Output, fields: Vec<JsonField>, next: Option<u64>) -> io::Result<()> {
     let mut answer = out.answer();
     answer.json("type", "summary");

@@ -1,4 +1,4 @@
-//! What is asked of `dump-segment`, and which records answer it.
+//! The request of `dump-segment`: its arguments, and the records that match them.
 
 use std::collections::VecDeque;
 
@@ -15,18 +15,18 @@ use crate::shell::run::session::Invocation;
 use crate::shell::term::output::{Mode, Output};
 use crate::shell::term::units;
 
-/// Which records are shown.
+/// A filter on the state of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StateFilter {
-    /// The newest word on their key.
+    /// The newest record of a key.
     Live,
-    /// Replaced or deleted.
+    /// A replaced or deleted record.
     Dead,
-    /// Deletes that still hide something, or could.
+    /// A tombstone that still hides something, or could.
     Tomb,
-    /// Beyond their time.
+    /// An expired record.
     Expired,
-    /// Damaged and torn bytes.
+    /// Damaged or torn bytes.
     Bad,
 }
 
@@ -36,12 +36,10 @@ impl StateFilter {
 
     const ALL: [Self; 5] = [Self::Live, Self::Dead, Self::Tomb, Self::Expired, Self::Bad];
 
-    /// The choice called `name`.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|only| only.name() == name)
     }
 
-    /// Its name.
     pub fn name(self) -> &'static str {
         Self::NAMES[self as usize]
     }
@@ -63,12 +61,10 @@ impl StateFilter {
 /// How much of a value is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ValueDisplay {
-    /// Nothing.
     None,
-    /// What fits in its column.
+    /// The part that fits in its column.
     #[default]
     Preview,
-    /// Every byte.
     Full,
 }
 
@@ -78,7 +74,6 @@ impl ValueDisplay {
 
     const ALL: [Self; 3] = [Self::None, Self::Preview, Self::Full];
 
-    /// The choice called `name`.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|values| values.name() == name)
     }
@@ -88,7 +83,7 @@ impl ValueDisplay {
     }
 }
 
-/// A pattern of keys, and how it was written.
+/// A pattern of keys, and its text.
 #[derive(Debug)]
 pub struct KeyPattern {
     text: Vec<u8>,
@@ -101,61 +96,60 @@ impl KeyPattern {
     }
 }
 
-/// How items are written.
+/// The form of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DumpForm {
-    /// With a heading, columns and sums.
+    /// A heading, columns and totals.
     Drawn,
-    /// A line an item, with tabs between its fields.
+    /// One line of tab-separated fields per item.
     Lines,
-    /// JSON.
+    /// One JSON object per item.
     Objects,
 }
 
 /// The flags of `dump-segment`.
 pub const FLAGS: &[Flag] = &[
     flag("from", Takes::Number, "Starts at the first record at or after this byte"),
-    flag("limit", Takes::Number, "Shows at most this many"),
-    flag("tail", Takes::Number, "Shows the last this many"),
-    flag("record", Takes::Number, "Shows the record of this number, counted from 0"),
-    flag("key", Takes::Glob, "Shows records of matching keys"),
-    flag("only", Takes::Enum(StateFilter::NAMES), "Shows records in this state"),
-    flag("values", Takes::Enum(ValueDisplay::NAMES), "How much of the values is shown"),
-    flag("hex", Takes::Nothing, "Shows every byte, with what it is there for"),
+    flag("limit", Takes::Number, "Shows at most this many records"),
+    flag("tail", Takes::Number, "Shows this many of the last records"),
+    flag("record", Takes::Number, "Shows only the record with this number, counted from 0"),
+    flag("key", Takes::Glob, "Shows only records of matching keys"),
+    flag("only", Takes::Enum(StateFilter::NAMES), "Shows only records in this state"),
+    flag("values", Takes::Enum(ValueDisplay::NAMES), "How much of each value to show"),
+    flag("hex", Takes::Nothing, "Shows every byte, field by field"),
 ];
 
 const fn flag(name: &'static str, takes: Takes, doc: &'static str) -> Flag {
     Flag { name, short: None, takes, doc }
 }
 
-/// Arguments and flags of `dump-segment`.
+/// The arguments and flags of one call of `dump-segment`.
 #[derive(Debug)]
 pub struct DumpRequest {
-    /// The segment.
     pub segment: SegmentId,
-    /// The first byte to look at.
+    /// The offset to start at.
     pub from: u64,
-    /// How many items to show; without it a terminal gets a page, everything else gets all.
+    /// The number of items to show. `None` shows a page on a terminal, and everything elsewhere.
     pub limit: Option<usize>,
-    /// Only the last ones.
+    /// Shows only this many of the last items.
     pub tail: Option<usize>,
-    /// Only the record of this number, from 0.
+    /// Shows only the record with this number, from 0.
     pub record: Option<u64>,
-    /// Only records of matching keys.
+    /// Shows only records of matching keys.
     pub key: Option<KeyPattern>,
-    /// Only records in this state.
+    /// Shows only records in this state.
     pub only: Option<StateFilter>,
-    /// How much of the values is shown.
+    /// How much of each value is shown.
     pub values: ValueDisplay,
     /// Whether every byte is shown.
     pub hex: bool,
 }
 
 impl DumpRequest {
-    /// How many items are shown where the user did not say: a page for people.
+    /// The number of items on a page.
     pub const PAGE_LEN: usize = 40;
 
-    /// What a call of `dump-segment` asks for of `segment`, in mode `mode`.
+    /// Reads the request from a call of `dump-segment` in mode `mode`.
     pub fn of(invocation: &Invocation, segment: SegmentId, mode: Mode) -> Result<Self, Failure> {
         if let Some(values) = invocation.value("values").filter(|word| word.bytes == b"preview")
             && mode == Mode::Json
@@ -184,7 +178,7 @@ impl DumpRequest {
         })
     }
 
-    /// How items are written in mode `mode`. Every byte with what it is there for has one form for people and plain text.
+    /// Returns the form in mode `mode`. `--hex` has one form for table and plain.
     pub fn form(&self, mode: Mode) -> DumpForm {
         match mode {
             Mode::Json => DumpForm::Objects,
@@ -193,12 +187,12 @@ impl DumpRequest {
         }
     }
 
-    /// Whether it is about the segment from its first byte on.
+    /// Whether the request covers the segment from its first byte.
     pub fn is_whole(&self) -> bool {
         self.from == 0 && self.tail.is_none() && self.record.is_none() && !self.is_filtered()
     }
 
-    /// Refuses a record that is not among the `count` records of `what`.
+    /// Fails if the requested record is not among the `count` records of `what`.
     pub fn check_record(&self, count: u64, what: &str) -> Result<(), Failure> {
         match self.record.filter(|record| *record >= count) {
             Some(record) => {
@@ -214,13 +208,13 @@ impl DumpRequest {
         self.key.is_some() || self.only.is_some()
     }
 
-    /// The items asked for, in file order.
+    /// Returns the requested items in file order.
     pub fn items<'a>(
         &'a self,
         inspection: &'a Inspection,
     ) -> Box<dyn Iterator<Item = logkv::Result<Item>> + 'a> {
         let is_filtered = self.is_filtered();
-        // The last N of those that match are found by looking at all; the last N of all are found from the end.
+        // A filtered tail needs all items. An unfiltered tail is found from the end.
         let tail = self.tail.filter(|_| !is_filtered);
         let range = Range { from: self.from, tail, record: self.record };
         let wanted = inspection.items(range).filter(move |item| match item {
@@ -233,17 +227,17 @@ impl DumpRequest {
         }
     }
 
-    /// How many items to show.
+    /// Returns the number of items to show.
     pub fn limit(&self, out: &Output) -> usize {
         self.limit.unwrap_or(if self.is_page(out) { Self::PAGE_LEN } else { usize::MAX })
     }
 
-    /// Whether a page of items is shown: to a person who has asked for no other number.
+    /// Whether a page is shown: on a terminal, without `--limit` and `--tail`.
     pub fn is_page(&self, out: &Output) -> bool {
         out.is_table() && out.is_terminal && self.limit.is_none() && self.tail.is_none()
     }
 
-    /// The command that goes on at byte `from` of the segment, which is called `name` there.
+    /// Returns the command that continues at offset `from` of the segment or file called `name`.
     pub fn continuation(&self, name: &str, from: u64) -> String {
         let mut line = format!("dump-segment {name} --from {from:#08x}");
         let mut flag = |name: &str, value: String| line.extend([" --", name, " ", &value]);
@@ -275,7 +269,7 @@ impl DumpRequest {
     }
 }
 
-/// The last `count` of `items`; an error counts as one.
+/// Returns the last `count` of `items`. An error counts as an item.
 fn last(
     items: impl Iterator<Item = logkv::Result<Item>>,
     count: usize,

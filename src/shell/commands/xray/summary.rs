@@ -1,4 +1,4 @@
-//! The lines above and below the records: what the segment is, and what it adds up to.
+//! The lines above and below the records: the heading and the totals.
 
 use std::io::{self, Write};
 
@@ -14,7 +14,7 @@ use crate::shell::term::moment::Moment;
 use crate::shell::term::style::Look;
 use crate::shell::term::units;
 
-/// Writes the line that says which segment this is.
+/// Writes the heading of a segment.
 pub fn write_header(out: &mut dyn Write, inspection: &Inspection, look: &Look) -> io::Result<()> {
     let mut facts = vec![units::bytes(inspection.len), text::role(inspection.role).to_owned()];
     if let Ok(header) = &inspection.header {
@@ -27,27 +27,27 @@ pub fn write_header(out: &mut dyn Write, inspection: &Inspection, look: &Look) -
     facts.insert(0, file);
     write_heading(out, facts, look)?;
     if let Err(damage) = &inspection.header {
-        let told = match damage {
+        let text = match damage {
             Damage::Foreign(_) => format!("its header is another segment's: {damage}"),
             damage => format!("its header is damaged: {damage}"),
         };
-        let text = hang(look.width, "  ! ", 4, told.split(' '));
+        let text = hang(look.width, "  ! ", 4, text.split(' '));
         writeln!(out, "{}", look.paint(&text, hue::BAD))?;
     }
     Ok(())
 }
 
-/// Writes the line that says which file this is.
+/// Writes the heading of a file.
 pub fn write_heading(out: &mut dyn Write, facts: Vec<String>, look: &Look) -> io::Result<()> {
     writeln!(out, "{}", look.paint(joined(facts, "", look), hue::HEAD))
 }
 
-/// Writes the line that adds up the whole file.
+/// Writes the totals of a file.
 pub fn write_totals(out: &mut dyn Write, facts: Vec<String>, look: &Look) -> io::Result<()> {
     writeln!(out, "{}", joined(facts, "  ", look))
 }
 
-/// Writes the segment's own header, byte by byte.
+/// Writes the segment header byte by byte.
 pub fn write_header_hex(out: &mut dyn Write, inspection: &Inspection, look: &Look) -> io::Result<()> {
     let Ok(header) = &inspection.header else { return Ok(()) };
     writeln!(out, "{}", look.paint("header", hue::HEAD))?;
@@ -55,7 +55,7 @@ pub fn write_header_hex(out: &mut dyn Write, inspection: &Inspection, look: &Loo
     fields::of_header(header).iter().try_for_each(|field| hex::write(out, field, &of, hex::ALL_ROWS, look))
 }
 
-/// Writes the map and the line that adds everything up, with what compaction would free where that is known.
+/// Writes the map and the totals, with the bytes that compaction would free if they are known.
 pub fn write_footer(
     out: &mut dyn Write,
     inspection: &Inspection,
@@ -70,7 +70,7 @@ pub fn write_footer(
     write_totals(out, facts, look)
 }
 
-/// Facts with dots between them, in lines that fit the screen.
+/// Joins facts with dots, wrapped to the screen.
 fn joined(mut facts: Vec<String>, margin: &str, look: &Look) -> String {
     let last = facts.len().saturating_sub(1);
     for fact in &mut facts[..last] {
@@ -79,7 +79,7 @@ fn joined(mut facts: Vec<String>, margin: &str, look: &Look) -> String {
     hang(look.width, margin, 2, facts.iter().map(String::as_str))
 }
 
-/// What the segment adds up to, as far as there is any of it.
+/// Returns the totals that are not zero.
 fn facts(totals: &Totals) -> Vec<String> {
     let mut facts = vec![
         units::count(totals.record_count, "record"),
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_summary_tells_what_there_is_and_nothing_of_what_there_is_not() {
+    fn the_totals_leave_out_what_is_zero() {
         let totals = Totals { record_count: 1, live_count: 1, live_len: 40, ..Totals::default() };
         assert_eq!(facts(&totals), ["1 record", "1 live"]);
         let totals = Totals {

@@ -1,4 +1,4 @@
-//! Words and numbers that all X-ray views share.
+//! Words and numbers shared by the views of `dump-segment`.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use super::paint::{fit, hue};
 use crate::shell::lang::words;
 use crate::shell::term::style::{Hue, Look};
 
-/// What a record does: `PUT`, `DEL`, or the number of a kind that this version skips.
+/// Returns `PUT`, `DEL`, or the number of a kind that this version skips.
 pub fn kind(kind: Kind) -> Cow<'static, str> {
     match kind {
         Kind::Put => "PUT".into(),
@@ -18,7 +18,7 @@ pub fn kind(kind: Kind) -> Cow<'static, str> {
     }
 }
 
-/// What a segment's file is to the store, as one word.
+/// Returns the role of a segment's file as one word.
 pub fn role(role: Role) -> &'static str {
     match role {
         Role::Active => "active",
@@ -28,19 +28,19 @@ pub fn role(role: Role) -> &'static str {
     }
 }
 
-/// A record's state in one word, what explains it, and the record that explains it.
+/// The state of a record: a word, a reason, and the record that is the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordState {
     /// `LIVE`, `dead`, `tomb`, `expired`, `BAD` or `skip`.
     pub word: &'static str,
-    /// The state in a few words, to stand before the other record.
+    /// The reason in a few words, before the other record.
     pub why: &'static str,
     /// The record that killed this one, or that this one hides.
     pub other: Option<Location>,
 }
 
 impl RecordState {
-    /// The state of a record of this fate.
+    /// Returns the state of a record of this fate.
     pub fn of(fate: Fate) -> Self {
         let state = |word, why, other| Self { word, why, other };
         match fate {
@@ -56,17 +56,18 @@ impl RecordState {
         }
     }
 
-    /// Its name for programs.
+    /// Returns the word for programs.
     pub fn name(&self) -> String {
         self.word.to_lowercase()
     }
 
-    /// `dead  replaced by 3:0x00003a`.
+    /// Returns the full text, such as `dead  replaced by 3:0x00003a`.
     pub fn long(&self) -> String {
         self.with(self.why)
     }
 
-    /// `dead  repl… 3:0x00003a`: the words are cut where columns are few, and the place is not.
+    /// Returns the text with the words cut, such as `dead  repl… 3:0x00003a`. The location
+    /// is never cut.
     pub fn short(&self, look: &Look) -> String {
         const WORDS_WIDTH: usize = "hides".len();
         match self.other {
@@ -75,7 +76,6 @@ impl RecordState {
         }
     }
 
-    /// Its hue.
     pub fn hue(&self) -> Hue {
         match self.word {
             "LIVE" => hue::LIVE,
@@ -87,23 +87,23 @@ impl RecordState {
 
     fn with(&self, why: &str) -> String {
         let other = self.other.map(|place| place.to_string()).unwrap_or_default();
-        let told = [why, &other].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
-        if told.is_empty() { self.word.to_owned() } else { format!("{:<4}  {told}", self.word) }
+        let reason = [why, &other].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+        if reason.is_empty() { self.word.to_owned() } else { format!("{:<4}  {reason}", self.word) }
     }
 }
 
-/// A checksum in hexadecimal.
+/// Formats a checksum in hexadecimal.
 pub fn checksum(crc: u32) -> String {
     format!("{crc:08x}")
 }
 
-/// The start of a key or a value, quoted: no column shows more, and quoting all of a large one takes long.
+/// Quotes the start of a key or value. No column shows more, and quoting a large value is slow.
 pub fn preview(bytes: &[u8]) -> String {
     const LEN_MAX: usize = 256;
     words::quote(&bytes[..bytes.len().min(LEN_MAX)])
 }
 
-/// Whether the record's own checksum is right.
+/// Whether the checksum of the whole record is right.
 pub fn is_sound(record: &RecordItem) -> bool {
     record.stored_rcrc == record.computed_rcrc
 }

@@ -1,4 +1,4 @@
-//! The lines of a script that an import runs: writes that go by what is there, and batches.
+//! The commands of an imported script: conditional writes and batches.
 
 use logkv::{Batch, Op};
 
@@ -10,7 +10,8 @@ use crate::shell::run::session::{Asked, Invocation, Origin, Run, Session};
 use crate::shell::run::write::mutation::{Mutation, Reply};
 use crate::shell::term::output::{Mode, Output};
 
-/// Runs `import` as a script runs: nobody is asked, and no value comes from where the script does.
+/// Runs `import` as a script: without questions, and without reading a value from the script's own
+/// input.
 pub fn as_script<T>(session: &mut Session, is_stdin: bool, import: impl FnOnce(&mut Session) -> T) -> T {
     let origin = std::mem::replace(&mut session.origin, Origin::Script);
     let reads_stdin = session.reads_stdin;
@@ -21,7 +22,7 @@ pub fn as_script<T>(session: &mut Session, is_stdin: bool, import: impl FnOnce(&
     result
 }
 
-/// Runs a command that prints nothing.
+/// Runs a command without output.
 fn silently(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let silent = Output::new(Box::new(std::io::sink()), Mode::Table, session.out.look, false);
     let out = std::mem::replace(&mut session.out, silent);
@@ -30,7 +31,8 @@ fn silently(session: &mut Session, invocation: &Invocation) -> Result<Outcome, F
     result
 }
 
-/// Adds the rows of a line, all or none, to the batch that is open, or to what is written. `Some`: why they cannot be taken.
+/// Adds the rows of a line, all or none, to the open batch or to the store. Returns a reason if
+/// they are rejected.
 pub fn add(
     session: &mut Session,
     writer: &mut Writer,
@@ -47,7 +49,7 @@ pub fn add(
     rejected(added.map_err(Failure::from))
 }
 
-/// Tells why a line is rejected from why the import ends with it.
+/// Splits the failure of a line from a failure that ends the import.
 fn rejected(written: Result<(), Failure>) -> Result<Option<String>, Failure> {
     match written {
         Err(failure)
@@ -60,7 +62,7 @@ fn rejected(written: Result<(), Failure>) -> Result<Option<String>, Failure> {
     }
 }
 
-/// Runs another line that writes. `Some`: why it cannot be taken.
+/// Runs another writing command. Returns a reason if it is rejected.
 pub fn call(
     session: &mut Session,
     writer: &mut Writer,
@@ -86,11 +88,11 @@ fn submit(
 ) -> Result<(), Failure> {
     let (pending, reply) = write.submit(session)?;
     let puts = |puts| ImportCounts { puts, ..ImportCounts::default() };
-    // What it comes to; and to what where nothing had to be written, if that depends on what is there.
+    // The counts of the write, and of the case that nothing had to be written.
     let (counts, otherwise) = match (write, reply) {
         (Mutation::Put(batch) | Mutation::Delete(batch), _) => (changes(batch), None),
         (Mutation::Incr { .. }, _) => (puts(1), None),
-        // A key that never expires stays as it is.
+        // A key that never expires does not change.
         (_, Reply::Persist { is_there: true, .. }) => (puts(1), Some(ImportCounts::default())),
         (Mutation::PutIf { .. } | Mutation::Expire { .. }, _) => {
             (puts(1), Some(ImportCounts { not_set: 1, ..ImportCounts::default() }))
@@ -100,9 +102,9 @@ fn submit(
     Ok(writer.wait_for(pending, counts, otherwise, len)?)
 }
 
-/// Runs what is not waited for later: a `del` with flags, and all that is about a batch.
+/// Runs a command that is not pipelined: `del` with flags, and the commands of a batch.
 fn at_once(session: &mut Session, writer: &mut Writer, invocation: &Invocation) -> Result<(), Failure> {
-    // It sees what came before it.
+    // The command must see the writes before it.
     writer.drain()?;
     let store = session.store()?;
     let commits = matches!(invocation.command.run, Run::Batch { commits: true, .. });
@@ -112,7 +114,7 @@ fn at_once(session: &mut Session, writer: &mut Writer, invocation: &Invocation) 
     let was_in_batch = session.transaction.is_some();
     let ran = silently(session, invocation);
     if ran.is_err() && commits {
-        // Else nothing that follows would be written.
+        // Otherwise an open batch would swallow the rest of the script.
         session.transaction = None;
     }
     if ran? == Outcome::Absent {
@@ -126,7 +128,7 @@ fn at_once(session: &mut Session, writer: &mut Writer, invocation: &Invocation) 
     Ok(())
 }
 
-/// What a batch sets and removes.
+/// Counts the puts and deletes of a batch.
 fn changes(batch: &Batch) -> ImportCounts {
     let puts = batch.iter().filter(|op| matches!(op, Op::Put { .. })).count() as u64;
     ImportCounts { puts, deletes: batch.len() as u64 - puts, ..ImportCounts::default() }

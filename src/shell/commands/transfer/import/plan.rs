@@ -1,4 +1,4 @@
-//! What is to be imported: which files, in which formats, and what says so.
+//! The inputs of an import, with their formats.
 
 use std::fs;
 use std::io;
@@ -21,10 +21,10 @@ use crate::shell::run::session::{Invocation, Session};
 use crate::shell::term::input::Input;
 use crate::shell::term::packing::Packing;
 
-/// The formats that are read.
+/// The formats that import reads.
 pub const FORMATS: &[&str] = &["jsonl", "json", "csv", "tsv", "script", "bitcask", "logkv-store"];
 
-/// What is read.
+/// A format that import reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImportFormat {
     /// Rows of text.
@@ -34,13 +34,11 @@ pub enum ImportFormat {
 }
 
 impl ImportFormat {
-    /// The format called `name`.
     pub fn parse(name: &str) -> Option<Self> {
         let foreign = ForeignFormat::ALL.into_iter().find(|format| format.name() == name);
         foreign.map(Self::Files).or_else(|| RowFormat::parse(name).map(Self::Text))
     }
 
-    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Text(format) => format.name(),
@@ -48,7 +46,7 @@ impl ImportFormat {
         }
     }
 
-    /// Whether it is a script, whose lines may be about what is there.
+    /// Whether this is a script, whose commands may depend on the store's contents.
     pub fn is_script(self) -> bool {
         self == Self::Text(RowFormat::Script)
     }
@@ -59,21 +57,19 @@ impl ImportFormat {
     }
 }
 
-/// What said so.
+/// The source of a format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FormatOrigin {
-    /// `--format`.
     Flag,
-    /// The file's name.
+    /// The name of the file.
     Name,
-    /// The names in a directory.
+    /// The names of the files in a directory.
     Contents,
-    /// Nothing.
+    /// None of these.
     Default,
 }
 
 impl FormatOrigin {
-    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Flag => "flag",
@@ -83,7 +79,7 @@ impl FormatOrigin {
         }
     }
 
-    /// It, for people.
+    /// Returns a phrase for people.
     pub fn in_words(self) -> &'static str {
         match self {
             Self::Flag => "as --format says",
@@ -94,43 +90,42 @@ impl FormatOrigin {
     }
 }
 
-/// One argument of an import.
+/// An input of an import: one argument.
 pub struct PlannedInput {
-    /// As messages call it.
+    /// The name in messages.
     pub name: String,
-    /// Its format.
     pub format: ImportFormat,
-    /// What says so.
+    /// The source of the format.
     pub origin: FormatOrigin,
-    /// The files that are read, in that order, as they are called in messages.
+    /// The names of the files, in reading order.
     pub names: Vec<String>,
-    /// Where they are.
+    /// The paths of the files.
     pub paths: Vec<PathBuf>,
-    /// What the user should know of them, a sentence each.
+    /// Notes for the user, one sentence each.
     pub notes: Vec<String>,
     kind: InputKind,
 }
 
-/// What an argument names.
+/// The kind of an input.
 enum InputKind {
-    /// A regular file, opened when its turn comes: there may be more than can be open.
+    /// A regular file. Opened when it is read: all files together may be too many.
     File { path: PathBuf, len: u64 },
-    /// What can be opened once.
+    /// An input that can be opened only once.
     Open(Input),
-    /// Another store's files.
+    /// Data files of another store.
     Records(ForeignRecords),
-    /// It was begun.
+    /// An input that was opened.
     Begun,
 }
 
-/// What the flags of an import say of all that it reads.
+/// The flags that apply to all inputs.
 pub struct ImportFlags {
     format: Option<ImportFormat>,
     table: Option<TableFields>,
 }
 
 impl ImportFlags {
-    /// What the flags of `invocation` say.
+    /// Reads the flags of `invocation`.
     pub fn of(invocation: &Invocation) -> Result<Self, Failure> {
         let field = |name| invocation.value(name).map(|word| word.bytes.clone());
         let table = match (field("key"), field("value")) {
@@ -146,7 +141,7 @@ impl ImportFlags {
     }
 }
 
-/// Finds out what each argument is, and whether it can be read.
+/// Determines the format of each argument, and checks that it can be read.
 pub fn plan(
     session: &Session,
     invocation: &Invocation,
@@ -192,7 +187,7 @@ fn of_word(session: &Session, word: &Word, flag: Option<ImportFormat>) -> Result
         ForeignFormat::of(name).map(ImportFormat::Files).or(RowFormat::of(stem).map(ImportFormat::Text));
     if flag.is_none() && path.file_name().is_some_and(|name| StoreFile::parse(name).is_some()) {
         let shown = visible(&word.bytes);
-        let message = format!("{shown} is a store's own file by its name, and is not imported");
+        let message = format!("{shown} has the name of a store file, and is not imported");
         return Err(Failure::command(message).at(word.span.clone()).hint(COPY));
     }
     if let (None, Some(ending)) = (flag.or(named), foreign_ending(stem)) {
@@ -221,7 +216,7 @@ fn of_word(session: &Session, word: &Word, flag: Option<ImportFormat>) -> Result
 
 const WRONG_NAME: &str = "--format sets the format if the name is wrong";
 
-/// The standard input, unless the commands come from there.
+/// Plans the standard input. Fails if commands come from it.
 fn stdin(
     session: &Session,
     word: &Word,
@@ -266,7 +261,7 @@ fn records(
 }
 
 impl PlannedInput {
-    /// Opens it, and reads what stands before its rows.
+    /// Opens the input, and reads the header of its rows.
     pub fn open(
         &mut self,
         session: &Session,
@@ -280,9 +275,9 @@ impl PlannedInput {
                 let input = Input::path(&path).map_err(|error| Failure::file("read", &path, &error))?;
                 (input, Some(len))
             }
-            InputKind::Begun => unreachable!("each is opened once"),
+            InputKind::Begun => unreachable!("each input is opened once"),
         };
-        let ImportFormat::Text(format) = self.format else { unreachable!("records are no text") };
+        let ImportFormat::Text(format) = self.format else { unreachable!("data files are handled above") };
         let packing = self.paths.first().and_then(|path| Packing::of_name(path).0);
         let reader = TextReader::new(
             input,
@@ -299,7 +294,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_format_that_is_read_is_found_by_its_name_and_none_that_is_not() {
+    fn every_name_of_a_format_is_parsed() {
         for name in FORMATS {
             assert_eq!(ImportFormat::parse(name).map(ImportFormat::name), Some(*name));
         }

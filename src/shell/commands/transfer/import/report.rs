@@ -1,4 +1,4 @@
-//! What came of an import, in every form.
+//! The reports and failures of an import.
 
 use std::io::{self};
 
@@ -8,30 +8,29 @@ use crate::shell::lang::failure::{Failure, Kind};
 use crate::shell::term::output::Output;
 use crate::shell::term::units;
 
-/// What came of one argument, or of all of them.
+/// The report of one input, or of all.
 pub struct ImportReport<'a> {
-    /// As messages call it; of all of them, nothing.
+    /// The name of the input, if it is one of several.
     pub name: Option<&'a str>,
-    /// What went in.
+    /// The numbers of imported rows.
     pub counts: ImportCounts,
-    /// How many rows did not.
+    /// The number of rejected rows.
     pub rejected: u64,
-    /// The format, and what said so; of all arguments, nothing.
+    /// The format and its source. `None` for all inputs together.
     pub format: Option<(ImportFormat, FormatOrigin)>,
-    /// The files that were read.
     pub names: Vec<String>,
-    /// Why the rest of it was given up, if it was.
+    /// The reason why the rest was given up.
     pub given_up: Option<&'a str>,
 }
 
 impl<'a> ImportReport<'a> {
-    /// That of the one argument of an import.
+    /// Creates the report of the only input.
     pub fn of(planned: &PlannedInput, counts: ImportCounts, rejected: u64) -> Self {
         let format = Some((planned.format, planned.origin));
         Self { name: None, counts, rejected, format, names: planned.names.clone(), given_up: None }
     }
 
-    /// That of one of several.
+    /// Creates the report of one of several inputs.
     pub fn of_one(
         planned: &'a PlannedInput,
         counts: ImportCounts,
@@ -41,7 +40,7 @@ impl<'a> ImportReport<'a> {
         Self { name: Some(&planned.name), given_up, ..Self::of(planned, counts, rejected) }
     }
 
-    /// Says it.
+    /// Writes the report.
     pub fn write(&self, out: &mut Output) -> io::Result<()> {
         let mut answer = out.figures();
         answer
@@ -64,7 +63,7 @@ impl<'a> ImportReport<'a> {
         Ok(())
     }
 
-    /// It, for people.
+    /// Returns the report as a sentence.
     pub fn sentence(&self) -> String {
         let files = || format!(" of {}", units::count(self.names.len() as u64, "file"));
         let Some((format, origin)) = self.format else {
@@ -82,7 +81,7 @@ impl<'a> ImportReport<'a> {
     }
 }
 
-/// What went in, for people.
+/// Returns the imported rows as a phrase.
 fn in_words(format: Option<ImportFormat>, counts: ImportCounts) -> String {
     let not_set = match counts.not_set {
         0 => String::new(),
@@ -108,7 +107,7 @@ fn written_in_words(format: Option<ImportFormat>, counts: ImportCounts) -> Strin
     }
 }
 
-/// That some rows were rejected of an import's one argument.
+/// Creates the failure for rejected rows of the only input.
 pub fn incomplete(rejected: u64, counts: ImportCounts, planned: &PlannedInput) -> Failure {
     let noun = if let ImportFormat::Files(_) = planned.format { "record" } else { "row" };
     let message =
@@ -121,7 +120,7 @@ pub fn incomplete(rejected: u64, counts: ImportCounts, planned: &PlannedInput) -
     }
 }
 
-/// That some of several arguments were given up, or some of their rows rejected.
+/// Creates the failure for several inputs with given-up files or rejected rows.
 pub fn all_incomplete(given_up: u64, rejected: u64, counts: ImportCounts) -> Failure {
     let given_up = (given_up > 0).then(|| were(given_up, "file", "given up"));
     let rejected = (rejected > 0).then(|| were(rejected, "row", "rejected"));
@@ -134,7 +133,7 @@ fn were(count: u64, noun: &str, what: &str) -> String {
     format!("{} {was} {what}", units::count(count, noun))
 }
 
-/// `failure`, with how far the import came.
+/// Adds the imported and rejected rows to `failure`.
 pub fn stopped(failure: Failure, counts: ImportCounts, rejected: u64) -> Failure {
     let went_in = format!("{} went in", units::count(counts.count(), "row"));
     let went_in = match rejected {

@@ -1,4 +1,4 @@
-//! What must hold for any line of any format, and for any row: driven by the tests at random, and by the fuzzer.
+//! The properties of all row formats for any line. Random tests and the fuzzer drive them.
 
 use std::borrow::Cow;
 
@@ -10,11 +10,11 @@ use super::{ImportRow, RowFormat, RowWriter, jsonl, script, tsv};
 use crate::shell::lang::words::Lexer;
 use crate::shell::lang::words::plain::Plain;
 
-/// Checks that `line` is read without a panic in each format, and that each row of it, and the row that has `line`'s own bytes,
-/// is read back as it was from what is written of it.
+/// Checks that every format reads `line` without a panic. Each row of it, and rows that contain its
+/// bytes, must be read back unchanged from every format.
 ///
 /// # Panics
-/// When that does not hold.
+/// If a property does not hold.
 pub fn holds(line: &[u8]) {
     let whole = TableFields { key: "key".into(), value: None };
     let of_field = Some("value".into());
@@ -27,7 +27,7 @@ pub fn holds(line: &[u8]) {
     ] {
         match read {
             Ok(row) => returns(&row),
-            Err(why) => assert!(why.chars().all(Visible::is), "nothing that would drive a terminal"),
+            Err(why) => assert!(why.chars().all(Visible::is), "a message is safe on a terminal"),
         }
     }
     for plain in [Plain::Pairs, Plain::Keys] {
@@ -36,7 +36,7 @@ pub fn holds(line: &[u8]) {
     for table in [None, Some(&whole), Some(&of_field)] {
         let records = csv_records(&[b"key,value,value_b64\n", line].concat());
         let header = records.first().map(|names| TableHeader::new(&fields(names), table));
-        let header = header.expect("it is above all").expect("it has the columns");
+        let header = header.expect("the header is the first record").expect("the header has the columns");
         records
             .iter()
             .skip(1)
@@ -58,7 +58,7 @@ fn owned(row: ImportRow<'_>) -> ImportRow<'static> {
     ImportRow { key: owned(row.key), value: row.value.map(owned), expiry: row.expiry }
 }
 
-/// Checks that `row` comes back from each format, in text.
+/// Checks that `row` is read back unchanged from each text format.
 fn returns(row: &ImportRow<'_>) {
     let Some(value) = &row.value else { return };
     let expires_ms = match row.expiry {
@@ -71,8 +71,8 @@ fn returns(row: &ImportRow<'_>) {
     for format in [RowFormat::Jsonl, RowFormat::Tsv, RowFormat::Script, RowFormat::Csv] {
         let mut writer = RowWriter::new(format, columns);
         let mut written = Vec::new();
-        writer.begin(&mut written).expect("memory takes it");
-        writer.write(&mut written, &row.key, value, expires_ms).expect("memory takes it");
+        writer.begin(&mut written).expect("a Vec accepts every write");
+        writer.write(&mut written, &row.key, value, expires_ms).expect("a Vec accepts every write");
         let text = str::from_utf8(&written).expect("a row is text");
         let is_seen = |c| Visible::is(c) || matches!(c, '\t' | '\n') || format == RowFormat::Csv && c == '\r';
         assert!(text.chars().all(is_seen), "nothing that would drive a terminal");
@@ -82,12 +82,13 @@ fn returns(row: &ImportRow<'_>) {
             RowFormat::Tsv => tsv::read(line),
             RowFormat::Script => {
                 let words = line.strip_prefix(b"put ").expect("a row is a put");
-                Ok(script::read(Lexer::new(words), Plain::Pairs).expect("it is plain").remove(0))
+                Ok(script::read(Lexer::new(words), Plain::Pairs).expect("the row is a plain put").remove(0))
             }
             _ => {
                 let records = csv_records(&written);
                 assert_eq!(records.len(), 2, "a header and a row");
-                let header = TableHeader::new(&fields(&records[0]), None).expect("it has its columns");
+                let header =
+                    TableHeader::new(&fields(&records[0]), None).expect("the header has the columns");
                 header.row(&fields(&records[1])).map(owned)
             }
         };
@@ -96,7 +97,7 @@ fn returns(row: &ImportRow<'_>) {
     }
 }
 
-/// The records of `text`, which ends in a line break or goes without one.
+/// Returns the records of `text`, which may lack the last line break.
 fn csv_records(text: &[u8]) -> Vec<Vec<Vec<u8>>> {
     let mut records = CsvRecords::default();
     let mut found = Vec::new();
@@ -137,16 +138,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_line_whatsoever_makes_a_reader_stumble_and_every_row_comes_back(line in any_line()) {
+        fn the_properties_hold_for_any_line(line in any_line()) {
             holds(&line);
         }
     }
 
     #[test]
-    fn no_line_that_the_fuzzer_found_makes_a_reader_stumble() {
+    fn the_properties_hold_for_every_line_of_the_fuzz_corpus() {
         let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/corpus/import");
-        let files = std::fs::read_dir(dir).expect("a corpus").map(|entry| entry.expect("an entry").path());
-        let files: Vec<_> = files.map(|path| std::fs::read(path).expect("an input")).collect();
+        let files = std::fs::read_dir(dir)
+            .expect("the corpus is readable")
+            .map(|entry| entry.expect("the entry is readable").path());
+        let files: Vec<_> = files.map(|path| std::fs::read(path).expect("the file is readable")).collect();
         let lines = files.iter().flat_map(|file| file.split(|&byte| byte == b'\n'));
         assert!(lines.map(holds).count() > files.len());
     }

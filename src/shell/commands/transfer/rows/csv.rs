@@ -1,7 +1,9 @@
-//! Fields with commas between them, in quotes where they hold a comma, a quote or a line break, below a header.
+//! CSV: comma-separated fields below a header, in quotes if they contain a comma, a quote or a line
+//! break.
 //!
-//! CSV has no escapes. Bytes that are not text, and invisible characters, would not survive an editor or spreadsheet. They
-//! are in base64, in the columns `key_b64` and `value_b64`. These and `expires_ms` appear only if some row needs them.
+//! CSV has no escapes. Bytes that are not text, and invisible characters, would not survive an
+//! editor or a spreadsheet, so they are in base64 in the columns `key_b64` and `value_b64`. These
+//! columns and `expires_ms` exist only if a row needs them.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -13,7 +15,7 @@ use logkv::Visible;
 
 use super::table::TextField;
 
-/// Which columns rows need beside `key` and `value`.
+/// The columns of an export besides `key` and `value`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CsvColumns {
     key_b64: bool,
@@ -22,7 +24,7 @@ pub struct CsvColumns {
 }
 
 impl CsvColumns {
-    /// Adds what this row needs; whether nothing is left to add.
+    /// Adds the columns that a row needs. Returns whether all columns are present.
     pub fn add(&mut self, key: &[u8], value: &[u8], expires_ms: Option<u64>) -> bool {
         self.key_b64 |= !is_plain(key);
         self.value_b64 = self.value_b64 || !is_plain(value);
@@ -30,7 +32,7 @@ impl CsvColumns {
         self.key_b64 && self.value_b64 && self.expires_ms
     }
 
-    /// Writes their names.
+    /// Writes the header.
     pub fn write_header(self, out: &mut impl Write) -> io::Result<()> {
         let expires_ms = if self.expires_ms { ",expires_ms" } else { "" };
         let key_b64 = if self.key_b64 { ",key_b64" } else { "" };
@@ -38,7 +40,7 @@ impl CsvColumns {
         writeln!(out, "key,value{expires_ms}{key_b64}{value_b64}")
     }
 
-    /// Writes a row whose needs were added.
+    /// Writes a row whose columns were added.
     pub fn write(
         self,
         out: &mut impl Write,
@@ -70,7 +72,7 @@ impl CsvColumns {
     }
 }
 
-/// Whether `bytes` are visible text. A carriage return is only before a line feed.
+/// Whether `bytes` are visible text. A carriage return must be before a line feed.
 fn is_plain(bytes: &[u8]) -> bool {
     let Ok(text) = str::from_utf8(bytes) else { return false };
     let is_seen = |c| Visible::is(c) || matches!(c, '\n' | '\t');
@@ -91,7 +93,7 @@ fn write_field(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     out.write_all(b"\"")
 }
 
-/// Finds records in bytes that come piece by piece, and holds one.
+/// Splits bytes that arrive in pieces into records. Holds one record.
 #[derive(Debug)]
 pub struct CsvRecords {
     reader: Reader,
@@ -108,21 +110,22 @@ impl Default for CsvRecords {
 }
 
 impl CsvRecords {
-    /// Finds records whose fields have `delimiter` between them.
+    /// Splits fields at `delimiter`.
     pub fn with_delimiter(delimiter: u8) -> Self {
         let reader = ReaderBuilder::new().delimiter(delimiter).build();
         Self { reader, bytes: vec![0; 1024], len: 0, ends: vec![0; 16], count: 0 }
     }
 
-    /// What stands between the names of the header that has ended, where that is no comma: spreadsheets of half the world write
-    /// semicolons.
+    /// Returns the delimiter of the current record, a header, if it is not a comma. Spreadsheets of
+    /// many countries write semicolons.
     pub fn other_delimiter(&self) -> Option<u8> {
         let fields = self.fields();
         let [Some(only)] = fields.as_slice() else { return None };
         b";\t".iter().copied().find(|delimiter| only.contains(delimiter))
     }
 
-    /// Reads on in `input`, which has bytes; how many of them it took, and whether a record ends there.
+    /// Reads from `input`, which must not be empty. Returns the number of bytes taken, and whether
+    /// a record is complete.
     pub fn push(&mut self, input: &[u8]) -> (usize, bool) {
         let mut taken = 0;
         loop {
@@ -143,19 +146,19 @@ impl CsvRecords {
         }
     }
 
-    /// The fields of the record that has ended.
+    /// Returns the fields of the complete record.
     pub fn fields(&self) -> Vec<TextField<'_>> {
         let mut start = 0;
         let ends = self.ends[..self.count].iter();
         ends.map(|&end| Some(Cow::Borrowed(&self.bytes[std::mem::replace(&mut start, end)..end]))).collect()
     }
 
-    /// How many bytes the fields have so far.
+    /// Returns the number of bytes in the fields so far.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Lets go of that record.
+    /// Drops the current record.
     pub fn forget(&mut self) {
         (self.len, self.count) = (0, 0);
     }
@@ -167,7 +170,7 @@ mod tests {
     use super::super::{ImportRow, TableFields};
     use super::*;
 
-    /// The records of `text`, given in pieces of `len` bytes.
+    /// Returns the records of `text`, given in pieces of `len` bytes.
     fn records(text: &[u8], len: usize) -> Vec<Vec<Vec<u8>>> {
         let mut records = CsvRecords::default();
         let mut found = Vec::new();
@@ -185,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_hold_commas_quotes_and_line_breaks_wherever_a_piece_ends() {
+    fn quoted_fields_are_read_wherever_a_piece_ends() {
         let text = b"key,value\r\n\"a,b\",\"c \"\"d\"\"\r\ne\"\n\n=1+1,+x\n\"\",\n";
         let expected: Vec<Vec<&[u8]>> =
             vec![vec![b"key", b"value"], vec![b"a,b", b"c \"d\"\r\ne"], vec![b"=1+1", b"+x"], vec![b"", b""]];
@@ -195,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_there_where_a_row_needs_them() {
+    fn a_column_exists_if_a_row_needs_it() {
         let rows: [(&[u8], &[u8], Option<u64>); 3] =
             [(b"a", b"1", None), (b"\xff", b"x", None), (b"b", b"\x1b[2J", Some(7))];
         let written = |count: usize| {
@@ -204,11 +207,11 @@ mod tests {
             let rows = &rows[..count];
             let is_full =
                 rows.iter().fold(false, |_, (key, value, expires)| columns.add(key, value, *expires));
-            columns.write_header(&mut out).expect("memory takes it");
+            columns.write_header(&mut out).expect("a Vec accepts every write");
             for (key, value, expires) in rows {
-                columns.write(&mut out, key, value, *expires).expect("memory takes it");
+                columns.write(&mut out, key, value, *expires).expect("a Vec accepts every write");
             }
-            (is_full, String::from_utf8(out).expect("it is text"))
+            (is_full, String::from_utf8(out).expect("CSV is text"))
         };
         assert_eq!(written(1), (false, "key,value\na,1\n".to_owned()));
         assert_eq!(written(2), (false, "key,value,key_b64\na,1,\n,x,/w==\n".to_owned()));
@@ -217,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_says_which_field_is_which() {
+    fn the_header_maps_fields_to_key_and_value() {
         let of = |header: &[u8], table: Option<&TableFields>| {
             let mut records = CsvRecords::default();
             assert!(records.push(header).1);
@@ -227,9 +230,11 @@ mod tests {
             let mut records = CsvRecords::default();
             assert!(records.push(line).1);
             let row = header.row(&records.fields());
-            row.map(|row| (row.key.into_owned(), row.value.expect("a put").into_owned(), row.expiry))
+            row.map(|row| {
+                (row.key.into_owned(), row.value.expect("the row is a put").into_owned(), row.expiry)
+            })
         };
-        let header = of(b"expires_ms,value, key ,other\n", None).expect("a header");
+        let header = of(b"expires_ms,value, key ,other\n", None).expect("the header is valid");
         let expected = ImportRow::put(&b"k"[..], &b"v"[..]).until(Some(7));
         assert_eq!(row(&header, b"7.0,v,k,x\n"), Ok((b"k".to_vec(), b"v".to_vec(), expected.expiry)));
         assert_eq!(row(&header, b"7,v,k\n"), Err("it has 3 of the header's 4 fields".to_owned()));
@@ -238,10 +243,11 @@ mod tests {
             row(&header, b"soon,v,k,\n"),
             Err("expires_ms is not a whole number of milliseconds".to_owned())
         );
-        let header = of(b"key,value,value_b64\n", None).expect("a header");
+        let header = of(b"key,value,value_b64\n", None).expect("the header is valid");
         assert_eq!(row(&header, b"k,v,dg==\n"), Err("it has both value and value_b64".to_owned()));
-        let why =
-            |header: &[u8], table: Option<&TableFields>| of(header, table).expect_err("it is unclear").why;
+        let why = |header: &[u8], table: Option<&TableFields>| {
+            of(header, table).expect_err("the header has a problem").why
+        };
         assert_eq!(why(b"id,a b\n", None), "it has no column key; its columns are id, \"a b\"");
         assert_eq!(why(b"key,value, key\n", None), "it has more than one column key");
         assert_eq!(why(b"key,value,value_b64,value_b64\n", None), "it has more than one column value_b64");
@@ -249,15 +255,15 @@ mod tests {
         let many = [&b"x,".repeat(29)[..], b"x\n"].concat();
         assert!(why(&many, None).ends_with("x, x and 10 more"));
         let table = TableFields { key: "id".into(), value: None };
-        let header = of(b"id,\"the \"\"name\"\"\"\n", Some(&table)).expect("a header");
+        let header = of(b"id,\"the \"\"name\"\"\"\n", Some(&table)).expect("the header is valid");
         let json = br#"{"id":"7","the \"name\"":"x,y"}"#;
         assert_eq!(row(&header, b"7,\"x,y\"\n"), Ok((b"7".to_vec(), json.to_vec(), None)));
-        let twice = "it has more than one column name, and a row as JSON has each name once";
+        let twice = "it has more than one column name, and a JSON object needs distinct names";
         assert_eq!(why(b"id,name,name\n", Some(&table)), twice);
-        let latin = "its column \"caf\\xe9\" is not UTF-8, and the name of an object's field is";
+        let latin = "its column \"caf\\xe9\" is not UTF-8, which a JSON name must be";
         assert_eq!(why(b"id,caf\xe9\n", Some(&table)), latin);
         let table = TableFields { key: b"caf\xe9".into(), value: Some("id".into()) };
-        let header = of(b"id,caf\xe9,x,x\n", Some(&table)).expect("one column of each name that is used");
+        let header = of(b"id,caf\xe9,x,x\n", Some(&table)).expect("the used names are distinct");
         assert_eq!(row(&header, b"v,k,1,2\n"), Ok((b"k".to_vec(), b"v".to_vec(), None)));
         let table = TableFields { key: "id".into(), value: Some("nowhere".into()) };
         assert_eq!(why(b"id,name\n", Some(&table)), "it has no column nowhere; its columns are id, name");

@@ -1,7 +1,8 @@
-//! `{"key":"k","value":"v"}`, with `key_b64` and `value_b64` for bytes that are no text, and `expires_ms` where the key expires.
+//! JSON objects: `{"key":"k","value":"v"}`, with `key_b64` and `value_b64` for bytes that are not
+//! text, and `expires_ms` for a key that expires.
 //!
-//! Of an object no more is parsed than the fields that make the row. What is in the others may be anything whose end can be
-//! found: numbers that no machine holds, a thousand levels, half a surrogate pair.
+//! Only the fields that make up the row are parsed. Other fields may contain anything whose end can
+//! be found: huge numbers, a thousand levels, half a surrogate pair.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,7 +18,7 @@ use super::table::TableFields;
 use crate::shell::lang::words::quote;
 use crate::shell::term::json::Object;
 
-/// Writes a row, and no line break.
+/// Writes a row without a line break.
 pub fn write(out: &mut impl Write, key: &[u8], value: &[u8], expires_ms: Option<u64>) -> io::Result<()> {
     let mut object = Object::new(out);
     object.bytes("key", key)?.bytes("value", value)?;
@@ -27,8 +28,8 @@ pub fn write(out: &mut impl Write, key: &[u8], value: &[u8], expires_ms: Option<
     object.close()
 }
 
-/// The row that an object is: one of an export, or as `table` says. `before` bytes stand before it in its first line, which
-/// counts where a column is named.
+/// Reads the row of an object: an exported row, or a row of `table`. `before` bytes are before the
+/// object in its first line; they count in the column of an error.
 pub fn read<'a>(text: &'a [u8], before: usize, table: Option<&TableFields>) -> Result<ImportRow<'a>, String> {
     match table {
         None => read_own(text, before),
@@ -36,7 +37,7 @@ pub fn read<'a>(text: &'a [u8], before: usize, table: Option<&TableFields>) -> R
     }
 }
 
-/// Fields of other names, such as `get --json` and `keys --json --long` print, are passed over.
+/// Reads an exported row. Ignores other fields, such as those of `get --json`.
 fn read_own(text: &[u8], before: usize) -> Result<ImportRow<'_>, String> {
     let names = [&b"key"[..], b"key_b64", b"value", b"value_b64", b"expires_ms"];
     let [key, key_b64, value, value_b64, expires] = fields(text, before, names)?;
@@ -48,7 +49,7 @@ fn read_own(text: &[u8], before: usize) -> Result<ImportRow<'_>, String> {
     Ok(ImportRow::put(key, value).until(expires_ms.transpose()?))
 }
 
-/// The row that `table` makes of an object.
+/// Reads a row of `table`.
 fn read_table<'a>(text: &'a [u8], before: usize, table: &TableFields) -> Result<ImportRow<'a>, String> {
     let value_name = table.value.as_deref().unwrap_or(&table.key);
     let [key, value] = fields(text, before, [&table.key, value_name])?;
@@ -56,7 +57,7 @@ fn read_table<'a>(text: &'a [u8], before: usize, table: &TableFields) -> Result<
     let Some(key) = key else { return Err(missing(&table.key)) };
     let value = match (&table.value, value) {
         (None, _) => text.trim_ascii().into(),
-        // Of two names that are the same, the first is found.
+        // If both names are the same, `fields` finds only the first.
         (Some(name), _) if *name == table.key => self::text(&table.key, key)?,
         (Some(name), None) => return Err(missing(name)),
         (Some(name), Some(raw)) => self::text(name, raw)?,
@@ -64,7 +65,8 @@ fn read_table<'a>(text: &'a [u8], before: usize, table: &TableFields) -> Result<
     Ok(ImportRow::put(self::text(&table.key, is_key(key)?)?, value))
 }
 
-/// The fields called `names` of the object that `text` is; of several with one name, the last. `null` is none.
+/// Returns the fields called `names` of the object in `text`. The last of several fields with one
+/// name wins, and `null` counts as absent.
 fn fields<'a, const N: usize>(
     text: &'a [u8],
     before: usize,
@@ -85,7 +87,7 @@ fn fields<'a, const N: usize>(
     Ok(found.map(|raw| raw.filter(|raw| raw.get() != "null")))
 }
 
-/// Takes the fields of these names as they stand.
+/// A visitor that keeps the raw values of these fields.
 struct WantedFields<'n, const N: usize>([&'n [u8]; N]);
 
 impl<'de, const N: usize> Visitor<'de> for WantedFields<'_, N> {
@@ -107,13 +109,13 @@ impl<'de, const N: usize> Visitor<'de> for WantedFields<'_, N> {
     }
 }
 
-/// Which of these names a field has.
+/// A visitor that finds the index of a field's name.
 struct FieldName<'n>(&'n [&'n [u8]]);
 
 impl<'de> DeserializeSeed<'de> for FieldName<'_> {
     type Value = Option<usize>;
 
-    // As bytes, a name that is no text is only another name.
+    // As bytes, a name that is not text is only an unknown name.
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_bytes(self)
     }
@@ -135,7 +137,7 @@ impl Visitor<'_> for FieldName<'_> {
     }
 }
 
-/// The bytes in the first of two fields, or in base64 in the second.
+/// Returns the bytes of a text field, or of its twin in base64.
 fn bytes<'a>(
     [name, name_b64]: [&str; 2],
     plain: Option<&'a RawValue>,
@@ -153,7 +155,7 @@ fn bytes<'a>(
     }
 }
 
-/// `raw`, if it can be a key: text, or a number as it stands.
+/// Returns `raw` if it can be a key: a string, a number or a boolean.
 fn is_key(raw: &RawValue) -> Result<&RawValue, String> {
     if raw.get().starts_with(['{', '[']) {
         return Err("its key is an array or an object; a key is a string, a number, true or false".to_owned());
@@ -161,7 +163,7 @@ fn is_key(raw: &RawValue) -> Result<&RawValue, String> {
     Ok(raw)
 }
 
-/// What the field `name` holds: the text of a string; of anything else, its JSON as it stands.
+/// Returns the text of a string, or the JSON text of another value.
 fn text<'a>(name: &[u8], raw: &'a RawValue) -> Result<Cow<'a, [u8]>, String> {
     match raw.get().as_bytes() {
         [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => Ok(inner.into()),
@@ -173,15 +175,15 @@ fn text<'a>(name: &[u8], raw: &'a RawValue) -> Result<Cow<'a, [u8]>, String> {
     }
 }
 
-/// What is wrong with a row's text: where in it, and what. `before` bytes stand before it in its first line.
+/// Formats a JSON error with its position. `before` bytes are before the row in its first line.
 fn in_words(error: &serde_json::Error, before: usize) -> String {
     let line = error.line();
     let column = error.column() + if line > 1 { 0 } else { before };
-    let line = if line > 1 { format!("line {line} of it, ") } else { String::new() };
+    let line = if line > 1 { format!("line {line} of the row, ") } else { String::new() };
     format!("it is not valid JSON at {line}column {column}: {}", reason(error))
 }
 
-/// What is wrong, without the place.
+/// Returns the error without its position.
 fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.split(" at line ").next().unwrap_or_default().to_owned()
@@ -209,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_a_field_that_is_passed_over_is_never_a_reason() {
+    fn the_content_of_an_ignored_field_never_rejects_a_row() {
         let digits = "7".repeat(400);
         let deep = format!("{}1{}", "[".repeat(20_000), "]".repeat(20_000));
         for other in ["1e999", "-1e-999", &digits, &deep, r#""\ud800""#, r#"{"\udfff":"\ud800x"}"#, "null"] {
@@ -228,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_are_no_text_are_taken_as_they_stand_and_keys_that_are_numbers_too() {
+    fn values_and_keys_that_are_not_strings_keep_their_json_text() {
         let digits = "7".repeat(400);
         for json in ["7", "1e999", &digits, "[1, 2]", r#"{"a": "\u00e9"}"#, "true", "false", "-0.50"] {
             let line = format!(r#"{{"key":"k","value": {json} }}"#);
@@ -239,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn null_is_as_good_as_nothing() {
+    fn null_counts_as_absent() {
         let line = r#"{"key":null,"key_b64":"aw==","value":"v","value_b64":null,"expires_ms":null}"#;
         assert_eq!(row(line), Ok(ImportRow::put(&b"k"[..], &b"v"[..])));
         assert_eq!(row(r#"{"key":null,"value":"v"}"#), Err("it has no key".to_owned()));
@@ -247,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_number_is_one_however_it_is_written() {
+    fn a_whole_number_may_have_a_fraction_or_an_exponent() {
         for (text, expires_ms) in
             [("7.0", 7), ("1e3", 1000), ("1.5E1", 15), ("18446744073709551615", u64::MAX)]
         {
@@ -261,15 +263,15 @@ mod tests {
     }
 
     #[test]
-    fn when_a_key_expires_is_said_where_it_does() {
+    fn a_row_has_expires_ms_only_if_the_key_expires() {
         let mut out = Vec::new();
-        write(&mut out, b"k", b"v", Some(7)).expect("memory takes it");
+        write(&mut out, b"k", b"v", Some(7)).expect("a Vec accepts every write");
         assert_eq!(out, b"{\"key\":\"k\",\"value\":\"v\",\"expires_ms\":7}");
         assert_eq!(read(&out, 0, None), Ok(ImportRow::put(&b"k"[..], &b"v"[..]).until(Some(7))));
     }
 
     #[test]
-    fn any_objects_are_rows_where_it_is_said_which_field_is_the_key() {
+    fn any_object_is_a_row_if_the_key_field_is_named() {
         let table =
             |key: &str, value: Option<&str>| TableFields { key: key.into(), value: value.map(Into::into) };
         let line = br#" {"id": 7, "name": "x\ty", "tags": ["a"], "none": null} "#;
@@ -291,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_row_says_why() {
+    fn an_invalid_row_is_rejected_with_a_reason() {
         for (line, why) in [
             ("{", "it is not valid JSON at column 1: EOF while parsing an object"),
             ("[1]", "it is not a JSON object"),
@@ -317,12 +319,12 @@ mod tests {
             (r#"{"key":"k","value":"\ud800"}"#, "value is not valid text: unexpected end of hex escape"),
             (
                 "{\"key\":\"k\",\n \"value\":nope}",
-                "it is not valid JSON at line 2 of it, column 11: expected ident",
+                "it is not valid JSON at line 2 of the row, column 11: expected ident",
             ),
         ] {
             assert_eq!(row(line), Err(why.to_owned()), "{line}");
         }
-        let why = read(b"{\"key\":\"k\",\"value\":\"\xff\"}", 0, None).expect_err("it is no text");
+        let why = read(b"{\"key\":\"k\",\"value\":\"\xff\"}", 0, None).expect_err("the text is not UTF-8");
         assert!(why.starts_with("it is not valid JSON at column 2"), "{why}");
     }
 }

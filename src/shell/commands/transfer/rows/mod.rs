@@ -1,6 +1,7 @@
-//! Keys and values as text: the formats that `export` writes and `import` reads.
+//! The formats of rows that `export` writes and `import` reads.
 //!
-//! All formats go through [`Row`]. Whatever bytes a row has, what is written of it is read back as the same row.
+//! All formats produce an [`ImportRow`]. A row of any bytes is read back unchanged from every
+//! format.
 
 #[cfg(any(test, fuzzing))]
 pub mod any_line;
@@ -19,20 +20,20 @@ use self::csv::CsvColumns;
 pub use self::row::ImportRow;
 pub use self::table::TableFields;
 
-/// How rows are written.
+/// A format of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowFormat {
-    /// A JSON object a line.
+    /// One JSON object per line.
     Jsonl,
     /// A JSON array of objects.
     Json,
-    /// Key, comma, value, below a header.
+    /// Comma-separated fields below a header.
     Csv,
     /// Key, tab, value, with escapes.
     Tsv,
     /// Lines of `put`.
     Script,
-    /// Redis' protocol: commands for `redis-cli --pipe`.
+    /// The protocol of Redis: commands for `redis-cli --pipe`.
     Resp,
 }
 
@@ -42,17 +43,15 @@ impl RowFormat {
 
     const ALL: [Self; 6] = [Self::Jsonl, Self::Json, Self::Csv, Self::Tsv, Self::Script, Self::Resp];
 
-    /// The format called `name`.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.name() == name)
     }
 
-    /// Its name.
     pub fn name(self) -> &'static str {
         Self::NAMES[self as usize]
     }
 
-    /// The format that a file's name ends with.
+    /// Returns the format that the ending of a file's name implies.
     pub fn of(path: &Path) -> Option<Self> {
         match ending(path)?.as_str() {
             "jsonl" | "ndjson" => Some(Self::Jsonl),
@@ -65,13 +64,13 @@ impl RowFormat {
         }
     }
 
-    /// Whether what is written in it is text, which leaves a terminal alone.
+    /// Whether the output is text, which is safe on a terminal.
     pub fn is_text(self) -> bool {
         self != Self::Resp
     }
 }
 
-/// How `path` ends, if that is how files end that this program neither writes nor reads.
+/// Returns the ending of `path` if it belongs to a format that this program does not know.
 pub fn foreign_ending(path: &Path) -> Option<String> {
     const ENDINGS: &[&str] = &[
         "7z", "arrow", "avro", "bson", "bz2", "cbor", "db", "duckdb", "feather", "html", "lz4", "mdb",
@@ -82,28 +81,28 @@ pub fn foreign_ending(path: &Path) -> Option<String> {
 }
 
 fn ending(path: &Path) -> Option<String> {
-    // Of a name such as `.csv` the ending is all.
+    // A name such as `.csv` is only an ending.
     let name = path.file_name()?.as_encoded_bytes();
     let dot = name.iter().rposition(|&byte| byte == b'.')?;
     Some(str::from_utf8(&name[dot + 1..]).ok()?.to_ascii_lowercase())
 }
 
-/// Rows on their way out.
+/// Writes rows of an export.
 #[derive(Clone, Copy, Debug)]
 pub struct RowWriter {
     format: RowFormat,
-    /// The columns, of a format that has them.
+    /// The columns, for CSV.
     columns: CsvColumns,
     is_begun: bool,
 }
 
 impl RowWriter {
-    /// A writer of rows in `format`. In CSV they have `columns`.
+    /// Creates a writer of rows in `format`, with `columns` for CSV.
     pub fn new(format: RowFormat, columns: CsvColumns) -> Self {
         Self { format, columns, is_begun: false }
     }
 
-    /// Writes what stands before all rows.
+    /// Writes the text before all rows.
     pub fn begin(&self, out: &mut impl Write) -> io::Result<()> {
         match self.format {
             RowFormat::Json => out.write_all(b"["),
@@ -137,7 +136,7 @@ impl RowWriter {
         }
     }
 
-    /// Writes what stands behind all rows.
+    /// Writes the text after all rows.
     pub fn end(&self, out: &mut impl Write) -> io::Result<()> {
         if self.format == RowFormat::Json { out.write_all(b"\n]\n") } else { Ok(()) }
     }
@@ -148,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_format_is_known_by_its_name_and_by_a_files() {
+    fn a_format_follows_from_its_name_and_from_a_file_name() {
         for format in RowFormat::ALL {
             assert_eq!(RowFormat::parse(format.name()), Some(format));
             assert_eq!(

@@ -1,4 +1,4 @@
-//! Lines of `put`, as the shell takes them: the words are split and printed as everywhere in it.
+//! Lines of `put`, with words quoted as everywhere in the shell.
 
 use std::io::{self, Write};
 
@@ -11,13 +11,13 @@ use crate::shell::lang::words::{Lexer, Quoted};
 pub fn write(out: &mut impl Write, key: &[u8], value: &[u8], expires_ms: Option<u64>) -> io::Result<()> {
     write!(out, "put {} {}", Quoted(key), Quoted(value))?;
     match expires_ms {
-        // A later time is none that a key can have: an earlier version of this program wrote any.
+        // A key cannot expire later. An earlier version of this program wrote any time.
         Some(expires_ms) => writeln!(out, " --until {}", expires_ms.min(Expiry::AT_MS_MAX)),
         None => writeln!(out),
     }
 }
 
-/// What the words behind the name of a plain command write. `None`: they are for the parser.
+/// Reads the rows of a plain command from the words after its name. `None` if it needs the parser.
 pub fn read(words: Lexer<'_>, plain: Plain) -> Option<Vec<ImportRow<'static>>> {
     let mut batch = Batch::new();
     plain::read(words, plain, &mut batch)?;
@@ -35,9 +35,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_as_the_same_with_its_expiry() {
+    fn a_written_row_is_read_back_with_its_expiry() {
         let mut out = Vec::new();
-        write(&mut out, b"a b", b"1", Some(7)).expect("memory takes it");
+        write(&mut out, b"a b", b"1", Some(7)).expect("a Vec accepts every write");
         assert_eq!(out, b"put \"a b\" 1 --until 7\n");
         let words = Lexer::new(out[4..].trim_ascii_end());
         let row = ImportRow::put(&b"a b"[..], &b"1"[..]).until(Some(7));

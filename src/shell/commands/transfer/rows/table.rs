@@ -1,4 +1,4 @@
-//! Tables of any kind: which field is the key, and which the value.
+//! Tables of any kind: the fields that are key and value.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -11,45 +11,44 @@ use crate::shell::lang::words::shown;
 use crate::shell::term::json::Object;
 use crate::shell::term::units;
 
-/// Which fields of a table make its rows.
+/// The fields of a table that make up a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableFields {
-    /// The name of the field that is the key.
+    /// The name of the key field.
     pub key: Vec<u8>,
-    /// That of the value; `None`: the whole row is the value, as JSON.
+    /// The name of the value field. `None` imports the whole row as JSON.
     pub value: Option<Vec<u8>>,
 }
 
-/// The first line of a table in text: the names of its columns, and what they are for.
+/// The header of a table in text: the names and the roles of its columns.
 #[derive(Debug)]
 pub struct TableHeader {
     names: Vec<Vec<u8>>,
     columns: ColumnRoles,
 }
 
-/// What columns are for, by their places.
+/// The roles of columns, by their indexes.
 #[derive(Debug)]
 enum ColumnRoles {
-    /// Those of an export.
+    /// The columns of an export.
     Own { key: [Option<usize>; 2], value: [Option<usize>; 2], expires: Option<usize> },
-    /// Those that were named.
+    /// The columns that the user named.
     Named { key: usize, value: Option<usize> },
 }
 
-/// A field of a row; `None` where the format says that it has no value.
+/// A field of a row. `None` if the format marks it as null.
 pub type TextField<'a> = Option<Cow<'a, [u8]>>;
 
-/// Why a header does not say which column is which.
+/// The reason why a header does not identify its columns.
 #[derive(Debug, PartialEq, Eq)]
 pub struct HeaderProblem {
-    /// What is wrong.
     pub why: String,
-    /// What to do about it.
+    /// Advice.
     pub hint: Option<&'static str>,
 }
 
 impl TableHeader {
-    /// The header whose fields are `names`. Fails if a column is missing, or may be meant twice.
+    /// Creates a header from its fields. Fails if a column is missing or ambiguous.
     pub fn new(names: &[TextField<'_>], table: Option<&TableFields>) -> Result<Self, HeaderProblem> {
         let names: Vec<_> =
             names.iter().map(|name| name.as_deref().unwrap_or_default().trim_ascii().to_vec()).collect();
@@ -76,7 +75,7 @@ impl TableHeader {
         Ok(Self { names, columns })
     }
 
-    /// The row that has `fields`.
+    /// Converts `fields` to a row.
     pub fn row<'a>(&self, fields: &[TextField<'a>]) -> Result<ImportRow<'a>, String> {
         match (fields.len(), self.names.len()) {
             (found, named) if found < named => {
@@ -114,21 +113,21 @@ impl TableHeader {
         }
     }
 
-    /// `fields` by their columns' names, as a JSON object.
+    /// Returns `fields` as a JSON object with the names of the columns.
     fn object(&self, fields: &[TextField<'_>]) -> Vec<u8> {
         let mut json = Vec::new();
         let mut object = Object::new(&mut json);
         for (name, field) in self.names.iter().zip(fields) {
             let name = serde_json::Value::from(String::from_utf8_lossy(name)).to_string();
             let name = name.get(1..name.len() - 1).unwrap_or_default();
-            object.bytes_if_any(name, field.as_deref()).expect("memory takes it");
+            object.bytes_if_any(name, field.as_deref()).expect("a Vec accepts every write");
         }
-        object.close().expect("memory takes it");
+        object.close().expect("a Vec accepts every write");
         json
     }
 }
 
-/// The place of the column called `name`. Of two of that name nobody knows which one is meant.
+/// Returns the index of the column called `name`. Two columns of that name are ambiguous.
 fn column_index(names: &[Vec<u8>], name: &[u8]) -> Result<Option<usize>, HeaderProblem> {
     let mut places = names.iter().enumerate().filter(|(_, found)| *found == name).map(|(at, _)| at);
     match (places.next(), places.next()) {
@@ -151,25 +150,28 @@ fn missing(names: &[Vec<u8>], name: &[u8], hint: Option<&'static str>) -> Header
     HeaderProblem { why: format!("it has no column {}; its columns are {all}{more}", shown(name)), hint }
 }
 
-/// Fails if a row below `names` is no JSON object: each name has to be text, and another one.
+/// Fails if a row cannot be a JSON object: the names must be distinct UTF-8.
 fn check_object(names: &[Vec<u8>]) -> Result<(), HeaderProblem> {
     let mut seen = HashSet::new();
     if let Some(name) = names.iter().find(|name| !seen.insert(*name)) {
         return Err(HeaderProblem {
-            why: format!("it has more than one column {}, and a row as JSON has each name once", shown(name)),
-            hint: Some("--value COLUMN takes one column, and not the whole row"),
+            why: format!(
+                "it has more than one column {}, and a JSON object needs distinct names",
+                shown(name)
+            ),
+            hint: Some("--value COLUMN imports one column instead of the whole row"),
         });
     }
     if let Some(name) = names.iter().find(|name| str::from_utf8(name).is_err()) {
         return Err(HeaderProblem {
-            why: format!("its column {} is not UTF-8, and the name of an object's field is", shown(name)),
-            hint: Some("iconv makes UTF-8 of it; --value COLUMN takes one column, and not the whole row"),
+            why: format!("its column {} is not UTF-8, which a JSON name must be", shown(name)),
+            hint: Some("iconv converts it; --value COLUMN imports one column instead of the whole row"),
         });
     }
     Ok(())
 }
 
-/// The bytes of two columns, the second of which has them in base64, where it has any.
+/// Returns the bytes of a text column, or of its twin in base64.
 fn bytes<'a>(name: &str, plain: TextField<'a>, base64: TextField<'a>) -> Result<Cow<'a, [u8]>, String> {
     match (plain, base64.filter(|text| !text.is_empty())) {
         (Some(plain), None) => Ok(plain),

@@ -1,5 +1,6 @@
-//! Key, tab, value, with the escapes of PostgreSQL's COPY: `\t \n \r \\`, and `\xHH` for whatever would not be seen. Where the key
-//! expires, a third field says when, in milliseconds since 1970.
+//! TSV: key, tab, value, with the escapes of PostgreSQL's COPY: `\t
+//! \r \\`, and `\xHH` for anything invisible. A third field is the expiry, in milliseconds since
+//! 1970.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -54,29 +55,31 @@ pub fn read(line: &[u8]) -> Result<ImportRow<'_>, String> {
     let expires_ms = fields.next().map(expiry).transpose()?;
     match fields.count() {
         0 => Ok(ImportRow::put(field(key)?, field(value)?).until(expires_ms)),
-        more => Err(format!("it has {} fields, and not two or three; a tab in one is \\t", more + 3)),
+        more => {
+            Err(format!("it has {} fields instead of two or three; write a tab in a field as \\t", more + 3))
+        }
     }
 }
 
-/// The fields of a line, whatever they are.
+/// Returns the fields of a line, without a meaning.
 pub fn fields(line: &[u8]) -> Result<Vec<TextField<'_>>, String> {
     let fields = line.split(|&byte| byte == b'\t');
     fields.map(|text| if text == NO_VALUE { Ok(None) } else { field(text).map(Some) }).collect()
 }
 
-/// How PostgreSQL writes that there is no value.
+/// PostgreSQL's mark for null.
 const NO_VALUE: &[u8] = br"\N";
 
-/// The number that says when a key expires.
+/// Parses the expiry field.
 fn expiry(text: &[u8]) -> Result<u64, String> {
     let number = str::from_utf8(text).ok().filter(|text| is_digits(text));
     number.and_then(|text| text.parse().ok()).ok_or_else(|| {
-        "its third field, when the key expires, is not a whole number of milliseconds; a tab in a field is \\t"
+        "its third field, the expiry, is not a whole number of milliseconds; write a tab in a field as \\t"
             .to_owned()
     })
 }
 
-/// The bytes of a field, which are those of the line where there is no escape.
+/// Decodes a field. Borrows it if it has no escape.
 fn field(text: &[u8]) -> Result<Cow<'_, [u8]>, String> {
     if text == NO_VALUE {
         return Err(r"\N stands for no value".to_owned());
@@ -96,7 +99,7 @@ fn field(text: &[u8]) -> Result<Cow<'_, [u8]>, String> {
     Ok(bytes.into())
 }
 
-/// What stands behind a backslash means, and how many bytes of it do.
+/// Decodes the escape after a backslash. Returns the byte and the length of the escape.
 fn escape(after: &[u8]) -> Result<(u8, usize), String> {
     let byte = match after {
         [b't', ..] => b'\t',
@@ -110,10 +113,10 @@ fn escape(after: &[u8]) -> Result<(u8, usize), String> {
             let digit = |byte: u8| char::from(byte).to_digit(16);
             let byte = digit(*high).zip(digit(*low)).map(|(high, low)| high << 4 | low);
             let byte = byte.and_then(|byte| u8::try_from(byte).ok());
-            return byte.map(|byte| (byte, 3)).ok_or_else(|| r"\x wants two hexadecimal digits".to_owned());
+            return byte.map(|byte| (byte, 3)).ok_or_else(|| r"\x needs two hexadecimal digits".to_owned());
         }
-        [b'x', ..] => return Err(r"\x wants two hexadecimal digits".to_owned()),
-        [] => return Err(r"it ends in a backslash; one of its own is \\".to_owned()),
+        [b'x', ..] => return Err(r"\x needs two hexadecimal digits".to_owned()),
+        [] => return Err(r"it ends in a backslash; write a backslash as \\".to_owned()),
         _ => return Err(r"unknown escape; known are \t \n \r \b \f \v \\ \xHH".to_owned()),
     };
     Ok((byte, 1))
@@ -124,16 +127,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_would_break_a_line_or_not_be_seen_is_escaped() {
+    fn separators_and_invisible_bytes_are_escaped() {
         let mut out = Vec::new();
-        write(&mut out, b"a\tb\\", "\n\rcafé\u{9b}\u{7f}".as_bytes(), None).expect("memory takes it");
-        write(&mut out, b"\xff", b"", Some(7)).expect("memory takes it");
-        let text = String::from_utf8(out).expect("it is text");
+        write(&mut out, b"a\tb\\", "\n\rcafé\u{9b}\u{7f}".as_bytes(), None)
+            .expect("a Vec accepts every write");
+        write(&mut out, b"\xff", b"", Some(7)).expect("a Vec accepts every write");
+        let text = String::from_utf8(out).expect("TSV is text");
         assert_eq!(text, "a\\tb\\\\\t\\n\\rcafé\\xc2\\x9b\\x7f\n\\xff\t\t7\n");
     }
 
     #[test]
-    fn the_escapes_of_postgresql_are_read() {
+    fn the_escapes_of_postgresql_are_decoded() {
         assert_eq!(
             read(br"k	\b\f\n\r\t\v\\\x7fz"),
             Ok(ImportRow::put(&b"k"[..], &b"\x08\x0c\n\r\t\x0b\\\x7fz"[..]))
@@ -143,19 +147,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_row_says_why() {
+    fn an_invalid_row_is_rejected_with_a_reason() {
         for (line, why) in [
             ("k", "it has no tab between a key and a value"),
-            ("k\tv\t7\tx", r"it has 4 fields, and not two or three; a tab in one is \t"),
+            ("k\tv\t7\tx", r"it has 4 fields instead of two or three; write a tab in a field as \t"),
             (
                 "k\tv\t+7",
-                r"its third field, when the key expires, is not a whole number of milliseconds; a tab in a field is \t",
+                "its third field, the expiry, is not a whole number of milliseconds; write a tab in a field \
+                 as \\t",
             ),
             ("k\t\\N", r"\N stands for no value"),
-            ("k\t\\", r"it ends in a backslash; one of its own is \\"),
+            ("k\t\\", r"it ends in a backslash; write a backslash as \\"),
             ("k\\q\tv", r"unknown escape; known are \t \n \r \b \f \v \\ \xHH"),
-            ("k\t\\x4", r"\x wants two hexadecimal digits"),
-            ("k\t\\xzz", r"\x wants two hexadecimal digits"),
+            ("k\t\\x4", r"\x needs two hexadecimal digits"),
+            ("k\t\\xzz", r"\x needs two hexadecimal digits"),
         ] {
             assert_eq!(read(line.as_bytes()), Err(why.to_owned()), "{line}");
         }

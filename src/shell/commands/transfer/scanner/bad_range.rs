@@ -1,24 +1,21 @@
-//! Bytes that are no record, and what is wrong with them.
+//! Bytes that are not a record, with the reason.
 
 use std::fmt;
 
 use logkv::Grouped;
 
-/// Bytes that are no record, and are passed over.
+/// A range that is not a record, and is skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadRange {
-    /// Where they start.
     pub at: u64,
-    /// How many they are.
     pub len: u64,
-    /// What is wrong.
     pub why: BadReason,
-    /// Whether they reach to the end of the file.
+    /// Whether the range reaches the end of the file.
     pub is_rest: bool,
 }
 
 impl BadRange {
-    /// Whether it is the start of a record at the end of the file: a write that was cut off.
+    /// Whether this is an unfinished write at the end of the file.
     pub fn is_torn(&self) -> bool {
         self.is_rest && matches!(self.why, BadReason::Torn(_))
     }
@@ -39,35 +36,34 @@ impl fmt::Display for BadRange {
                 write!(f, "it would take {} bytes, more than the file has", Grouped(needed))?;
             }
             BadReason::TooLong(needed) => {
-                write!(f, "it takes {} bytes, more than a record may here", Grouped(needed))?;
+                write!(f, "it takes {} bytes, more than the limit", Grouped(needed))?;
             }
             BadReason::Checksum { stored, computed } => {
                 write!(f, "its checksum is {stored:08x}, its bytes give {computed:08x}")?;
             }
-            BadReason::Zeros => f.write_str("zeros stand where a record should")?,
+            BadReason::Zeros => f.write_str("zeros in place of a record")?,
         }
         match (self.is_rest, self.len) {
-            (true, len) => write!(f, "; the rest of the file, {} bytes, is given up", Grouped(len)),
-            (false, len) => write!(f, "; {} bytes are passed over", Grouped(len)),
+            (true, len) => write!(f, "; the rest of the file, {} bytes, is skipped", Grouped(len)),
+            (false, len) => write!(f, "; {} bytes are skipped", Grouped(len)),
         }
     }
 }
 
-/// What is wrong with bytes that should be a record.
+/// The reason why bytes are not a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadReason {
-    /// The file ends before a record of this length does.
+    /// The file ends before a record of this length.
     Torn(u64),
-    /// The record would take this many bytes, more than is read.
+    /// The record would take this many bytes, more than the limit.
     TooLong(u64),
-    /// Its checksum.
     Checksum {
-        /// As stored.
+        /// The stored checksum.
         stored: u32,
-        /// What its bytes give.
+        /// The checksum of the bytes.
         computed: u32,
     },
-    /// Zeros, in a format without checksums: each header's length of them would be a record with an
-    /// empty key.
+    /// Zeros, in a format without checksums. Otherwise every header's length of zeros would be a
+    /// record with an empty key.
     Zeros,
 }

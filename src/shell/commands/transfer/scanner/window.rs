@@ -1,31 +1,30 @@
-//! What is in memory of a file that is walked.
+//! The part of a scanned file that is in memory.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// A piece of a file in memory, which moves along with what is asked for.
+/// A window over a file, which moves to the bytes that are read.
 #[derive(Debug)]
 pub struct Window {
-    /// The file.
     pub file: File,
-    /// How many bytes it has.
+    /// The length of the file.
     pub len: u64,
     start: u64,
-    /// Those that are in memory.
+    /// The bytes of the window.
     pub bytes: Vec<u8>,
 }
 
 impl Window {
-    /// The fewest bytes that are read at once.
+    /// The least number of bytes that one read loads.
     pub const LEN_LEAST: usize = 1 << 20;
 
-    /// The window to `file`, of which nothing is read yet.
+    /// Creates an empty window over `file`.
     pub fn of(file: File) -> io::Result<Self> {
         Ok(Self { len: file.metadata()?.len(), file, start: 0, bytes: Vec::new() })
     }
 
-    /// The `len` bytes from `at` on, or those of them that are there.
+    /// Returns `len` bytes at offset `at`, or fewer at the end of the file.
     pub fn bytes(&mut self, at: u64, len: usize) -> io::Result<&[u8]> {
         let wanted = |window: &Self| {
             let from = usize::try_from(at.checked_sub(window.start)?).ok()?;

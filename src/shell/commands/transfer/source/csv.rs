@@ -1,4 +1,4 @@
-//! The rows of a table in CSV, below its header.
+//! The rows of a CSV table below its header.
 
 use logkv::Grouped;
 
@@ -9,14 +9,14 @@ use crate::shell::commands::transfer::rows::csv::CsvRecords;
 use crate::shell::commands::transfer::rows::table::TableHeader;
 use crate::shell::lang::failure::Failure;
 
-/// A table.
+/// A CSV table.
 pub struct CsvRows {
     records: CsvRecords,
     header: TableHeader,
 }
 
 impl CsvRows {
-    /// The table that `reading` is, whose header is read.
+    /// Reads the header of a table.
     pub fn new(
         reader: &mut TextReader,
         table: Option<&TableFields>,
@@ -38,7 +38,7 @@ impl CsvRows {
     }
 }
 
-/// Goes on to the next record, and returns its length; `None` at the end.
+/// Reads the next record, and returns its length. `None` at the end.
 fn advance(
     reader: &mut TextReader,
     records: &mut CsvRecords,
@@ -47,7 +47,7 @@ fn advance(
 ) -> Result<Option<usize>, Failure> {
     records.forget();
     reader.pass_row();
-    // Blank lines before a record are passed over, and what is left of a line break.
+    // Skips blank lines, and the rest of a line break.
     while let Some(b'\n' | b'\r') = reader.input.unread().first() {
         reader.take(1);
     }
@@ -80,7 +80,7 @@ fn advance(
     }
 }
 
-/// Fails if what was read of the present record is more than one has, as it stands or in its fields.
+/// Fails if the current record is over the limit, raw or in its fields.
 fn check_row(reader: &TextReader, records: &CsvRecords) -> Result<(), Failure> {
     // In base64 four bytes stand for three.
     let fields_len_max = reader.pair_len_max.saturating_add(reader.pair_len_max / 3).saturating_add(1 << 20);

@@ -1,4 +1,4 @@
-//! What a source hands to the import, and where it stands.
+//! The items of a source, and their places.
 
 use std::fmt;
 use std::rc::Rc;
@@ -7,39 +7,38 @@ use crate::shell::commands::transfer::rows::ImportRow;
 use crate::shell::lang::failure::Failure;
 use crate::shell::run::session::Invocation;
 
-/// What was found next.
+/// An item of a source.
 #[derive(Debug)]
 pub enum ImportItem<'a> {
-    /// A row.
     Row(ImportRow<'a>),
-    /// The rows of a line of a script.
+    /// The rows of one line of a script.
     Rows(Vec<ImportRow<'static>>),
-    /// Another line of a script that writes.
+    /// Another writing command of a script.
     Call(Box<Invocation>),
-    /// Something that is none, and why.
+    /// An item that cannot be imported, and why.
     Rejected(String),
 }
 
-/// Where something stands in what is imported.
+/// The place of an item in its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowPlace {
-    /// The file, as messages call it.
+    /// The name of the file in messages.
     pub file: Rc<str>,
-    /// Where in it.
+    /// The position in the file.
     pub at: FilePosition,
 }
 
-/// A place in a file.
+/// A position in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FilePosition {
-    /// In a text, both from 1.
+    /// A position in a text.
     Line {
-        /// The line.
+        /// The line, from 1.
         number: u64,
-        /// The byte of that line.
+        /// The byte of the line, from 1.
         column: u64,
     },
-    /// Behind so many bytes.
+    /// A byte offset.
     Offset(u64),
 }
 
@@ -54,5 +53,5 @@ impl fmt::Display for RowPlace {
     }
 }
 
-/// What is done before a source waits for somebody to write more.
+/// A function that a source calls before it waits for more input.
 pub type BeforeWait<'a> = &'a mut dyn FnMut() -> Result<(), Failure>;

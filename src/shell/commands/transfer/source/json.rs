@@ -1,8 +1,8 @@
-//! The rows of a JSON document: objects in an array, or one after another, over as many lines as they take.
+//! The rows of a JSON document: objects in an array or in sequence, over any number of lines.
 //!
-//! Of the document no more is held than a row. What is between the rows is looked at here; the rows themselves are parsed as
-//! lines are. A row that is none is rejected, and costs itself; where brackets or strings do not end as they should, nobody
-//! knows where the next row starts, and the document is given up.
+//! Only one row is in memory. This module finds the ends of rows, and [`jsonl`] parses them. An
+//! invalid row costs only itself. If a bracket or string does not end properly, the start of the
+//! next row is unknown, and the import of the document ends.
 
 use logkv::Grouped;
 
@@ -11,12 +11,12 @@ use super::text::{TextReader, TextRows};
 use crate::shell::commands::transfer::rows::{TableFields, jsonl};
 use crate::shell::lang::failure::Failure;
 
-/// A document.
+/// A JSON document.
 pub struct JsonRows {
     table: Option<TableFields>,
-    /// The number of the line where the array opens that the reader is in.
+    /// The line where the open array starts.
     array: Option<u64>,
-    /// What may come next.
+    /// The next expected token.
     expects: Expects,
 }
 
@@ -24,15 +24,16 @@ pub struct JsonRows {
 enum Expects {
     /// A row, or the end of the array.
     First,
-    /// A row, behind a comma.
+    /// A row after a comma.
     Row,
     /// A comma, or the end of the array.
     Comma,
 }
 
-/// Whether the text is not a row a line: it starts with an array, or with an object that goes on in the next line.
+/// Whether rows are not lines: the text starts with an array, or with an object that continues on
+/// the next line.
 pub fn is_document(reader: &mut TextReader, before_wait: BeforeWait<'_>) -> Result<bool, Failure> {
-    /// No line of white space and a bracket is as long.
+    /// More white space than any document starts with.
     const LOOK_LEN: usize = 64 << 10;
     loop {
         let is_at_end = reader.input.is_at_end();
@@ -58,12 +59,12 @@ pub fn is_document(reader: &mut TextReader, before_wait: BeforeWait<'_>) -> Resu
 }
 
 impl JsonRows {
-    /// A document that is read from its start.
+    /// Creates the reader of a document.
     pub fn new(table: Option<TableFields>) -> Self {
         Self { table, array: None, expects: Expects::First }
     }
 
-    /// Goes on to the next row; whether there is one.
+    /// Reads the next row. Returns whether one exists.
     fn advance(&mut self, reader: &mut TextReader, before_wait: BeforeWait<'_>) -> Result<bool, Failure> {
         reader.pass_row();
         while let Some(byte) = peek(reader, before_wait)? {
@@ -103,7 +104,7 @@ impl JsonRows {
     }
 }
 
-/// The next byte that is no white space; `None` at the end.
+/// Returns the next byte that is not white space. `None` at the end.
 fn peek(reader: &mut TextReader, before_wait: BeforeWait<'_>) -> Result<Option<u8>, Failure> {
     loop {
         let held = reader.input.unread();
@@ -117,7 +118,7 @@ fn peek(reader: &mut TextReader, before_wait: BeforeWait<'_>) -> Result<Option<u
     }
 }
 
-/// How many bytes the row takes that starts here.
+/// Returns the length of the row at the current position.
 fn row_len(reader: &mut TextReader, before_wait: BeforeWait<'_>) -> Result<usize, Failure> {
     let mut scan = ValueScan::default();
     loop {
@@ -141,24 +142,24 @@ fn row_len(reader: &mut TextReader, before_wait: BeforeWait<'_>) -> Result<usize
     }
 }
 
-/// A look for the end of a value.
+/// A search for the end of a JSON value.
 #[derive(Debug, Default)]
 struct ValueScan {
-    /// How far it came, in bytes.
+    /// The number of bytes searched.
     at: usize,
-    /// The brackets that are open.
+    /// The open brackets.
     open: Vec<u8>,
     is_in_string: bool,
 }
 
 impl ValueScan {
-    /// Whether it is the look for the end of a value without brackets and quotes, which ends with the text, too.
+    /// Whether the value has no brackets and no quotes, so that it may end with the text.
     fn is_scalar(&self) -> bool {
         self.open.is_empty() && !self.is_in_string
     }
 
-    /// Goes on in `text`, which starts with the value: how long that is, or `None` where more has to be read. Or what is wrong
-    /// where it stopped.
+    /// Continues in `text`, which starts with the value. Returns the length of the value, or `None`
+    /// if `text` ends before it. Fails with a reason at the current position.
     fn go_on(&mut self, text: &[u8]) -> Result<Option<usize>, &'static str> {
         while let Some(&byte) = text.get(self.at) {
             if self.is_in_string {
@@ -190,7 +191,7 @@ impl ValueScan {
         Ok(None)
     }
 
-    /// Goes to behind the end of a string; `false` where that is not read yet.
+    /// Moves behind the end of a string. Returns `false` if `text` ends before it.
     fn pass_string(&mut self, text: &[u8]) -> Result<bool, &'static str> {
         while let Some(len) = memchr::memchr3(b'"', b'\\', b'\n', &text[self.at..]) {
             self.at += len;
@@ -230,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_a_value_is_found_wherever_what_was_read_ends() {
+    fn the_end_of_a_value_is_found_wherever_the_text_is_cut() {
         let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
         let nested = r#"{"a":[1,{"b":"]}\\\""}],"c":"\\"}"#;
         for value in [nested, r#""x\"y""#, "[]", "7", "1e999", "nonsense", &deep] {
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_end_as_it_should_says_where() {
+    fn a_value_that_does_not_end_properly_is_located() {
         for (text, at) in [(r#"{"a":[1}"#, 7), ("{\"a\":\"b\n\"}", 7)] {
             let mut scan = ValueScan::default();
             assert!(scan.go_on(text.as_bytes()).is_err());

@@ -1,4 +1,4 @@
-//! Rows that take a line each.
+//! Rows of one line each.
 
 use super::item::{BeforeWait, ImportItem};
 use super::text::{TextReader, TextRows};
@@ -6,18 +6,18 @@ use crate::shell::commands::transfer::rows::table::TableHeader;
 use crate::shell::commands::transfer::rows::{ImportRow, TableFields, jsonl, tsv};
 use crate::shell::lang::failure::Failure;
 
-/// What each line of a text is.
+/// The content of each line.
 pub enum LineRows {
-    /// A JSON object: of an export, or of a table.
+    /// A JSON object: an exported row, or a row of a table.
     Json(Option<TableFields>),
-    /// Key, tab, value.
+    /// A key, a tab and a value.
     Tsv,
-    /// Fields with tabs between them, below this header.
+    /// Tab-separated fields below this header.
     Table(TableHeader),
 }
 
 impl LineRows {
-    /// Fields with tabs between them, below a first line that names the columns.
+    /// Reads the header of a table of tab-separated fields.
     pub fn with_header(
         reader: &mut TextReader,
         table: &TableFields,
@@ -37,7 +37,7 @@ impl LineRows {
         }
     }
 
-    /// Whether a line has nothing on it. One of blanks alone may be a row with a tab.
+    /// Whether a line is blank. In TSV, a line of blanks may be a row.
     fn is_blank(&self, line: &[u8]) -> bool {
         match self {
             Self::Tsv | Self::Table(_) => line.is_empty(),

@@ -10,13 +10,13 @@ use crate::shell::commands::transfer::scanner::{FileScanner, Scanned, record_len
 use crate::shell::lang::failure::Failure;
 use crate::shell::term::interrupt::Interrupt;
 
-/// The records of another store's files.
+/// The records of another store's data files.
 pub struct ForeignRecords {
     files: DataFiles,
-    /// How many of the files were begun.
+    /// The number of files opened.
     begun: usize,
     scanner: Option<FileScanner>,
-    /// The bytes of the files before this one.
+    /// The length of the files before the current one.
     done_len: u64,
     total_len: u64,
     record_len_max: u64,
@@ -25,7 +25,7 @@ pub struct ForeignRecords {
 }
 
 impl ForeignRecords {
-    /// The records of `files`, each of which can be opened; their values have at most `value_len_max` bytes.
+    /// Opens each file once to check it. Values have at most `value_len_max` bytes.
     pub fn open(files: DataFiles, value_len_max: u64, interrupt: Interrupt) -> Result<Self, Failure> {
         let record_len_max = record_len_max(value_len_max);
         let begun = 0;
@@ -47,7 +47,7 @@ impl ForeignRecords {
         scanner.map_err(|error| Failure::file("read", &file.path, &error))
     }
 
-    /// Opens the file after the present one; `false` when there is none.
+    /// Opens the next file. Returns `false` after the last.
     fn open_next(&mut self) -> Result<bool, Failure> {
         self.done_len += self.scanner.take().map_or(0, |scanner| scanner.len());
         let Some(file) = self.files.files.get(self.begun) else { return Ok(false) };
@@ -57,10 +57,10 @@ impl ForeignRecords {
     }
 
     fn name(&self) -> &str {
-        &self.files.files.get(self.begun.saturating_sub(1)).expect("a file was begun").name
+        &self.files.files.get(self.begun.saturating_sub(1)).expect("a file was opened").name
     }
 
-    /// The next record; `None` at the end.
+    /// Returns the next record. `None` at the end.
     pub fn next(&mut self) -> Result<Option<ImportItem<'_>>, Failure> {
         while self.scanner.as_ref().is_none_or(|scanner| scanner.at() >= scanner.len()) {
             if !self.open_next()? {
@@ -81,12 +81,12 @@ impl ForeignRecords {
         }))
     }
 
-    /// The place of the last record.
+    /// Returns the place of the last record.
     pub fn place(&self) -> RowPlace {
         RowPlace { file: self.name().into(), at: FilePosition::Offset(self.at) }
     }
 
-    /// How many bytes were read, and of how many.
+    /// Returns the number of bytes read, and of all bytes.
     pub fn progress(&self) -> (u64, Option<u64>) {
         let at = self.scanner.as_ref().map_or(0, FileScanner::at);
         (self.done_len + at, Some(self.total_len))

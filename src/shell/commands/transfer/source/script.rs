@@ -1,4 +1,4 @@
-//! The lines of a script that write.
+//! The writing commands of a script.
 
 use super::item::{BeforeWait, ImportItem};
 use super::text::{TextReader, TextRows};
@@ -9,20 +9,21 @@ use crate::shell::lang::parse::parse_line;
 use crate::shell::lang::words::{Lexer, open_quote};
 use crate::shell::run::session::{Command, Run};
 
-/// A script, a command a line. A quote may go on in the next line, as where it is run.
+/// A script with one command per line. A quote may continue on the next line.
 pub struct ScriptRows {
     commands: &'static [Command],
-    /// The quotes that no line closes any more: nobody looks through the rest of the script for each line again.
+    /// Quotes that no further line closes. Searching the rest of the script again for each line
+    /// would be slow.
     unclosed: Vec<char>,
 }
 
 impl ScriptRows {
-    /// A script of these `commands`.
+    /// Creates the reader of a script of `commands`.
     pub fn new(commands: &'static [Command]) -> Self {
         Self { commands, unclosed: Vec::new() }
     }
 
-    /// What a line is that is more than a plain put or del.
+    /// Parses a line that is not a plain put or del.
     fn call(
         &mut self,
         reader: &mut TextReader,
@@ -40,7 +41,7 @@ impl ScriptRows {
         })
     }
 
-    /// Takes lines into the present command until its last quote is closed; none if nothing closes it.
+    /// Appends lines to the command until its quote is closed. Appends none if no line closes it.
     fn finish_quote(&mut self, reader: &mut TextReader, before_wait: BeforeWait<'_>) -> Result<(), Failure> {
         let first_len = reader.input.line_len();
         while let Some((quote, _)) = open_quote(reader.input.line()) {
@@ -55,7 +56,7 @@ impl ScriptRows {
                     reader.line_count = 1;
                     return Ok(());
                 }
-                // Looking at the whole command again for each line would take quadratic time.
+                // Parsing the whole command again after each line would take quadratic time.
                 if reader.input.line()[len..].contains(&(quote as u8)) {
                     break;
                 }
@@ -83,7 +84,7 @@ impl TextRows for ScriptRows {
     }
 }
 
-/// What a plain line writes; a line that starts with `#` is nothing. `None`: it is for the parser.
+/// Returns the rows of a plain line, none for a comment. `None` if the line needs the parser.
 fn plain(commands: &'static [Command], line: &[u8]) -> Option<Vec<ImportRow<'static>>> {
     if line.starts_with(b"#") {
         return Some(Vec::new());

@@ -1,4 +1,4 @@
-//! A text that is read: its bytes, where in it the reader is, and how far it reads for one row.
+//! The reader of a text: its input, its position, and the limit of a row.
 
 use std::io;
 use std::rc::Rc;
@@ -14,53 +14,52 @@ use crate::shell::term::interrupt::Interrupt;
 use crate::shell::term::packing::Packing;
 use crate::shell::term::unpacker;
 
-/// A text, and the reader's place in it.
+/// A text with the position of the reader.
 pub struct TextReader {
-    /// Its bytes.
     pub input: Input,
-    /// The number of the line where the present row starts, from 1.
+    /// The line where the current row starts, from 1.
     pub number: u64,
-    /// The byte of that line where it starts, from 1, in a text that is not read by lines.
+    /// The byte of that line where the row starts, from 1. Always 1 if each line is a row.
     pub column: u64,
-    /// How many lines the present row takes; 0 before the first.
+    /// The number of lines of the current row. 0 before the first row.
     pub line_count: u64,
-    /// The longest row that is read, in bytes.
+    /// The most bytes of a row.
     pub len_max: u64,
-    /// The most that a key and a value have, in bytes.
+    /// The most bytes of a key and a value together.
     pub pair_len_max: u64,
     row: CurrentRow,
     name: Rc<str>,
-    /// How it is packed, as its name says.
+    /// The compression that the name of the file implies.
     packing: Option<Packing>,
     interrupt: Interrupt,
     done_len: u64,
     total_len: Option<u64>,
 }
 
-/// The present row.
+/// The current row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CurrentRow {
-    /// The present line.
+    /// The current line.
     Line,
-    /// A line that is not kept.
+    /// A line over the limit, whose bytes are not kept.
     TooLong,
-    /// So many bytes of those that are held.
+    /// This many bytes of the buffer.
     Held(usize),
 }
 
-/// What came of a look for the next line.
+/// The result of reading a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NextLine {
-    /// There is one.
     Whole,
-    /// There is one, of which more was read than is taken.
+    /// A line over the limit.
     TooLong,
-    /// There is none.
+    /// No further line.
     End,
 }
 
 impl TextReader {
-    /// The text of `input`, which messages call `name`. Values have at most `value_len_max` bytes.
+    /// Creates a reader of `input`, which messages call `name`. Values have at most `value_len_max`
+    /// bytes.
     pub fn new(input: Input, name: String, interrupt: Interrupt, value_len_max: u64) -> Self {
         Self {
             input: input.unpacked(),
@@ -78,35 +77,35 @@ impl TextReader {
         }
     }
 
-    /// Says how many bytes there are to read, where that is known, and how the name says that they are packed.
+    /// Sets the length of the file and the compression that its name implies.
     pub fn of_file(self, total_len: Option<u64>, packing: Option<Packing>) -> Self {
         Self { total_len, packing, ..self }
     }
 
-    /// Reads enough of a text in `format` to see how it begins. Fails where it begins as no such text does.
+    /// Reads the start of a text. Fails on UTF-16 and on input that is compressed twice.
     pub fn begin(&mut self, format: RowFormat, before_wait: BeforeWait<'_>) -> Result<(), Failure> {
         self.len_max = row_len_max(self.pair_len_max, format);
-        // A line of a script or of tab-separated fields may be short, and the next one may be long in coming.
+        // A line of these formats may be this short, and the next one may come much later.
         let len = if matches!(format, RowFormat::Script | RowFormat::Tsv) { 2 } else { 4 };
         while self.input.unread_len() < len && !self.input.is_at_end() {
             self.fill(before_wait)?;
         }
         let start = self.input.unread();
         if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") {
-            let failure = self.broken("it is UTF-16, as its first two bytes say; what is read is UTF-8");
-            return Err(failure.hint("iconv -f UTF-16 -t UTF-8 makes one of the other"));
+            let failure = self.broken("it is UTF-16; import reads UTF-8");
+            return Err(failure.hint("iconv -f UTF-16 -t UTF-8 converts it"));
         }
         match (self.input.packing(), Packing::of_start(self.input.unread())) {
             (Some(outer), Some(inner)) => {
-                let why = format!("it is packed twice, with {} and then {}", inner.name(), outer.name());
-                let hint = format!("unpack it once, with {}, and import that", outer.name());
+                let why = format!("it is compressed twice, with {} and then {}", inner.name(), outer.name());
+                let hint = format!("decompress it once with {}, and import the result", outer.name());
                 Err(self.broken(&why).hint(hint))
             }
             _ => Ok(()),
         }
     }
 
-    /// Goes on to the first line, which names columns.
+    /// Reads the first line, which names the columns.
     pub fn header(&mut self, before_wait: BeforeWait<'_>) -> Result<(), Failure> {
         while !self.input.advance() {
             if self.input.is_at_end() {
@@ -120,17 +119,17 @@ impl TextReader {
         Ok(())
     }
 
-    /// Fails if `len` bytes are more than names of columns take.
+    /// Fails if a header of `len` bytes is over the limit.
     pub fn check_header(&self, len: u64) -> Result<(), Failure> {
         const LEN_MAX: u64 = 1 << 20;
         if len <= LEN_MAX {
             return Ok(());
         }
         let failure = self.broken("its first line, which names the columns, is longer than 1 MiB");
-        Err(failure.hint("--format says what it is, where that is no table"))
+        Err(failure.hint("--format sets the format if it is not a table"))
     }
 
-    /// That its header is `unclear`.
+    /// Returns the failure for a header with a problem.
     pub fn without_columns(&self, unclear: &HeaderProblem) -> Failure {
         let failure = self.broken(&unclear.why);
         match unclear.hint {
@@ -139,7 +138,8 @@ impl TextReader {
         }
     }
 
-    /// Goes on to the next line that is not blank: `None` at the end, and why where it is not taken.
+    /// Reads the next line that is not blank. `None` at the end, and a reason for a line over the
+    /// limit.
     pub fn next_line(
         &mut self,
         before_wait: BeforeWait<'_>,
@@ -157,7 +157,7 @@ impl TextReader {
         }
     }
 
-    /// The present row without its line break; empty if it is too long.
+    /// Returns the current row without its line break. Empty for a row over the limit.
     pub fn row(&self) -> &[u8] {
         match self.row {
             CurrentRow::Line => self.input.line(),
@@ -166,26 +166,26 @@ impl TextReader {
         }
     }
 
-    /// Makes the first `len` bytes that are held the present row.
+    /// Makes the first `len` bytes of the buffer the current row.
     pub fn hold_row(&mut self, len: usize) {
         self.row = CurrentRow::Held(len);
     }
 
-    /// Lets go of the row that [`Reading::hold_row`] made the present one.
+    /// Drops the row that [`TextReader::hold_row`] set.
     pub fn pass_row(&mut self) {
         if let CurrentRow::Held(len) = std::mem::replace(&mut self.row, CurrentRow::Held(0)) {
             self.take(len);
         }
     }
 
-    /// Goes on to the next line.
+    /// Reads the next line.
     fn advance(&mut self, before_wait: BeforeWait<'_>) -> Result<NextLine, Failure> {
         self.number += self.line_count;
         self.line_count = 1;
         let mut is_too_long = false;
         while !self.input.advance() {
             if self.input.is_at_end() {
-                // A line that is too long may be the last, and have no end.
+                // The last line may have no end.
                 return Ok(if is_too_long { NextLine::TooLong } else { NextLine::End });
             }
             if self.input.unread_len() > self.len_max {
@@ -199,7 +199,7 @@ impl TextReader {
         Ok(if is_too_long { NextLine::TooLong } else { NextLine::Whole })
     }
 
-    /// Adds the next line to the present one; whether there is one, and not too much of it.
+    /// Appends the next line to the current one. Returns `false` at the end, or at the limit.
     pub fn extend(&mut self, before_wait: BeforeWait<'_>) -> Result<bool, Failure> {
         while !self.input.extend() {
             if self.input.is_at_end() || self.input.unread_len() > self.len_max {
@@ -211,7 +211,7 @@ impl TextReader {
         Ok(true)
     }
 
-    /// Lets go of the first `len` bytes that are held.
+    /// Drops the first `len` bytes of the buffer.
     pub fn take(&mut self, len: usize) {
         let taken = self.input.unread().get(..len).unwrap_or_default();
         self.number += memchr::memchr_iter(b'\n', taken).count() as u64;
@@ -223,9 +223,9 @@ impl TextReader {
         self.done_len += len as u64;
     }
 
-    /// Reads more.
+    /// Reads more input.
     pub fn fill(&mut self, before_wait: BeforeWait<'_>) -> Result<(), Failure> {
-        // Input without a pause, such as endless lines, never reaches a wait.
+        // Input that never pauses does not reach the check in a wait.
         self.interrupt.check(0)?;
         if self.input.readiness().map_err(|error| unread(&self.name, &error))? == Readiness::Waits {
             self.wait(before_wait)?;
@@ -245,7 +245,7 @@ impl TextReader {
         }
     }
 
-    /// Whether there is nothing in it.
+    /// Whether the text has no bytes at all.
     fn is_empty(&self) -> bool {
         self.input.is_at_end() && self.done_len == 0 && self.input.unread_len() == 0
     }
@@ -255,26 +255,27 @@ impl TextReader {
         self.input.wait(&self.interrupt).map_err(|error| unread(&self.name, &error))
     }
 
-    /// Where the present row starts.
+    /// Returns the place of the current row.
     pub fn place(&self) -> RowPlace {
         let at = FilePosition::Line { number: self.number, column: self.column };
         RowPlace { file: Rc::clone(&self.name), at }
     }
 
-    /// The failure of what is not rows at all: `why`, with its place.
+    /// Returns the failure of a text that has no valid rows, with the current place.
     pub fn broken(&self, why: &str) -> Failure {
         Failure::command(format!("{}: {why}", self.place()))
     }
 
-    /// How many bytes were read, and of how many. Of what is packed nobody knows how many that will be.
+    /// Returns the number of bytes read, and of all bytes. The length of compressed text is
+    /// unknown.
     pub fn progress(&self) -> (u64, Option<u64>) {
         (self.done_len, self.total_len.filter(|_| self.input.packing().is_none()))
     }
 }
 
-/// Finds the rows of a text.
+/// A parser of the rows of a text.
 pub trait TextRows {
-    /// Goes on to the next row of `reading`, as [`ImportSource::next`] does.
+    /// Reads the next item, as [`ImportSource::next`] does.
     fn next<'a>(
         &'a mut self,
         reader: &'a mut TextReader,
@@ -282,7 +283,7 @@ pub trait TextRows {
     ) -> Result<Option<ImportItem<'a>>, Failure>;
 }
 
-/// The failure to read `name`, or Ctrl-C.
+/// Converts an error of reading `name`, or Ctrl-C.
 pub fn unread(name: &str, error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::Interrupted => Failure::interrupted(),
@@ -290,8 +291,8 @@ pub fn unread(name: &str, error: &io::Error) -> Failure {
     }
 }
 
-/// The longest row that is read in `format`, in bytes: a key and a value that have `pair_len_max` bytes, with each byte of them
-/// escaped, and some more for what is around them. Without a limit a row without an end would take all memory.
+/// Returns the most bytes of a row in `format`: a key and a value with every byte escaped, and room
+/// for syntax. Without a limit, an endless row would fill the memory.
 fn row_len_max(pair_len_max: u64, format: RowFormat) -> u64 {
     let escape_len: u64 = match format {
         // `\u0001`
