@@ -1,28 +1,22 @@
-//! `backup` and `restore`: copies of the store in a directory or an archive.
+//! `backup`: copies the store to a directory or an archive.
 
-use std::io::{self, BufReader, BufWriter, IsTerminal, Read, Write};
-use std::ops::ControlFlow;
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use logkv::Error;
-use logkv::backup::{self, BackupProgress, BackupReport, RestoreReport};
+use logkv::backup::{BackupProgress, BackupReport};
 
-use crate::shell::commands::words::{place_of, unread_stdin};
-use crate::shell::lang::command::{self, Flag, Outcome, Takes, YES};
-use crate::shell::lang::failure::{Failure, Kind};
-use crate::shell::lang::words::{Word, quote, visible_path};
+use crate::shell::commands::words::place_of;
+use crate::shell::lang::command::{self, ArgKind, Arity, Example, Flag, Group, Needs, Outcome, Takes, YES};
+use crate::shell::lang::failure::Failure;
+use crate::shell::lang::words::{Word, visible_path};
 use crate::shell::run::folder::draft::Draft;
-use crate::shell::run::session::{Invocation, Session};
+use crate::shell::run::session::{Command, Invocation, Run, Session};
 use crate::shell::term::fit::wrap;
-use crate::shell::term::input::Input;
-use crate::shell::term::interrupt::Interrupt;
 use crate::shell::term::output::Output;
-use crate::shell::term::packing::Packing;
 use crate::shell::term::units;
-use crate::shell::term::unpacker::Unpacker;
 
-/// The flags of `backup`.
-pub const FLAGS: &[Flag] = &[
+const FLAGS: &[Flag] = &[
     Flag {
         name: "level",
         short: None,
@@ -32,16 +26,34 @@ pub const FLAGS: &[Flag] = &[
     YES,
 ];
 
+pub const BACKUP: Command = Command {
+    name: "backup",
+    aliases: &[],
+    group: Group::Maintain,
+    signature: "DIR | FILE.tar.zst | FILE.tar | - [--level N] [-y|--yes]",
+    summary: "Copies the store, also while it is written to",
+    help: "Copies a snapshot of the store with whole batches, and checks every byte that it copies.\n\n\
+           In a directory, sealed segments become hard links if possible, and copies otherwise. The \
+           directory must be missing, empty, or an earlier backup of this store. An earlier backup gets \
+           the new segments and loses those that were compacted away; it stays valid until the end. A \
+           backup in a directory can be opened with -r. After a write it is a store of its own.\n\n\
+           A name that ends in .tar.zst, .tzst or .tar, in letters of any case, makes an archive. An \
+           existing file is replaced only after a question, or with -y. - writes a compressed archive to \
+           the standard output.\n\n\
+           Mode plain has name, tab, value; mode json one object, except for -.",
+    examples: &[
+        Example { line: "backup ./copy", does: "creates or updates the backup in ./copy" },
+        Example { line: "backup today.tar.zst --level 19", does: "creates one small file" },
+    ],
+    flags: FLAGS,
+    args: &[ArgKind::File],
+    arity: Arity::exactly(1),
+    needs: Needs::Reading,
+    run: Run::Itself(run),
+};
+
 const LEVELS: std::ops::RangeInclusive<u64> = 1..=22;
 const LEVEL_DEFAULT: u64 = 3;
-/// Compression formats that restore does not read: the first bytes of a file, and the name.
-const OTHER_PACKINGS: [(&[u8], &str); 5] = [
-    (b"\xfd7zXZ\0", "xz"),
-    (b"BZh", "bzip2"),
-    (b"\x04\x22\x4d\x18", "lz4"),
-    (b"PK\x03\x04", "zip"),
-    (b"7z\xbc\xaf\x27\x1c", "7z"),
-];
 
 /// The target of a backup.
 enum BackupTarget<'a> {
@@ -80,7 +92,7 @@ fn foreign_archive_ending(path: &Path) -> Option<&'static str> {
     ending.filter(|_| !path.is_dir())
 }
 
-pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let word = &invocation.args[0];
     let to = BackupTarget::of(word)?;
     if let BackupTarget::Directory(path) = to
@@ -100,7 +112,7 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     let interrupt = session.interrupt.clone();
     let observe = &mut |at: BackupProgress| {
         progress.at(at.done_len, at.total_len);
-        go_on(&interrupt)
+        interrupt.flow()
     };
     let made = match to {
         BackupTarget::Directory(path) => store.backup(path, observe).map(Some).map_err(backup_failure),
@@ -126,10 +138,6 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         _ => write_report(&mut session.out, &report, &visible_path(word.path()))?,
     }
     Ok(Outcome::Done)
-}
-
-fn go_on(interrupt: &Interrupt) -> ControlFlow<()> {
-    if interrupt.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
 fn level(invocation: &Invocation, to: &BackupTarget<'_>) -> Result<i32, Failure> {
@@ -208,136 +216,6 @@ fn into_file(
     Ok(Some(report))
 }
 
-pub fn run_restore(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
-    let word = &invocation.args[0];
-    let from = place_of(word)?;
-    if session.store().is_ok() {
-        let failure = Failure::command("a store is open in this shell, and restore does not replace it");
-        return Err(failure.hint("leave it, and call logkv NEWDIR restore FROM"));
-    }
-    if !session.settings.makes_files {
-        return Err(Failure::command("nothing is created with --read-only and --no-create"));
-    }
-    let to = session.dir().to_owned();
-    let options = session.config.options.clone();
-    let progress = session.progress("restoring");
-    let interrupt = session.interrupt.clone();
-    let observe = &mut |at: BackupProgress| {
-        progress.at(at.done_len, at.total_len);
-        go_on(&interrupt)
-    };
-    let interrupted = || Failure::interrupted_with("nothing was created");
-    let made = if !word.is_dash() && from.is_dir() {
-        backup::restore(from, &to, &options, observe)
-    } else {
-        let archive = unpack(word, open_archive(word, &interrupt)?);
-        let mut archive =
-            archive.map_err(|failure| if interrupt.is_set() { interrupted() } else { failure })?;
-        backup::restore_archive(&mut archive, &to, &options, observe)
-    };
-    progress.clear();
-    let report = made.map_err(|error| match error {
-        // An interrupted read of the standard input fails with another error.
-        _ if interrupt.is_set() => interrupted(),
-        error => restore_failure(error, word),
-    })?;
-    write_restored(&mut session.out, &report, &visible_path(&to))?;
-    Ok(Outcome::Done)
-}
-
-/// Converts the error of a restore from `word`, and adds advice.
-fn restore_failure(error: Error, word: &Word) -> Failure {
-    let name = || if word.is_dash() { "the archive".to_owned() } else { visible_path(word.path()) };
-    match error {
-        Error::NotABackup { .. } => {
-            let failure = Failure::usage(error.to_string()).at(word.span.clone());
-            failure.hint("restore takes a backup: a directory or an archive")
-        }
-        error if error.is_corruption() => {
-            let failure = Failure::from_store(&error);
-            let reason = match error {
-                Error::BackupDamaged { reason } => reason,
-                _ => failure.message.clone(),
-            };
-            let message = format!("{} cannot be restored: {reason}", name());
-            Failure { message, ..failure }.at(word.span.clone()).hint(salvage_hint(word))
-        }
-        Error::Occupied { .. } => {
-            Failure::from(error).hint("logkv NEWDIR restore FROM takes a directory that is missing or empty")
-        }
-        Error::Missing { .. }
-        | Error::Foreign { .. }
-        | Error::Untrusted { .. }
-        | Error::Unfinished { .. } => Failure::open(&error),
-        Error::Locked { .. } => {
-            let message = format!("another process has {} open", name());
-            let failure = Failure { message, ..Failure::open(&error) };
-            failure.hint("backup copies a store that is in use")
-        }
-        error => error.into(),
-    }
-}
-
-/// Returns advice for saving the intact records of the damaged backup `word`.
-fn salvage_hint(word: &Word) -> String {
-    if !word.is_dash() && word.path().is_dir() {
-        format!("logkv {} repair --to NEWDIR copies what is intact into a new store", quote(&word.bytes))
-    } else {
-        "unpack it with tar; repair --to NEWDIR copies what is intact into a new store".to_owned()
-    }
-}
-
-/// Opens the archive that `word` names.
-fn open_archive(word: &Word, interrupt: &Interrupt) -> Result<Box<dyn Read>, Failure> {
-    let input = if word.is_dash() {
-        if io::stdin().is_terminal() {
-            return Err(Failure::command("an archive cannot be read from a terminal").at(word.span.clone()));
-        }
-        Input::stdin().map_err(|error| unread_stdin(&error))?
-    } else {
-        Input::path(word.path()).map_err(|error| {
-            let failure = Failure::file("read", word.path(), &error).at(word.span.clone());
-            Failure { kind: Kind::Open, ..failure }
-        })?
-    };
-    Ok(Box::new(ArchiveInput { input, interrupt: interrupt.clone() }))
-}
-
-/// An archive whose reads stop on Ctrl-C, even while the standard input or a pipe has no data.
-struct ArchiveInput {
-    input: Input,
-    interrupt: Interrupt,
-}
-
-impl Read for ArchiveInput {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // The error must not be `Interrupted`, which callers retry forever.
-        self.input.wait(&self.interrupt).map_err(|error| io::Error::other(error.to_string()))?;
-        self.input.read(buffer)
-    }
-}
-
-/// Returns the contents of an archive, compressed or not.
-fn unpack(word: &Word, mut source: Box<dyn Read>) -> Result<Box<dyn Read>, Failure> {
-    const START_LEN: u64 = 8;
-    let unread = |error: io::Error| {
-        restore_failure(Error::BackupDamaged { reason: format!("it cannot be read ({error})") }, word)
-    };
-    let mut start = Vec::new();
-    source.by_ref().take(START_LEN).read_to_end(&mut start).map_err(unread)?;
-    if let Some((_, packing)) = OTHER_PACKINGS.iter().find(|(magic, _)| start.starts_with(magic)) {
-        let failure =
-            Failure::usage(format!("this archive is compressed with {packing}, which restore does not read"));
-        return Err(failure.hint("unpack it, and restore the .tar or the directory"));
-    }
-    let packing = Packing::of_start(&start);
-    let whole = Box::new(BufReader::with_capacity(256 << 10, io::Cursor::new(start).chain(source)));
-    match packing {
-        Some(packing) => Unpacker::new(packing, whole).map(|whole| Box::new(whole) as _).map_err(unread),
-        None => Ok(whole),
-    }
-}
-
 fn figures(report: &BackupReport) -> [(&'static str, u64); 8] {
     [
         ("segments", report.segment_count),
@@ -379,20 +257,4 @@ fn sentence(report: &BackupReport, place: &str) -> String {
     let parts = parts.collect::<Vec<_>>().join(", ");
     let parts = if parts.is_empty() { "it is empty".to_owned() } else { parts };
     format!("{place} holds the store up to record {}, in {segments} ({len}): {parts}", report.last_seq)
-}
-
-fn write_restored(out: &mut Output, report: &RestoreReport, place: &str) -> io::Result<()> {
-    let mut answer = out.figures();
-    answer.say(|look| {
-        let records = units::count(report.record_count, "record");
-        let segments = units::count(report.segment_count, "segment");
-        let len = units::bytes(report.len);
-        let options = if report.has_options { ", and logkv.toml" } else { "" };
-        let text = format!("{place} holds {records} in {segments} ({len}), each as it was written{options}");
-        wrap(&text, look.width)
-    });
-    answer.json("type", "restore").json("store", place).field("segments", report.segment_count);
-    answer.field("records", report.record_count).field("bytes", report.len);
-    answer.json("options", report.has_options).end()?;
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! The commands, a file each or for a close pair, and the table of their rows.
 
-pub mod backup;
+mod backup;
 mod batch;
 mod clear;
 pub mod compact;
@@ -13,13 +13,13 @@ mod help;
 mod history;
 mod incr;
 mod keys;
-mod maintain;
 mod output;
 mod point;
 pub mod put;
 mod quit;
 mod read;
 mod repair;
+mod restore;
 mod rotate;
 mod segments;
 mod settings;
@@ -61,8 +61,8 @@ pub static TABLE: &[Command] = &[
     compact::COMPACT,
     sync::SYNC,
     rotate::ROTATE,
-    maintain::BACKUP,
-    maintain::RESTORE,
+    backup::BACKUP,
+    restore::RESTORE,
     transfer::import::IMPORT,
     transfer::export::EXPORT,
     repair::REPAIR,

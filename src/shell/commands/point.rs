@@ -95,7 +95,7 @@ pub fn searching<T>(
     let mut count = 0;
     let found = search(&mut |seen_count| {
         count = seen_count;
-        if interrupt.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        interrupt.flow()
     });
     found.map_err(|error| match error {
         Error::Cancelled => Failure::interrupted_after(count),

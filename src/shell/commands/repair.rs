@@ -40,20 +40,19 @@ pub const REPAIR: Command = Command {
     aliases: &[],
     group: Group::Maintain,
     signature: "--to DIR | --in-place [-y|--yes]",
-    summary: "Makes a store of all that is intact in a damaged one",
-    help: "Copies every intact record into a new store, whatever is damaged around it, and writes a new \
-           MANIFEST if that is lost.\n\n\
-           The report says what was lost, with the keys if they are known: a key whose newest record is \
-           lost has its older value again, or is gone.\n\n\
-           The damaged store stays as it is: with --in-place it changes places with the new one, and is \
-           kept under its name with .damaged added. Until then the new one has the name with .repairing \
-           added. If a repair is killed, the next --in-place removes that directory, unless somebody \
-           opened it for writing. If nothing is damaged, --in-place changes nothing.\n\n\
-           The store is not opened, and no other process may have it open. Exit code 4 when something \
-           was lost.",
+    summary: "Copies what is intact in a damaged store into a new one",
+    help: "Copies every intact record into a new store, whatever is damaged around it, and rebuilds a lost \
+           MANIFEST.\n\n\
+           The report says what was lost, with the keys if they are known. A key whose newest record is \
+           lost goes back to its older value, or is gone.\n\n\
+           The damaged store is not changed. With --in-place the new store takes its name, and the \
+           damaged one gets the suffix .damaged. Until then the new store has the suffix .repairing. If \
+           a repair is killed, the next --in-place removes that directory, unless it was opened for \
+           writing. If nothing is damaged, --in-place changes nothing.\n\n\
+           No process may have the store open. Exit code 4 if records were lost.",
     examples: &[
-        Example { line: "repair --to ./data-2", does: "makes a store in ./data-2" },
-        Example { line: "repair --in-place", does: "the same, in place, when a question is answered" },
+        Example { line: "repair --to ./data-2", does: "creates a store in ./data-2" },
+        Example { line: "repair --in-place", does: "replaces the damaged store after a question" },
     ],
     flags: FLAGS,
     args: &[],
@@ -136,7 +135,7 @@ fn is_intact(session: &mut Session, dir: &Path) -> Result<bool, Failure> {
         if let VerifyEvent::Progress { done_len, total_len } = event {
             progress.at(done_len, total_len);
         }
-        if interrupt.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        interrupt.flow()
     });
     progress.clear();
     let report = verified.map_err(|error| repair_failure(&error, dir))?;
@@ -162,7 +161,7 @@ fn repair(
     let progress = session.progress("repairing");
     let repaired = act(&options, &mut |at| {
         progress.at(at.done_len, at.total_len);
-        if interrupt.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        interrupt.flow()
     });
     progress.clear();
     repaired.map_err(|error| repair_failure(&error, from))

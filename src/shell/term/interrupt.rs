@@ -2,6 +2,7 @@
 //! a pipe that ends waits.
 
 use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -173,6 +174,11 @@ impl Interrupt {
     /// Whether Ctrl-C was pressed or the session is ending.
     pub fn is_set(&self) -> bool {
         self.is_set.load(Ordering::SeqCst)
+    }
+
+    /// Returns `Break` after Ctrl-C, for a callback of the library.
+    pub fn flow(&self) -> ControlFlow<()> {
+        if self.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     /// Presses it, as the signal would.

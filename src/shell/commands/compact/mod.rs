@@ -24,13 +24,13 @@ pub const COMPACT: Command = Command {
     aliases: &["merge"],
     group: Group::Maintain,
     signature: "[SEG…] [--all] [--dry-run] [--limit N] [--step]",
-    summary: "Gives back the space of dead records",
-    help: "Copies what is needed of some segments into new ones, and removes the old ones. Without \
-           arguments it takes the segments that are due (see segments, and config for when one is). \
-           Sealed segments can be named.\n\n\
-           Ctrl-C stops it at the next record: finished runs stay, and nothing else has changed.\n\n\
+    summary: "Frees the space of dead records",
+    help: "Copies the needed records of some segments into new ones, and removes the old ones. Without \
+           arguments it compacts the segments that are due; segments lists them, and config has the \
+           thresholds. SEG must be a sealed segment.\n\n\
+           Ctrl-C stops at the next record: finished runs stay, and nothing else changes.\n\n\
            --dry-run shows the first 40 records on a terminal, unless --limit says otherwise.\n\n\
-           --step waits for Enter at a terminal, and elsewhere only prints the steps.\n\n\
+           --step waits for Enter on a terminal, and only prints the steps elsewhere.\n\n\
            Mode plain has name, tab, value; mode json one object: segments_before, segments_after, \
            bytes_before, bytes_after, freed_bytes, records_before, records_after, kept and dropped \
            (each by reason, with _bytes), needed_by (which older segments tombstones are kept for), \
@@ -38,9 +38,9 @@ pub const COMPACT: Command = Command {
            modes begins each line with its type: run, record, and sum or summary.",
     examples: &[
         Example { line: "compact", does: "compacts what is due" },
-        Example { line: "compact --all", does: "compacts all that holds anything dead" },
-        Example { line: "compact 3 --dry-run", does: "tells what would become of each record of 000003.seg" },
-        Example { line: "compact 3 4 --step", does: "goes step by step, each with what a crash would leave" },
+        Example { line: "compact --all", does: "compacts every segment with dead records" },
+        Example { line: "compact 3 --dry-run", does: "shows which records of 000003.seg would be kept" },
+        Example { line: "compact 3 4 --step", does: "goes step by step, with the result of a crash" },
     ],
     flags: FLAGS,
     args: &[ArgKind::Sealed],

@@ -18,7 +18,6 @@ mod summary;
 mod text;
 
 use std::io::Write;
-use std::ops::ControlFlow;
 
 use logkv::inspect::{self, Inspection, Item};
 use logkv::{Compact, Error, Location, SegmentId, Store};
@@ -189,10 +188,7 @@ fn would_free(
     }
     let Ok(plan) = store.compaction_plan(&this) else { return Ok(None) };
     let [run] = plan.runs.as_slice() else { return Ok(None) };
-    let tallies = store.compaction_decisions(&plan, run, &mut |_| match interrupt.is_set() {
-        true => ControlFlow::Break(()),
-        false => ControlFlow::Continue(()),
-    });
+    let tallies = store.compaction_decisions(&plan, run, &mut |_| interrupt.flow());
     interrupt.check(shown)?;
     let after = |tallies| compact::len_after(&tallies, header.header_len.into());
     Ok(tallies.ok().map(|tallies| inspection.len.saturating_sub(after(tallies))))
