@@ -91,6 +91,39 @@ fn an_inspection_shows_a_torn_tail_with_the_records_that_the_next_open_drops() {
 }
 
 #[test]
+fn damage_at_the_durable_end_does_not_reach_into_the_torn_tail() {
+    let dir = scratch();
+    let store = open(dir.path());
+    let settled = store.put("settled", "1").expect("a put").location.offset as usize;
+    store.close().expect("closes");
+    let manifest = fs::read(dir.path().join("MANIFEST")).expect("MANIFEST");
+    let path = segment_path(dir.path(), 1);
+    let end = fs::metadata(&path).expect("the segment").len();
+    let store = open(dir.path());
+    let first = store.put("first", "2").expect("a put").location.offset as usize;
+    let second = store.put("second", "3").expect("a put").location.offset;
+    store.close().expect("closes");
+    fs::write(dir.path().join("MANIFEST"), manifest).expect("the older MANIFEST");
+    let mut bytes = fs::read(&path).expect("the segment");
+    for header in [settled, first] {
+        bytes[header] ^= 1;
+    }
+    fs::write(&path, &bytes).expect("the damage");
+    let inspection = inspect::segment(dir.path(), &quick(), SegmentId(1)).expect("inspects");
+    let items: Vec<_> = inspection.items(Range::default()).map(|item| item.expect("reads")).collect();
+    assert!(
+        matches!(
+            items[..],
+            [Item::Damaged { at, len, next: None, .. }, Item::Torn { at: torn_at, records: 0, behind: 1, .. }]
+                if at + len == end && torn_at == end && second > end
+        ),
+        "{items:?}"
+    );
+    let lens: u64 = inspection.extents.iter().map(|extent| extent.len).sum();
+    assert_eq!(lens, bytes.len() as u64, "each byte is in one extent");
+}
+
+#[test]
 fn a_record_in_the_torn_tail_replaces_no_other_record() {
     let dir = scratch();
     let store = open(dir.path());

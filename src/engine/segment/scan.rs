@@ -103,6 +103,12 @@ impl<'s> Scanner<'s> {
         self
     }
 
+    /// Ends the scan at `end`, which must be within the segment.
+    pub(crate) fn ending_at(mut self, end: u64) -> Self {
+        self.end = end;
+        self
+    }
+
     /// If `is_growing`, ends the scan before damage that reaches the end: another process may still
     /// be writing there.
     pub(crate) fn growing(mut self, is_growing: bool) -> Self {

@@ -45,7 +45,7 @@ struct Other {
 
 /// What is known of one piece.
 #[derive(Clone, Copy, Debug, Default)]
-struct Known {
+struct FoundSegment {
     /// The next record of its key; `Some(None)`: there is none.
     next: Option<Option<Other>>,
     /// The record of its key before it.
@@ -58,13 +58,13 @@ pub(super) struct Fates {
     log_files: LogFiles,
     id: SegmentId,
     /// A piece each; records alone have something to know.
-    known: RefCell<Vec<Known>>,
+    known: RefCell<Vec<FoundSegment>>,
 }
 
 impl Fates {
     /// What the segment itself tells.
     pub(super) fn new(log_files: LogFiles, segment: &Segment, pieces: &[Piece]) -> Result<Self> {
-        let mut known = vec![Known::default(); pieces.len()];
+        let mut known = vec![FoundSegment::default(); pieces.len()];
         let mut newest: HashMap<u64, usize> = HashMap::new();
         for (index, piece) in pieces.iter().enumerate() {
             // A damaged record stands for the key it shows, as it does in the index: it has replaced what was before it.
@@ -156,7 +156,7 @@ impl Fates {
 
     /// The fate of an intact record that was resolved.
     pub(super) fn of(&self, index: usize, kind: Kind, is_expired: bool) -> Fate {
-        let Known { next, previous } = self.known.borrow()[index];
+        let FoundSegment { next, previous } = self.known.borrow()[index];
         match (next.flatten(), kind) {
             (Some(next), Kind::Delete) => Fate::TombstoneReplacedBy(next.location),
             (Some(next), _) if next.kind == Kind::Delete => Fate::DeletedBy(next.location),

@@ -1,4 +1,4 @@
-//! The pieces of a segment: its records, and the stretches between them.
+//! The pieces of a segment: its records, damaged stretches and the torn tail.
 
 use crate::engine::base::error::{Damage, Result};
 use crate::engine::files::tail::{DurablePrefix, TailReport};
@@ -7,12 +7,12 @@ use crate::engine::format::codec::Compressed;
 use crate::engine::format::record::Kind;
 use crate::engine::segment::{Bodies, Scanner, Segment, Step};
 
-/// The hash that finds equal keys. Keys are compared as well.
+/// Returns the hash by which an inspection looks up keys.
 pub(super) fn key_hash(key: &[u8]) -> u64 {
     format::key_hash(0, key)
 }
 
-/// A stretch of the segment, kept small.
+/// A piece of a segment, without its key and value.
 #[derive(Clone, Debug)]
 pub(super) enum Piece {
     /// A record with an intact header.
@@ -25,9 +25,9 @@ pub(super) enum Piece {
         is_expired: bool,
         compressed: Compressed,
     },
-    /// Bytes in which no record can be made out.
+    /// Bytes that hold no readable record.
     Damaged { at: u64, len: u64, damage: Damage, next: Option<u64> },
-    /// The unfinished end.
+    /// The torn tail.
     Torn { at: u64, len: u64, damage: Damage, records: u64, behind: u64 },
 }
 
@@ -39,53 +39,53 @@ impl Piece {
     }
 }
 
-/// The stretches of a segment, in file order.
+/// Returns the pieces of `segment` in file order, without gaps. `settled` is given if the segment's
+/// end must be found: only that end can be torn. Elsewhere, bytes that hold no record are damage.
 pub(super) fn pieces(segment: &Segment, settled: Option<DurablePrefix>, now_ms: u64) -> Result<Vec<Piece>> {
-    // Only the end that a writer did not close can be torn; elsewhere what is not a record is damage.
-    let verdict = settled.map(|settled| TailReport::of(segment, settled)).transpose()?;
-    let end = verdict.as_ref().map_or(segment.len(), |verdict| verdict.end);
+    let tail = settled.map(|settled| TailReport::of(segment, settled)).transpose()?;
+    let end = tail.as_ref().map_or(segment.len(), |tail| tail.end);
     let mut pieces = Vec::new();
-    let mut torn: Option<(u64, Option<Damage>)> = None;
-    let mut scanner = Scanner::new(segment, Bodies::Checked);
+    // Damage may cover the end, so a scan without this bound could run into the torn tail.
+    let mut scanner = Scanner::new(segment, Bodies::Checked).ending_at(end);
     while let Some(step) = scanner.next()? {
-        match step {
-            Step::Record(record) if record.at < end => {
-                let is_expired =
-                    record.frame.expires_ms(record.bytes).is_some_and(|expires_ms| expires_ms <= now_ms);
-                pieces.push(Piece::Record {
+        pieces.push(match step {
+            Step::Record(record) => {
+                let expires_ms = record.frame.expires_ms(record.bytes);
+                Piece::Record {
                     at: record.at,
                     len: record.frame.len,
                     hash: key_hash(record.key()),
                     kind: record.header.kind(),
                     damage: record.damage_or_values(),
-                    is_expired,
+                    is_expired: expires_ms.is_some_and(|expires_ms| expires_ms <= now_ms),
                     compressed: record.compressed(),
-                });
-            }
-            Step::Bad { at, len, damage } if at < end => {
-                let next = (at + len < segment.len()).then_some(at + len);
-                pieces.push(Piece::Damaged { at, len: next.unwrap_or(end) - at, damage, next });
-            }
-            Step::Record(record) => {
-                let (count, why) = torn.get_or_insert((0, None));
-                if record.damage.is_some() {
-                    *why = record.damage;
-                    break;
                 }
-                *count += 1;
             }
-            Step::Bad { damage, .. } => {
-                torn.get_or_insert((0, None)).1.get_or_insert(damage);
-                break;
+            Step::Bad { at, len, damage } => {
+                let next = (at + len < end).then_some(at + len);
+                Piece::Damaged { at, len, damage, next }
             }
-        }
+        });
     }
-    if end < segment.len() {
-        let (records, damage) = torn.unwrap_or_default();
-        let len = segment.len() - end;
-        let damage = damage.unwrap_or(Damage::UnfinishedBatch);
-        let behind = verdict.map_or(0, |verdict| verdict.behind);
-        pieces.push(Piece::Torn { at: end, len, damage, records, behind });
+    if let Some(tail) = tail.filter(|tail| tail.end < segment.len()) {
+        pieces.push(torn(scanner.ending_at(segment.len()), &tail)?);
     }
     Ok(pieces)
+}
+
+/// Reads the torn tail with `scanner`, which stands at its start.
+fn torn(mut scanner: Scanner<'_>, tail: &TailReport) -> Result<Piece> {
+    let mut records = 0;
+    let damage = loop {
+        match scanner.next()? {
+            Some(Step::Record(record)) => match record.damage {
+                Some(damage) => break damage,
+                None => records += 1,
+            },
+            Some(Step::Bad { damage, .. }) => break damage,
+            None => break Damage::UnfinishedBatch,
+        }
+    };
+    let len = tail.file_len - tail.end;
+    Ok(Piece::Torn { at: tail.end, len, damage, records, behind: tail.behind })
 }

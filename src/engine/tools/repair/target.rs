@@ -35,7 +35,7 @@ pub(super) struct Target {
 
 /// An intact record of one of the sources.
 #[derive(Clone, Copy)]
-struct Place {
+struct DirectoryEntry {
     seq: Seqno,
     source: usize,
     at: u64,
@@ -112,13 +112,13 @@ impl Repair<'_> {
     }
 
     /// The intact records of the sources, by number, each once.
-    fn places(&mut self, segments: &[Segment]) -> Result<Vec<Place>, Stop> {
+    fn places(&mut self, segments: &[Segment]) -> Result<Vec<DirectoryEntry>, Stop> {
         let mut places = Vec::new();
         for (source, segment) in segments.iter().enumerate() {
             walk(segment, self.len_max(), &mut |part| {
                 match part {
                     Part::Intact(Intact { seq, at, len, .. }) => {
-                        memory::push(&mut places, Place { seq, source, at, len }, &segment.path)?;
+                        memory::push(&mut places, DirectoryEntry { seq, source, at, len }, &segment.path)?;
                     }
                     // What is read here is read again: it does not count.
                     Part::Sought(_) => self.advance(0)?,
