@@ -1,4 +1,4 @@
-//! What an inspection gives: records with all their fields, and what is no record.
+//! The items of an inspection: records with all their fields, damaged stretches and the torn tail.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,33 +11,33 @@ use crate::engine::format::record::Kind;
 use crate::engine::segment::value::Value;
 use crate::engine::segment::{RawRecord, Segment};
 
-/// One stretch of a segment.
+/// One item of a segment.
 #[derive(Clone, Debug)]
 pub enum Item {
-    /// A record whose header is intact.
+    /// A record with an intact header.
     Record(Box<RecordItem>),
-    /// Bytes in which no record can be made out.
+    /// Bytes that hold no readable record.
     Damaged {
-        /// The first of them.
+        /// The offset of the first byte.
         at: u64,
-        /// How many.
+        /// The length in bytes.
         len: u64,
-        /// What is wrong with the first.
+        /// The damage at the first byte.
         damage: Damage,
-        /// Where the next intact record starts.
+        /// The offset of the next intact record header, or `None` if none follows.
         next: Option<u64>,
     },
-    /// The unfinished end of the log, which the next open for writing cuts off.
+    /// The torn tail of the log. The next open for writing cuts it off.
     Torn {
-        /// Where the file is cut.
+        /// The offset at which the file is cut.
         at: u64,
-        /// How many bytes go.
+        /// The length in bytes.
         len: u64,
-        /// Why they are no whole batch.
+        /// The reason why these bytes are no complete batch.
         damage: Damage,
-        /// Whole records of an unfinished batch that they begin with.
+        /// The count of intact records of an unfinished batch at the start of these bytes.
         records: u64,
-        /// Intact records behind the first bad place, which `repair` keeps.
+        /// The count of intact records behind the first damage. `repair` keeps them.
         behind: u64,
     },
 }
@@ -45,27 +45,28 @@ pub enum Item {
 /// A record with all its fields.
 #[derive(Clone, Debug)]
 pub struct RecordItem {
-    /// Its position in the segment, counted from 0.
+    /// The position in the segment, counted from 0.
     pub index: u64,
-    /// Where it stands.
+    /// The location of the record.
     pub location: Location,
-    /// What it takes in bytes, padding included.
+    /// The length in bytes, including padding.
     pub len: u64,
-    /// What it does.
+    /// The kind of record: put, delete, or a kind that this version skips.
     pub kind: Kind,
-    /// The flag byte as it stands.
+    /// The flag byte as stored.
     pub flags: u8,
-    /// Whether its batch goes on in the next record.
+    /// Whether the next record belongs to the same batch.
     pub more: bool,
-    /// How the value is compressed: 0 not at all, 1 lz4, 2 zstd.
+    /// The compression of the value as stored: 0 none, 1 lz4, 2 zstd.
     pub codec: u8,
-    /// Its number.
+    /// The sequence number.
     pub seq: Seqno,
-    /// How far the durable log was behind it when it was written; 65,535: that far or farther.
+    /// The distance in sequence numbers from the last record that was durable at the time of the
+    /// write. 65,535 means that far or farther.
     pub lag: u16,
-    /// When it was written, in milliseconds since 1970.
+    /// The time of the write, in milliseconds since 1970.
     pub time_ms: u64,
-    /// When it expires, in milliseconds since 1970.
+    /// The time of expiry, in milliseconds since 1970.
     pub expires_ms: Option<u64>,
     /// The key.
     pub key: Value,
@@ -73,42 +74,43 @@ pub struct RecordItem {
     /// [`Options::value_read_max`](crate::Options::value_read_max).
     pub value: Value,
     is_compressed: bool,
-    /// The value's bytes as they stand in the file.
+    /// The value as stored.
     pub stored: Value,
-    /// The header's checksum, which is right.
+    /// The checksum of the header. It is always correct.
     pub stored_hcrc: u32,
-    /// The record's checksum as stored.
+    /// The checksum of the record as stored.
     pub stored_rcrc: u32,
-    /// The record's checksum as its bytes give it.
+    /// The checksum of the record as computed from its bytes.
     pub computed_rcrc: u32,
-    /// What is wrong with it.
+    /// The damage of the record, if any.
     pub damage: Option<Damage>,
-    /// Why it is there.
+    /// Whether the record is live, and if not, which record superseded it.
     pub fate: Fate,
-    /// The header's length in bytes.
+    /// The length of the header in bytes.
     pub header_len: u64,
-    /// Where the key starts, in bytes from the record's start.
+    /// The offset of the key from the start of the record, in bytes.
     pub key_at: u64,
-    /// Where the value starts, in bytes from the record's start.
+    /// The offset of the value from the start of the record, in bytes.
     pub value_at: u64,
-    /// The whole record as it stands in the file.
+    /// The whole record as stored.
     pub bytes: Value,
 }
 
 impl RecordItem {
-    /// Whether [`RecordItem::value`] was decompressed.
+    /// Returns whether [`RecordItem::value`] was decompressed.
     #[must_use]
     pub fn is_compressed(&self) -> bool {
         self.is_compressed
     }
 
-    /// What compressed the value; `None`: nothing, or what this version does not know.
+    /// Returns the name of the value's compression. `None` if the value is not compressed, or this
+    /// version does not know the codec.
     #[must_use]
     pub fn codec_name(&self) -> Option<&'static str> {
         Codec::decode(self.codec).ok().flatten().map(Codec::name)
     }
 
-    /// Reads the record at `at`, which is record number `index` of `segment`.
+    /// Reads the record at `at`, which has position `index` in `segment`.
     pub(super) fn read(
         segment: &Segment,
         at: u64,

@@ -1,7 +1,7 @@
-//! A segment taken apart — every byte, what it is, and why it is there.
+//! Inspection of a segment: every byte explained, every record with its fate.
 //!
-//! It reads the files alone, with `pread`, and works on a store that does not open. What an open store's index knows
-//! makes it faster, not different.
+//! An inspection reads the files with `pread`, and also works on a store that does not open. The index
+//! of an open store makes it faster. The result is the same.
 
 mod fates;
 mod item;
@@ -28,84 +28,85 @@ use crate::engine::options::Options;
 use crate::engine::segment::{ReadMode, Segment};
 use crate::engine::state::State;
 
-/// Which items to give.
+/// A selection of items.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Range {
-    /// Items that start before this byte are left out.
+    /// Selects items that start at this offset or later.
     pub from: u64,
-    /// Only this many of the last ones.
+    /// Selects only this many of the last items.
     pub tail: Option<usize>,
-    /// Only the record with this position, counted from 0.
+    /// Selects only the record with this position, counted from 0.
     pub record: Option<u64>,
 }
 
-/// A segment taken apart. Takes about 200 bytes of memory a record, and not the values; the keys, too, while their fates
-/// are looked up.
+/// An inspected segment. Holds about 200 bytes of memory per record, without the values. Looking up
+/// fates also takes memory for the keys.
 #[derive(Debug)]
 pub struct Inspection {
     /// The segment.
     pub id: SegmentId,
-    /// What it is to the store.
+    /// The role of the segment in the store.
     pub role: Role,
-    /// The file's length in bytes, as far as it was looked at.
+    /// The inspected length of the file in bytes.
     pub len: u64,
-    /// Its header, or what is wrong with that.
+    /// The header, or its damage.
     pub header: Result<HeaderInfo, Damage>,
-    /// What its bytes come to.
+    /// The totals of the segment.
     pub totals: Totals,
-    /// What each byte is, in file order and without gaps; neighbours of one kind are one.
+    /// All bytes by kind, in file order and without gaps. Adjacent bytes of one kind are one extent.
     pub extents: Vec<Extent>,
-    /// Other segments of the log whose files are not there: what they would say of these records is not known.
+    /// Segments of the log whose files are missing. Fates ignore their records.
     pub missing: Vec<SegmentId>,
     segment: Segment,
     pieces: Vec<Piece>,
     fates: Fates,
 }
 
-/// Takes apart segment `id` of the store in directory `path`, from the files alone: no lock, no index, nothing
-/// written. Works on a store that does not open, and beside a writer. Of `options` the file system, the clock and
-/// [`Options::trust`] count.
+/// Inspects segment `id` of the store in directory `path`. Reads the files without a lock and writes
+/// nothing. Also works on a store that does not open, and beside a writer. Only the file system, the
+/// clock and [`Options::trust`] of `options` are used.
 ///
 /// # Errors
-/// [`Error::Missing`], [`Error::Foreign`], [`Error::Untrusted`], [`Error::NoSuchSegment`], [`Error::SegmentMissing`] when MANIFEST lists it, [`Error::Unsupported`] for a format that this version does not
-/// read, and [`Error::Io`].
+/// [`Error::Missing`], [`Error::Foreign`] and [`Error::Untrusted`] for the directory;
+/// [`Error::NoSuchSegment`], or [`Error::SegmentMissing`] if MANIFEST lists the segment;
+/// [`Error::Unsupported`] for a format that this version cannot read; [`Error::Io`].
 pub fn segment(path: &Path, options: &Options, id: SegmentId) -> Result<Inspection> {
     let directory = log_files::enter(path, options)?;
-    take_apart(around(directory, options, id)?, id, options.clock.now_ms(), None)
+    inspect(log_files_with(directory, options, id)?, id, options.clock.now_ms(), None)
 }
 
-/// Takes apart segment `id` of an open store.
+/// Inspects segment `id` of an open store.
 pub(crate) fn of_open_store(
     directory: &Arc<dyn Directory>,
     options: &Options,
     state: &State,
     id: SegmentId,
 ) -> Result<Inspection> {
-    take_apart(around(Arc::clone(directory), options, id)?, id, options.clock.now_ms(), Some(state))
+    inspect(log_files_with(Arc::clone(directory), options, id)?, id, options.clock.now_ms(), Some(state))
 }
 
-/// The log, with segment `id` in it, whether MANIFEST lists it or not.
-fn around(directory: Arc<dyn Directory>, options: &Options, id: SegmentId) -> Result<LogFiles> {
+/// Returns the log with segment `id` added, even if MANIFEST does not list it.
+fn log_files_with(directory: Arc<dyn Directory>, options: &Options, id: SegmentId) -> Result<LogFiles> {
     let reading = ReadMode::of(&directory, options);
     let mut log_files = LogFiles::of(directory, &reading)?;
     log_files.admit(id);
     Ok(log_files)
 }
 
-fn take_apart(log_files: LogFiles, id: SegmentId, now_ms: u64, state: Option<&State>) -> Result<Inspection> {
+fn inspect(log_files: LogFiles, id: SegmentId, now_ms: u64, state: Option<&State>) -> Result<Inspection> {
     let bytes = log_files.header_bytes(id).map_err(|error| match error {
         Error::SegmentMissing { segment } if extent(&log_files, id).is_none() => {
             Error::NoSuchSegment { segment }
         }
         error => error,
     })?;
-    // What MANIFEST lists has to be this store's.
+    // Only a segment that MANIFEST lists must belong to this store.
     let store = extent(&log_files, id).and(log_files.context()).map(|home| home.store);
     let header = header(id, store, &bytes)?;
-    let known =
+    let open_segment =
         state.map(State::segments).and_then(|set| set.iter().find(|segment| segment.id == id).cloned());
-    // Behind what this process has acknowledged there may be a write under way.
-    let limit = known.as_ref().map_or(u64::MAX, |segment| segment.len());
+    // An unacknowledged write may follow the open segment's length.
+    let limit = open_segment.as_ref().map_or(u64::MAX, |segment| segment.len());
     let layout = log_files
         .get(id)
         .map(|known| known.layout)
@@ -113,35 +114,31 @@ fn take_apart(log_files: LogFiles, id: SegmentId, now_ms: u64, state: Option<&St
         .unwrap_or(Layout::current(0));
     let segment = log_files.open(id, layout, limit)?;
     let unsettled = log_files.get(id).filter(|listed| {
-        known.is_none() && listed.extent.is_some_and(|extent| extent.is_unsettled(segment.len()))
+        open_segment.is_none() && listed.extent.is_some_and(|extent| extent.is_unsettled(segment.len()))
     });
     let pieces = pieces(&segment, unsettled.map(|listed| log_files.durable_prefix(listed)), now_ms)?;
+    let missing = log_files.segments().iter().map(|known| known.id);
     let mut inspection = Inspection {
         id,
-        role: match &known {
-            // A damaged end is not appended to, but MANIFEST says so only when it is next written.
-            Some(known) if known.is_sealed() => Role::Sealed,
+        role: match &open_segment {
+            // An open store seals a damaged active segment before MANIFEST says so.
+            Some(segment) if segment.is_sealed() => Role::Sealed,
             _ => role(&log_files, id),
         },
         len: segment.len(),
         header,
         totals: Totals::default(),
         extents: Vec::new(),
-        missing: log_files
-            .segments()
-            .iter()
-            .map(|known| known.id)
-            .filter(|id| log_files.missing().contains(id))
-            .collect(),
+        missing: missing.filter(|id| log_files.missing().contains(id)).collect(),
         fates: Fates::new(log_files, &segment, &pieces)?,
         segment,
         pieces,
     };
     let is_live = |key: &[u8], at| {
-        let open = known.as_ref().zip(state);
-        open.map(|(known, state)| state.points_to(state.hash(key), known, at)).transpose()
+        let open = open_segment.as_ref().zip(state);
+        open.map(|(segment, state)| state.points_to(state.hash(key), segment, at)).transpose()
     };
-    inspection.fates.settle_live(&inspection.segment, &inspection.pieces, is_live)?;
+    inspection.fates.find_live(&inspection.segment, &inspection.pieces, is_live)?;
     inspection.sum_up();
     Ok(inspection)
 }
@@ -168,8 +165,8 @@ fn layout_of(header: &HeaderInfo) -> Layout {
 
 fn header(id: SegmentId, store: Option<StoreId>, bytes: &[u8]) -> Result<Result<HeaderInfo, Damage>> {
     let decoded = SegmentHeader::decode(bytes);
-    let whose = decoded.as_ref().ok().zip(store).and_then(|(header, store)| header.unlike(store, id));
-    if let Some(damage) = whose {
+    let foreign = decoded.as_ref().ok().zip(store).and_then(|(header, store)| header.unlike(store, id));
+    if let Some(damage) = foreign {
         return Ok(Err(damage));
     }
     Ok(match decoded {
@@ -196,8 +193,8 @@ fn header(id: SegmentId, store: Option<StoreId>, bytes: &[u8]) -> Result<Result<
 }
 
 impl Inspection {
-    /// The items of `range`, in file order. Why a record is dead is looked up in growing steps as they are asked for, so
-    /// the first items are there at once.
+    /// Returns the items of `range` in file order. Fates are looked up in growing steps, so the first
+    /// items come quickly.
     #[must_use]
     pub fn items(&self, range: Range) -> Items<'_> {
         let first = self.pieces.partition_point(|piece| piece.at() < range.from);
@@ -206,7 +203,7 @@ impl Inspection {
             pieces.start = pieces.end.saturating_sub(count).max(pieces.start);
         }
         if let Some(wanted) = range.record {
-            let found = self.record_pieces().find(|&(index, _)| index == wanted).map(|(_, piece)| piece);
+            let found = self.piece_of_record(wanted);
             pieces = found.filter(|piece| pieces.contains(piece)).map_or(0..0, |piece| piece..piece + 1);
         }
         let index =
@@ -214,19 +211,18 @@ impl Inspection {
         Items { inspection: self, pieces, index: index as u64, resolved_to: 0, step: Items::FIRST_STEP }
     }
 
-    /// The bytes of `range` as they stand in the file, damaged or not; fewer where the file ends before.
+    /// Returns the stored bytes of `range`, damaged or not. Returns fewer bytes at the end of the file.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// [`Error::Io`].
     pub fn bytes(&self, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
         self.segment.bytes_unchecked(range)
     }
 
-    /// Each record's position, and its piece's.
-    fn record_pieces(&self) -> impl Iterator<Item = (u64, usize)> + '_ {
-        let records =
-            self.pieces.iter().enumerate().filter(|(_, piece)| matches!(piece, Piece::Record { .. }));
-        records.enumerate().map(|(index, (piece, _))| (index as u64, piece))
+    /// Returns the index of the piece that holds record number `wanted`.
+    fn piece_of_record(&self, wanted: u64) -> Option<usize> {
+        let is_record = |&at: &usize| matches!(self.pieces[at], Piece::Record { .. });
+        (0..self.pieces.len()).filter(is_record).nth(wanted as usize)
     }
 
     fn extent_kind(&self, index: usize) -> ExtentKind {
@@ -243,7 +239,7 @@ impl Inspection {
         }
     }
 
-    /// Fills the totals and the extents.
+    /// Computes the totals and the extents.
     fn sum_up(&mut self) {
         let header_len = u64::from(self.segment.layout.header_len).min(self.len);
         self.add_extent(Extent { kind: ExtentKind::Header, at: 0, len: header_len });
@@ -273,20 +269,21 @@ impl Inspection {
     }
 }
 
-/// The items of a segment, in file order.
+/// An iterator over the items of a segment in file order.
 #[derive(Debug)]
 pub struct Items<'a> {
     inspection: &'a Inspection,
     pieces: std::ops::Range<usize>,
-    /// The position of the next record.
+    /// The position of the next record, counted from 0.
     index: u64,
-    /// Pieces before this one know their fate.
+    /// The fates of the pieces before this one are known.
     resolved_to: usize,
     step: usize,
 }
 
 impl Items<'_> {
-    /// Looking up fates walks over later segments, once a step: few items cost little, and all of them few walks.
+    /// Each step of fate lookups scans the later segments once. Growing steps make a few items cheap
+    /// and keep the number of scans low for all of them.
     const FIRST_STEP: usize = 64;
     const GROWTH: usize = 8;
 }
@@ -307,13 +304,9 @@ impl Iterator for Items<'_> {
         }
         Some(match &inspection.pieces[at] {
             Piece::Record { at: offset, damage, kind, is_expired, .. } => {
+                let fate = inspection.fates.of(at, *kind, damage.as_ref(), *is_expired);
+                let index = self.index;
                 self.index += 1;
-                let fate = match (damage, kind) {
-                    (Some(_), _) => Fate::Damaged,
-                    (None, Kind::Other(_)) => Fate::Skipped,
-                    (None, Kind::Put | Kind::Delete) => inspection.fates.of(at, *kind, *is_expired),
-                };
-                let index = self.index - 1;
                 RecordItem::read(&inspection.segment, *offset, index, damage.clone(), fate)
                     .map(|record| Item::Record(Box::new(record)))
             }
@@ -321,8 +314,8 @@ impl Iterator for Items<'_> {
                 Ok(Item::Damaged { at: *at, len: *len, damage: damage.clone(), next: *next })
             }
             Piece::Torn { at, len, damage, records, behind } => {
-                let (at, len, damage) = (*at, *len, damage.clone());
-                Ok(Item::Torn { at, len, damage, records: *records, behind: *behind })
+                let damage = damage.clone();
+                Ok(Item::Torn { at: *at, len: *len, damage, records: *records, behind: *behind })
             }
         })
     }

@@ -1,88 +1,89 @@
-//! What a segment is as a whole: its role, its header, what its bytes come to.
+//! The summary of a segment: its role, its header fields and its totals.
 
 use crate::engine::base::ids::{SegmentId, Seqno};
 
-/// What a segment file is to its store.
+/// The role of a segment file in its store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// The end of the log, written to by the next writer or by one that has it open.
+    /// The active segment, to which the current or the next writer appends.
     Active,
-    /// A part of the log that is final.
+    /// A sealed segment, which is final.
     Sealed,
-    /// MANIFEST does not list it: a leftover, which the next open for writing removes if this store made it.
+    /// An orphan file that MANIFEST does not list. The next open for writing removes it if it belongs
+    /// to this store.
     Orphan,
-    /// MANIFEST cannot be read, so nobody knows.
+    /// Unknown, because MANIFEST cannot be read.
     Unknown,
 }
 
 /// The fields of a segment's header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderInfo {
-    /// Format version; another major version is not read.
+    /// The major format version. This version of logkv reads only one.
     pub major: u16,
-    /// Format version; any minor version is read.
+    /// The minor format version. Every minor version can be read.
     pub minor: u16,
-    /// Length of this header in bytes.
+    /// The length of this header in bytes.
     pub header_len: u16,
-    /// Length of each record's header in bytes.
+    /// The length of each record's header in bytes.
     pub record_header_len: u16,
     /// The identity of the store.
     pub store: [u8; 16],
     /// The segment.
     pub segment: SegmentId,
-    /// The least number that its records may have.
+    /// The lowest sequence number that a record of this segment may have.
     pub base_seq: Seqno,
-    /// When it was made, in milliseconds since 1970.
+    /// The time of creation, in milliseconds since 1970.
     pub created_ms: u64,
-    /// Features that a reader must know; none are defined.
+    /// Bits of features that a reader must know. None are defined.
     pub incompat: u16,
-    /// Mixed into every checksum of its records.
+    /// The salt of every record checksum.
     pub salt: u32,
-    /// The header's own checksum.
+    /// The checksum of this header.
     pub crc: u32,
-    /// The header as it stands in the file.
+    /// The header as stored.
     pub bytes: Vec<u8>,
 }
 
-/// What the bytes of a segment come to.
+/// The totals of a segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Records with an intact header.
+    /// The count of records with an intact header.
     pub record_count: u64,
-    /// Records that are their key's newest.
+    /// The count of live records.
     pub live_count: u64,
-    /// Bytes of those.
+    /// The length of live records in bytes.
     pub live_len: u64,
-    /// The values of intact records that are compressed: their own length, in bytes.
+    /// The decompressed length of all compressed values in intact records, in bytes.
     pub raw_len: u64,
-    /// What those values take, in bytes.
+    /// The stored length of those values in bytes.
     pub stored_len: u64,
-    /// Puts that a later record replaced or deleted.
+    /// The count of puts that a later record replaced or deleted.
     pub dead_count: u64,
-    /// Bytes of those.
+    /// The length of those puts in bytes.
     pub dead_len: u64,
-    /// Deletes.
+    /// The count of deletes.
     pub tombstone_count: u64,
-    /// Bytes of those.
+    /// The length of deletes in bytes.
     pub tombstone_len: u64,
-    /// Records that are their key's newest, and have expired.
+    /// The count of records that are the newest of their key and have expired.
     pub expired_count: u64,
-    /// Bytes of those.
+    /// The length of those records in bytes.
     pub expired_len: u64,
-    /// Damaged records, and stretches in which no record can be made out.
+    /// The count of damaged records and of stretches without a readable record.
     pub damaged_count: u64,
-    /// Bytes of those.
+    /// The length of damaged bytes.
     pub damaged_len: u64,
-    /// Bytes of an unfinished end.
+    /// The length of the torn tail in bytes.
     pub torn_len: u64,
 }
 
-/// What a stretch of a segment is.
+/// The kind of an extent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExtentKind {
     /// The segment's header.
     Header,
-    /// Records that are their key's newest.
+    /// Live records.
     Live,
     /// Puts that a later record replaced or deleted, and records of kinds that this version skips.
     Dead,
@@ -90,25 +91,25 @@ pub enum ExtentKind {
     Tombstone,
     /// Records that have expired.
     Expired,
-    /// Bytes that are not as they were written.
+    /// Damaged bytes.
     Damaged,
-    /// An unfinished end.
+    /// The torn tail.
     Torn,
 }
 
-/// A stretch of a segment.
+/// Adjacent bytes of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// What it is.
+    /// The kind of the bytes.
     pub kind: ExtentKind,
-    /// Its first byte.
+    /// The offset of the first byte.
     pub at: u64,
-    /// Its length in bytes.
+    /// The length in bytes.
     pub len: u64,
 }
 
 impl Totals {
-    /// Counts one piece of `len` bytes.
+    /// Counts a piece of `len` bytes.
     pub(super) fn add(&mut self, kind: ExtentKind, len: u64) {
         let mut no_count = 0;
         let (count, total) = match kind {
