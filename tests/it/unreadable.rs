@@ -78,7 +78,7 @@ fn segments_under_swapped_names_or_of_another_store_are_reported_as_such_only() 
 
     let (dir, other) = (indexed_store(), small_store());
     fs::copy(segment_path(other.path(), 2), segment_path(dir.path(), 2)).expect("a copy");
-    assert_eq!(found(dir.path()), [(file(2), Fault::AnotherStores)]);
+    assert_eq!(found(dir.path()), [(file(2), Fault::AnotherStore)]);
 }
 
 /// Creates something at a path.

@@ -283,7 +283,10 @@ fn a_torn_tail_is_a_note_and_damage_before_it_is_damage() {
     bytes[70] ^= 1;
     fs::write(&path, &bytes).expect("the damage");
     let (_, findings) = verified(dir.path());
-    assert!(findings.iter().any(|finding| matches!(finding.fault, Fault::Rot { .. })), "{findings:?}");
+    assert!(
+        findings.iter().any(|finding| matches!(finding.fault, Fault::DurableDamage { .. })),
+        "{findings:?}"
+    );
 }
 
 #[test]
@@ -303,7 +306,7 @@ fn records_between_damage_and_the_record_that_proves_it_belong_to_the_log() {
     fs::write(&path, &bytes).expect("the damage");
     let (_, findings) = verified(dir.path());
     let faults: Vec<_> = findings.iter().map(|finding| &finding.fault).collect();
-    assert!(matches!(faults[..], [Fault::Rot { .. }, Fault::Torn, Fault::Record(_)]), "{faults:?}");
+    assert!(matches!(faults[..], [Fault::DurableDamage { .. }, Fault::Torn, Fault::Record(_)]), "{faults:?}");
 }
 
 #[test]

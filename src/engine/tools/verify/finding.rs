@@ -1,4 +1,4 @@
-//! What a verification finds, in sentences.
+//! The findings of a verification, and its report.
 
 use std::io;
 
@@ -7,229 +7,229 @@ use crate::engine::base::escape::Grouped;
 use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::fs::StoreFile;
 
-/// Something that is not as it should be, or that is worth a word.
+/// A fault or a note about one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// The file it was found in.
+    /// The file.
     pub file: StoreFile,
-    /// The bytes it is about; `None` when it is about the whole file.
+    /// The affected bytes, or `None` for the whole file.
     pub range: Option<std::ops::Range<u64>>,
-    /// The key that stands there, as far as it can be read: it may be what is damaged.
+    /// The key of the affected record, if it can be read. The key itself may be damaged.
     pub key: Option<Vec<u8>>,
-    /// What it is.
+    /// The fault.
     pub fault: Fault,
 }
 
-/// How much a finding costs.
+/// The severity of a finding, from harmless to damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Nothing: it is how a crash, or a writer at work, leaves things.
+    /// Harmless: a crash or a running writer causes it.
     Note,
-    /// Somebody says no: what is not to be read is neither intact nor damaged.
+    /// Not readable for this user or with these limits. The bytes are neither intact nor damaged.
     Refused,
-    /// Bytes are not as they were written, of a file that is made anew from the log: no record is lost.
+    /// Damage of a file that is derived from the log. No record is lost.
     Derived,
-    /// The log is not as it was written.
+    /// Damage of the log.
     Damage,
 }
 
-/// What a finding is.
+/// The fault of a finding.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
-    /// MANIFEST cannot be used: the segments' own headers say what the log is.
-    #[error("it cannot be used ({0}): the segments' headers are followed instead")]
+    /// MANIFEST cannot be used. The log is taken from the segment headers.
+    #[error("it cannot be used ({0}); the segment headers are used instead")]
     Manifest(String),
-    /// A number in MANIFEST that no store reaches by counting.
+    /// A number in MANIFEST is larger than a store can reach.
     #[error(
-        "its {what} is {number}, which no store reaches by counting; near 2^61 the store takes no more writes; \
-         `logkv repair` makes a store that continues from its records' numbers"
+        "its {what} is {number}, which no store reaches; near 2^61 the store accepts no more writes; \
+         `logkv repair` makes a store that continues from the numbers of its records"
     )]
     NumberTooLarge {
-        /// What MANIFEST calls it.
+        /// The name of the number in MANIFEST.
         what: &'static str,
-        /// What it is.
+        /// The number.
         number: u64,
     },
-    /// KEYDIR lists a record beyond the log's end.
-    #[error(
-        "it lists record {said}, which is beyond the log's end: it is not used, and the next open rebuilds it"
-    )]
+    /// KEYDIR lists a record beyond the end of the log.
+    #[error("it lists record {said}, which is beyond the end of the log; the next open rebuilds it")]
     KeydirAhead {
-        /// The number that KEYDIR has.
+        /// The last sequence number in KEYDIR.
         said: Seqno,
     },
-    /// A segment that is not there.
-    #[error("it is listed in MANIFEST, and its file is missing")]
+    /// MANIFEST lists a segment whose file is missing.
+    #[error("MANIFEST lists it, but the file is missing")]
     Missing,
-    /// The system does not give the bytes.
+    /// The system returned an error for the bytes.
     #[error("it cannot be read: {0}")]
     Unreadable(String),
-    /// A record, or a stretch between two, of which the system gives a part.
-    #[error("bytes of it cannot be read, and it cannot be checked")]
+    /// The system returned an error for a part of a record or of damaged bytes.
+    #[error("some of its bytes cannot be read, so it cannot be checked")]
     PartlyUnreadable,
-    /// A file that this user may not read, that is trusted less than its directory, or that there is no memory for.
+    /// The user may not read the file, another user could change it, or memory is short.
     #[error("it was not looked at: {0}")]
     Denied(String),
-    /// The file of another segment, under the name of this one.
-    #[error("it holds segment {0} of this store, and its records were not checked")]
+    /// The file holds another segment of this store.
+    #[error("it holds segment {0} of this store, so its records were not checked")]
     AnotherSegment(SegmentId),
-    /// The file of another store's segment.
-    #[error("it is a segment of another store, and its records were not checked")]
-    AnotherStores,
-    /// Something that is no file of a store, under the name of one.
-    #[error("{0}, and no file of the store")]
+    /// The file holds a segment of another store.
+    #[error("it is a segment of another store, so its records were not checked")]
+    AnotherStore,
+    /// The name of a store's file belongs to something that is no regular file.
+    #[error("{0}, not a file of the store")]
     NotAFile(String),
-    /// Something that is no file, where the store needs one to be opened.
-    #[error("{0}, and in the way of opening the store")]
+    /// Something that is no regular file has the name of a file that opening the store needs.
+    #[error("{0} and blocks opening the store")]
     InTheWay(String),
-    /// A segment's header.
+    /// The header of the segment is damaged.
     #[error("its header is damaged: {0}")]
     Header(Damage),
-    /// Two files that say different things.
-    #[error("its header says {what} {header}, and MANIFEST {manifest}")]
+    /// The header of the segment and MANIFEST disagree.
+    #[error("its header says {what} {header}, but MANIFEST says {manifest}")]
     Disagree {
         /// The field.
         what: &'static str,
-        /// As the header has it.
+        /// The value in the header.
         header: String,
-        /// As MANIFEST has it.
+        /// The value in MANIFEST.
         manifest: String,
     },
-    /// A format that this version does not read.
+    /// The file has a format that this version does not read.
     #[error("it has format {0}, which this version cannot read")]
     Unsupported(String),
-    /// The file ends too early.
-    #[error("it should have {} bytes, and has {}", Grouped(*wants), Grouped(*has))]
+    /// The file is too short.
+    #[error("it should have {} bytes, but has {}", Grouped(*wants), Grouped(*has))]
     CutShort {
-        /// The bytes that MANIFEST tells of.
+        /// The length in MANIFEST, in bytes.
         wants: u64,
-        /// The bytes that are there.
+        /// The length of the file, in bytes.
         has: u64,
     },
-    /// A record, or a stretch of bytes in which no record can be made out.
+    /// A record is damaged, or bytes hold no readable record.
     #[error("{0}")]
     Record(Damage),
-    /// A record whose number belongs to a later segment.
-    #[error("its number is {seq}, and segment {next} begins with {base_seq}")]
+    /// The sequence number of a record belongs to a later segment.
+    #[error("its number is {seq}, but segment {next} starts at {base_seq}")]
     Overlap {
-        /// The record's number.
+        /// The record's sequence number.
         seq: Seqno,
-        /// The segment that follows.
+        /// The next segment.
         next: SegmentId,
-        /// Where that one's numbers begin.
+        /// The lowest sequence number of that segment.
         base_seq: Seqno,
     },
-    /// The next write would get a number that is taken.
-    #[error("its number is {seq}, and MANIFEST would give {next_seq} to the next one")]
+    /// The next write would reuse the sequence number of a record.
+    #[error("its number is {seq}, but MANIFEST gives {next_seq} to the next record")]
     NumberTaken {
-        /// The record's number.
+        /// The record's sequence number.
         seq: Seqno,
-        /// MANIFEST's `next_seq`.
+        /// The next sequence number in MANIFEST.
         next_seq: Seqno,
     },
-    /// A sealed segment that ends inside a batch.
+    /// A sealed segment ends inside a batch.
     #[error("its batch has no end")]
     UnfinishedBatch,
-    /// The log's end has a hole in what had been durable: it does not open for writing.
-    #[error("it had been durable, as record {witness} proves: the store does not open for writing")]
-    Rot {
-        /// The number of the later record.
+    /// Bytes near the end of the log are damaged although they were durable. The store does not open
+    /// for writing.
+    #[error("it was durable, as record {witness} proves; the store does not open for writing")]
+    DurableDamage {
+        /// The sequence number of the later record that proves it.
         witness: Seqno,
     },
-    /// A hint or KEYDIR whose checksum is wrong, or that no known version writes.
-    #[error("it is not as it was written; the next open makes it anew")]
+    /// The checksum of a hint or KEYDIR is wrong, or its format is unknown.
+    #[error("it is damaged; the next open rebuilds it")]
     DerivedDamaged,
-    /// A hint that a writer is at work on, or died with.
-    #[error("its writing was not finished; the next open makes it anew, unless a writer is at it")]
+    /// A hint is incomplete: a writer is writing it or died while writing it.
+    #[error("it is incomplete; the next open rebuilds it, unless a writer is writing it now")]
     Unfinished,
-    /// The system does not give a hint's or KEYDIR's bytes.
-    #[error("it cannot be read ({0}); nothing is lost with it")]
+    /// The system returned an error for a hint or KEYDIR.
+    #[error("it cannot be read ({0}); no record is lost")]
     DerivedUnreadable(String),
-    /// A hint that says something else than its segment.
-    #[error("its row {0} is not what the segment holds")]
+    /// A row of a hint differs from the segment.
+    #[error("its row {0} differs from the segment")]
     HintRow(u64),
-    /// A filter that denies what is there.
-    #[error("its filter denies a key that the segment holds, of row {0}")]
+    /// The filter of a hint denies a key that the segment holds.
+    #[error("its filter denies the key of row {0}, which the segment holds")]
     HintFilter(u64),
-    /// A count that does not agree with the data.
-    #[error("{what}: it says {said}, and the log {counted}")]
+    /// A count differs from the log.
+    #[error("{what}: it says {said}, but the log has {counted}")]
     Count {
-        /// What is counted.
+        /// The name of the count.
         what: &'static str,
-        /// As the file has it.
+        /// The count in the file.
         said: u64,
-        /// As the log has it.
+        /// The count in the log.
         counted: u64,
     },
-    /// Parts of KEYDIR whose checksums are wrong or whose slots are out of order.
-    #[error("not as written, and rebuilt when needed: {}", parts(*first, *count))]
+    /// Parts of KEYDIR have wrong checksums, or slots out of order.
+    #[error("damaged, and rebuilt when needed: {}", parts(*first, *count))]
     KeydirPart {
-        /// The number of the first.
+        /// The number of the first part.
         first: usize,
-        /// How many they are.
+        /// The count of parts.
         count: usize,
     },
-    /// Parts of KEYDIR that disagree with the log.
-    #[error("not what the log says: {}", parts(*first, *count))]
+    /// Parts of KEYDIR differ from the log.
+    #[error("different from the log: {}", parts(*first, *count))]
     KeydirEntries {
-        /// The number of the first.
+        /// The number of the first part.
         first: usize,
-        /// How many they are.
+        /// The count of parts.
         count: usize,
     },
-    /// A derived file of another log, or of an older state of this one.
-    #[error("it is not about the log as it is now, and not used")]
+    /// A derived file belongs to another log or to an older state of this one.
+    #[error("it does not match the log as it is now, so it is not used")]
     Stale,
-    /// The unfinished end of the log.
-    #[error("an unfinished write: the next open for writing cuts it off, unless a writer is at it")]
+    /// The log ends in an unfinished write.
+    #[error("an unfinished write; the next open for writing cuts it off, unless a writer is at work")]
     Torn,
-    /// As [`Fault::Torn`], with intact records behind it: a crash may leave that, and so does damage in what was synced last.
+    /// The log ends in an unfinished write with intact records behind it. A crash causes this, and so
+    /// does damage in the last writes that were synced together.
     #[error(
-        "an unfinished write, or damage in the last writes that were synced together: the next open for writing cuts it off, \
-         with the intact records in it ({}), which repair keeps",
+        "an unfinished write, or damage in the last writes that were synced together; the next open for \
+         writing cuts it off with the intact records in it ({}), which repair keeps",
         Grouped(*intact_count)
     )]
     TornBefore {
-        /// How many.
+        /// The count of intact records.
         intact_count: u64,
     },
-    /// Bytes that MANIFEST does not know of.
-    #[error("MANIFEST does not tell of these bytes, and nothing reads them")]
+    /// Bytes follow the end that MANIFEST lists.
+    #[error("MANIFEST does not list these bytes, so nothing reads them")]
     Surplus,
-    /// A segment that MANIFEST does not list.
-    #[error("MANIFEST does not list it: the next open for writing removes it, if it is this store's")]
+    /// MANIFEST does not list the segment.
+    #[error("MANIFEST does not list it; the next open for writing removes it if it belongs to this store")]
     Orphan,
-    /// A segment that MANIFEST would list, were it not an older one.
+    /// The segment holds records that are newer than MANIFEST.
     #[error(
-        "it holds newer records than MANIFEST knows of, which is an old one: the store does not open for writing"
+        "it holds newer records than MANIFEST, which is an old copy; the store does not open for writing"
     )]
     Newer,
-    /// A segment that was just begun, in a log without MANIFEST.
+    /// The segment holds no record, in a log without MANIFEST.
     #[error("it holds no record")]
     Empty,
-    /// A segment of a log without MANIFEST that tells nothing of itself.
-    #[error("neither its header nor two records of it tell how it is to be read: all of it is lost")]
+    /// The segment cannot be read, in a log without MANIFEST.
+    #[error("neither its header nor its records tell how to read it, so all of it is lost")]
     Unknown,
-    /// Left by an interrupted replacement of a file.
+    /// An interrupted replacement of a file left it.
     #[error("an interrupted replacement left it; the next one removes it")]
     Leftover,
-    /// KEYDIR was left out.
-    #[error("it was not compared with the log, which is damaged, or ends before what this knows of")]
+    /// KEYDIR could not be compared with the log.
+    #[error("it was not compared with the log, which is damaged or ends before the part that it covers")]
     NotCompared,
 }
 
-/// Names `count` parts of KEYDIR, of which the first has number `first`.
+/// Names `count` parts of KEYDIR, starting with number `first`.
 fn parts(first: usize, count: usize) -> String {
     if count == 1 {
-        format!("its part {first}")
+        format!("part {first}")
     } else {
-        format!("{} of its parts, from part {first} on", Grouped(count as u64))
+        format!("{} parts, from part {first} on", Grouped(count as u64))
     }
 }
 
 impl Fault {
-    /// How much it costs.
+    /// Returns the severity.
     #[must_use]
     pub fn severity(&self) -> Severity {
         match self {
@@ -257,7 +257,7 @@ impl Fault {
             | Self::Unreadable(_)
             | Self::PartlyUnreadable
             | Self::AnotherSegment(_)
-            | Self::AnotherStores
+            | Self::AnotherStore
             | Self::Unknown
             | Self::Newer
             | Self::Header(_)
@@ -269,76 +269,77 @@ impl Fault {
             | Self::NumberTaken { .. }
             | Self::UnfinishedBatch
             | Self::TornBefore { .. }
-            | Self::Rot { .. } => Severity::Damage,
+            | Self::DurableDamage { .. } => Severity::Damage,
+        }
+    }
+
+    /// Returns the fault of a segment that could not be read.
+    pub(super) fn of_segment(error: &io::Error) -> Self {
+        let why = words(error);
+        if is_refusal(error) { Self::Denied(why) } else { Self::Unreadable(why) }
+    }
+
+    /// Returns the fault of a hint or KEYDIR that could not be read.
+    pub(super) fn of_derived(error: &io::Error) -> Self {
+        let why = words(error);
+        if is_not_a_file(error) {
+            Self::NotAFile(why)
+        } else if is_refusal(error) {
+            Self::Denied(why)
+        } else {
+            Self::DerivedUnreadable(why)
         }
     }
 }
 
-/// What was looked at, and what came of it.
+/// Returns whether another user, or a process with more memory, could read the bytes.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::OutOfMemory)
+}
+
+/// Returns whether the name belongs to something that is no regular file.
+pub(super) fn is_not_a_file(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidInput
+}
+
+/// The result of a verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VerifyReport {
-    /// Segments that were read.
+    /// The count of segments that were read.
     pub segment_count: u64,
-    /// Their bytes.
+    /// The length of those segments in bytes.
     pub len: u64,
-    /// Records that are as they were written.
+    /// The count of intact records.
     pub record_count: u64,
-    /// Bytes of the unfinished end of the log.
+    /// The length of the torn tail in bytes.
     pub torn_len: u64,
-    /// Hints that were compared with their segments.
+    /// The count of hints that were compared with their segments.
     pub hint_count: u64,
-    /// Keys that KEYDIR was compared with; `None` where there is no KEYDIR of this log, or not all of it was read.
+    /// The count of keys that KEYDIR was compared with. `None` if this log has no KEYDIR, or not all
+    /// of the log was read.
     pub keydir_keys: Option<u64>,
-    /// Findings that cost nothing.
+    /// The count of harmless findings.
     pub note_count: u64,
-    /// What was not looked at, because somebody says no.
+    /// The count of files and records that could not be checked for lack of permission or memory.
     pub refused_count: u64,
-    /// Findings in files that are made anew.
+    /// The count of findings in files that are derived from the log.
     pub derived_count: u64,
-    /// Findings in the log.
+    /// The count of findings in the log.
     pub damage_count: u64,
 }
 
 impl VerifyReport {
-    /// Whether all bytes were looked at and are as they were written.
+    /// Returns whether every byte was checked and is intact.
     #[must_use]
     pub fn is_intact(&self) -> bool {
         !self.is_damaged() && self.refused_count == 0
     }
 
-    /// Whether bytes that were looked at are not as they were written.
+    /// Returns whether a checked byte is damaged.
     #[must_use]
     pub fn is_damaged(&self) -> bool {
         self.derived_count > 0 || self.damage_count > 0
     }
-}
-
-/// What it means for a segment that its file cannot be read.
-pub(super) fn unreadable(error: &io::Error) -> Fault {
-    let why = words(error);
-    if is_no_damage(error) { Fault::Denied(why) } else { Fault::Unreadable(why) }
-}
-
-/// What it means for a file that is made anew from the log that it cannot be read.
-pub(super) fn derived_unreadable(error: &io::Error) -> Fault {
-    let why = words(error);
-    if is_no_file(error) {
-        Fault::NotAFile(why)
-    } else if is_no_damage(error) {
-        Fault::Denied(why)
-    } else {
-        Fault::DerivedUnreadable(why)
-    }
-}
-
-/// Whether it says nothing of the bytes: somebody else, or with more memory, could read them.
-pub(super) fn is_no_damage(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::OutOfMemory)
-}
-
-/// Whether something else than a regular file has the name.
-pub(super) fn is_no_file(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::InvalidInput
 }
 
 #[cfg(test)]
@@ -346,12 +347,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_are_grouped_and_the_numbers_of_what_is_counted_are_not() {
+    fn counts_have_digit_groups_and_part_numbers_have_none() {
         let parts = Fault::KeydirPart { first: 1234, count: 5678 };
-        assert_eq!(
-            parts.to_string(),
-            "not as written, and rebuilt when needed: 5,678 of its parts, from part 1234 on"
-        );
+        assert_eq!(parts.to_string(), "damaged, and rebuilt when needed: 5,678 parts, from part 1234 on");
         let torn = Fault::TornBefore { intact_count: 1234 }.to_string();
         assert!(torn.contains("(1,234)"), "{torn}");
     }

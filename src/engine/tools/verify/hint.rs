@@ -1,9 +1,9 @@
-//! A hint against its segment: every row, the filter, the counts.
+//! Verification of a hint against its segment: its rows, its filter and its counts.
 
 use std::io;
 
-use super::finding::{Fault, derived_unreadable};
-use super::verifier::{Scanned, Verifier};
+use super::finding::Fault;
+use super::verifier::{SegmentContents, Verifier};
 use crate::engine::base::error::Result;
 use crate::engine::base::stop::Stop;
 use crate::engine::format::hint::{Checked, Described, HEADER_LEN, ROW_LEN, Row, check};
@@ -12,41 +12,47 @@ use crate::engine::segment::filter;
 use crate::engine::segment::{Segment, StoreContext, hint};
 
 impl Verifier<'_> {
-    /// Verifies the hint of `segment`, which MANIFEST says to be `len` bytes long, if there is one.
-    pub(super) fn hint(&mut self, segment: &Segment, len: u64, scanned: &Scanned) -> Result<(), Stop> {
+    /// Verifies the hint of `segment`, if it has one. MANIFEST gives the segment's length as `len`.
+    pub(super) fn hint(
+        &mut self,
+        segment: &Segment,
+        len: u64,
+        contents: &SegmentContents,
+    ) -> Result<(), Stop> {
         let Some(home) = self.log_files.context() else { return Ok(()) };
         let mut bytes = hint::bytes(home, segment.id, len.max(segment.len()));
         if bytes.as_ref().is_ok_and(|bytes| check(bytes).is_none() && !is_unfinished(bytes)) {
-            // Its header comes last, perhaps between the looks at its length and at its bytes: now the rest is there.
+            // A writer writes the header last. It may have done so after the length was read.
             bytes = hint::bytes(home, segment.id, len.max(segment.len()));
         }
         let fault = match bytes {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Some(Fault::DerivedDamaged),
-            Err(error) => Some(derived_unreadable(&error)),
+            Err(error) => Some(Fault::of_derived(&error)),
             Ok(bytes) => match check(&bytes) {
                 None if is_unfinished(&bytes) => Some(Fault::Unfinished),
                 None => Some(Fault::DerivedDamaged),
                 Some(checked) if !is_about(&checked.described, home, segment, len) => Some(Fault::Stale),
                 Some(checked) => {
-                    differs(&bytes, &checked, scanned).or_else(|| self.ahead(&checked, segment, scanned))
+                    differs(&bytes, &checked, contents).or_else(|| self.ahead(&checked, segment, contents))
                 }
             },
         };
         self.report.hint_count += 1;
-        fault.map_or(Ok(()), |fault| self.found(StoreFile::Hint(segment.id), None, fault))
+        fault.map_or(Ok(()), |fault| self.report_fault(StoreFile::Hint(segment.id), None, fault))
     }
 
-    /// Whether the hint lists more than its segment can hold, even if the segment is damaged.
-    fn ahead(&self, checked: &Checked, segment: &Segment, scanned: &Scanned) -> Option<Fault> {
+    /// Returns a fault if the last sequence number of the hint is beyond the segment, even a damaged one.
+    fn ahead(&self, checked: &Checked, segment: &Segment, contents: &SegmentContents) -> Option<Fault> {
         let next_seq = self.log_files.manifest().map_or(segment.seq_end, |manifest| manifest.next_seq);
-        let (said, counted) = (checked.described.last_seq.0, scanned.sorted.last_seq.0);
-        let is_ahead = checked.described.last_seq >= segment.seq_end.min(next_seq);
-        is_ahead.then_some(Fault::Count { what: "last number", said, counted })
+        let said = checked.described.last_seq;
+        let counted = contents.sorted.last_seq.0;
+        let is_ahead = said >= segment.seq_end.min(next_seq);
+        is_ahead.then_some(Fault::Count { what: "last number", said: said.0, counted })
     }
 }
 
-/// Whether the header is still to be written.
+/// Returns whether the header is not written yet.
 fn is_unfinished(bytes: &[u8]) -> bool {
     bytes.iter().take(HEADER_LEN).all(|&byte| byte == 0)
 }
@@ -58,11 +64,11 @@ fn is_about(described: &Described, home: &StoreContext, segment: &Segment, len: 
         && described.segment_len == len
 }
 
-/// Where the hint says something else than the records. What it says of damaged ones cannot be checked.
-fn differs(bytes: &[u8], checked: &Checked, scanned: &Scanned) -> Option<Fault> {
+/// Returns the first difference between the hint and the records. Rows of damaged records are skipped.
+fn differs(bytes: &[u8], checked: &Checked, contents: &SegmentContents) -> Option<Fault> {
     let said = bytes[checked.rows.clone()].chunks_exact(ROW_LEN).map(Row::decode).enumerate();
-    let mut said = said.filter(|(_, row)| !scanned.is_damaged(row.at));
-    let mut held = scanned.sorted.rows.iter();
+    let mut said = said.filter(|(_, row)| !contents.is_damaged(row.at));
+    let mut held = contents.sorted.rows.iter();
     let filter = &bytes[checked.filter.clone()];
     loop {
         match (said.next(), held.next()) {
@@ -79,14 +85,14 @@ fn differs(bytes: &[u8], checked: &Checked, scanned: &Scanned) -> Option<Fault> 
         }
     }
     let Described { record_count, last_seq, compressed, .. } = checked.described;
-    let counted = scanned.sorted.compressed;
+    let counted = contents.sorted.compressed;
     let counts = [
-        ("records", u64::from(record_count), u64::from(scanned.sorted.record_count)),
-        ("last number", last_seq.0, scanned.sorted.last_seq.0),
+        ("records", u64::from(record_count), u64::from(contents.sorted.record_count)),
+        ("last number", last_seq.0, contents.sorted.last_seq.0),
         ("bytes of compressed values", compressed.stored_len, counted.stored_len),
         ("bytes of those values themselves", compressed.raw_len, counted.raw_len),
     ];
-    let is_whole = scanned.damaged.is_empty();
+    let is_whole = contents.damaged.is_empty();
     let wrong = counts.into_iter().find(|(_, said, counted)| is_whole && said != counted);
     wrong.map(|(what, said, counted)| Fault::Count { what, said, counted })
 }

@@ -1,9 +1,9 @@
-//! KEYDIR against the log: its parts are compared with an index made anew from the records.
+//! Verification of KEYDIR against an index that is rebuilt from the log.
 
 use std::io;
 use std::sync::Arc;
 
-use super::finding::{Fault, derived_unreadable, is_no_file};
+use super::finding::{Fault, is_not_a_file};
 use super::verifier::Verifier;
 use crate::engine::base::clock::SystemClock;
 use crate::engine::base::error::{Result, words};
@@ -18,14 +18,12 @@ use crate::engine::segment::{Bodies, Scanner, Segment, Step, StoreContext};
 use crate::engine::state::{Replay, SegmentSet, State};
 use crate::engine::upkeep::checkpoint;
 
-/// The file KEYDIR as it was when the verification began.
+/// KEYDIR as opened when the verification began.
 pub(super) enum KeydirFile {
-    None,
-    /// It cannot be read, for this reason.
+    Missing,
     Unreadable(io::Error),
-    /// It is not one.
     Damaged,
-    Read(Arc<dyn File>, Box<KeydirHead>),
+    Open(Arc<dyn File>, Box<KeydirHead>),
 }
 
 impl KeydirFile {
@@ -35,70 +33,71 @@ impl KeydirFile {
             let len = file.len()?;
             let bytes = read_vec_at(&*file, 0, len.min(keydir_file::HEAD_LEN_MAX))?;
             Ok(match keydir_file::decode(&bytes, len) {
-                Some(head) => Self::Read(file, Box::new(head)),
+                Some(head) => Self::Open(file, Box::new(head)),
                 None => Self::Damaged,
             })
         };
         match read() {
             Ok(keydir) => keydir,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::None,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::Missing,
             Err(error) => Self::Unreadable(error),
         }
     }
 }
 
 impl Verifier<'_> {
-    /// Verifies KEYDIR, every segment having been read.
+    /// Verifies KEYDIR after all segments.
     pub(super) fn keydir(&mut self, keydir: KeydirFile) -> Result<(), Stop> {
         let (file, head) = match keydir {
-            KeydirFile::None => return Ok(()),
-            // Told of before the segments.
-            KeydirFile::Unreadable(error) if is_no_file(&error) => return Ok(()),
-            KeydirFile::Unreadable(error) => return self.wrong(derived_unreadable(&error)),
-            KeydirFile::Damaged => return self.wrong(Fault::DerivedDamaged),
-            KeydirFile::Read(file, head) => (file, head),
+            KeydirFile::Missing => return Ok(()),
+            // Already reported with the other names.
+            KeydirFile::Unreadable(error) if is_not_a_file(&error) => return Ok(()),
+            KeydirFile::Unreadable(error) => return self.report_keydir(Fault::of_derived(&error)),
+            KeydirFile::Damaged => return self.report_keydir(Fault::DerivedDamaged),
+            KeydirFile::Open(file, head) => (file, head),
         };
         if !self.is_current(&head) {
-            return self.wrong(Fault::Stale);
+            return self.report_keydir(Fault::Stale);
         }
         if !SegmentSet::may_place(head.about.segments.iter().map(|covered| (covered.first_page, covered.len)))
         {
-            return self.wrong(Fault::DerivedDamaged);
+            return self.report_keydir(Fault::DerivedDamaged);
         }
         if self.is_ahead(&head.about) {
-            return self.wrong(Fault::KeydirAhead { said: head.about.covered_seq });
+            return self.report_keydir(Fault::KeydirAhead { said: head.about.covered_seq });
         }
         let is_intact = |covered: &Covered| {
-            let scanned = self.scanned.get(&covered.id);
-            scanned.is_some_and(|scanned| scanned.damaged.is_empty() && covered.len <= scanned.end)
+            let contents = self.contents.get(&covered.id);
+            contents.is_some_and(|contents| contents.damaged.is_empty() && covered.len <= contents.end)
         };
         if !head.about.segments.iter().all(is_intact) {
-            return self.wrong(Fault::NotCompared);
+            return self.report_keydir(Fault::NotCompared);
         }
-        let newest = head.about.segments.last().and_then(|last| Some((last, self.scanned.get(&last.id)?)));
-        // A crash skips numbers: the last number in KEYDIR may be greater than any record's, but
-        // never smaller.
-        if let Some((_, scanned)) = newest.filter(|(last, scanned)| last.len == scanned.end)
-            && head.about.covered_seq < scanned.sorted.last_seq
+        // A crash skips sequence numbers, so the last one in KEYDIR may be greater than that of any
+        // record, but never smaller.
+        if let Some(last) = head.about.segments.last()
+            && let Some(contents) = self.contents.get(&last.id).filter(|contents| contents.end == last.len)
+            && head.about.covered_seq < contents.sorted.last_seq
         {
-            let (said, counted) = (head.about.covered_seq.0, scanned.sorted.last_seq.0);
-            self.wrong(Fault::Count { what: "last number", said, counted })?;
+            let said = head.about.covered_seq.0;
+            let counted = contents.sorted.last_seq.0;
+            self.report_keydir(Fault::Count { what: "last number", said, counted })?;
         }
         let (expected, segments) = self.expected(&head)?;
         self.report.keydir_keys = Some(expected.count());
         for (said, segment) in head.about.segments.iter().zip(&segments) {
             for fault in miscounted(said, &segment.covered(said.len)) {
-                self.wrong(fault)?;
+                self.report_keydir(fault)?;
             }
         }
         self.parts(&*file, &head, &expected)
     }
 
-    fn wrong(&mut self, fault: Fault) -> Result<(), Stop> {
-        self.found(StoreFile::Keydir, None, fault)
+    fn report_keydir(&mut self, fault: Fault) -> Result<(), Stop> {
+        self.report_fault(StoreFile::Keydir, None, fault)
     }
 
-    /// Whether what it covers is the beginning of the log.
+    /// Returns whether the segments that KEYDIR covers are the first ones of this log.
     fn is_current(&self, head: &KeydirHead) -> bool {
         let is_ours = self
             .log_files
@@ -110,11 +109,11 @@ impl Verifier<'_> {
             && head.about.segments.iter().zip(known).all(|(covered, known)| covered.id == known.id)
     }
 
-    /// Whether KEYDIR lists more than the part of the log that it covers can hold.
+    /// Returns whether KEYDIR covers more than the log can hold.
     fn is_ahead(&self, about: &Covering) -> bool {
         let Ok(manifest) = self.log_files.manifest() else { return false };
-        // A writer may have written it since MANIFEST was read; a power cut may have removed that
-        // part of the log.
+        // A writer may have appended since MANIFEST was read, or a power cut may have removed the end
+        // of the active segment.
         let fits = |(covered, line): (&Covered, &SegmentLine)| match line.extent {
             Extent::Sealed(len) | Extent::Closed(len) => covered.len <= len,
             Extent::Active(_) => true,
@@ -122,7 +121,8 @@ impl Verifier<'_> {
         about.segments.iter().zip(&manifest.segments).all(fits) && checkpoint::is_ahead(about, manifest)
     }
 
-    /// The index that the records make which it covers, and the segments with what was counted in them.
+    /// Rebuilds the index from the records that KEYDIR covers. Returns it with the segments and their
+    /// counts.
     fn expected(&self, head: &KeydirHead) -> Result<(Keydir, Vec<Arc<Segment>>)> {
         let Some(home) = self.log_files.context() else { return Ok((Keydir::new(), Vec::new())) };
         let state = State::new(home.clone(), Arc::new(SystemClock), Keydir::new());
@@ -136,20 +136,22 @@ impl Verifier<'_> {
         let set = state.segments();
         let replay = Replay { context: home, set: &set, keydir: &state.keydir, counts: true };
         for segment in &segments {
-            let Some(scanned) = self.scanned.get(&segment.id) else { continue };
-            let rows = &scanned.sorted.rows;
+            let Some(contents) = self.contents.get(&segment.id) else { continue };
+            let rows = &contents.sorted.rows;
             replay.rows(segment, rows, 0..segment.len(), |_| true)?;
             let count = rows.iter().filter(|row| row.at < segment.len()).count() as u64;
-            let is_whole = segment.len() == scanned.end;
-            let compressed = if is_whole { scanned.sorted.compressed } else { compressed(segment)? };
+            let is_whole = segment.len() == contents.end;
+            let compressed = if is_whole { contents.sorted.compressed } else { compressed(segment)? };
             segment.usage.set_records(count, compressed);
         }
         Ok((state.keydir, segments))
     }
 
-    /// Compares each part with `expected`. A wrong number in the head may make all of them wrong, which is one finding.
+    /// Compares each part with `expected`. Reports all damaged parts as one finding, and all different
+    /// ones as another, because one wrong number in the head may spoil every part.
     fn parts(&mut self, file: &dyn File, head: &KeydirHead, expected: &Keydir) -> Result<(), Stop> {
-        let [mut damaged, mut different] = [(); 2].map(|()| Vec::new());
+        let mut damaged = Vec::new();
+        let mut different = Vec::new();
         let mut unreadable = None;
         for (index, row) in head.shards.iter().enumerate() {
             let len = u64::from(row.slot_count) * size_of::<u64>() as u64;
@@ -165,11 +167,11 @@ impl Verifier<'_> {
         let damaged = damaged.first().map(|&first| Fault::KeydirPart { first, count: damaged.len() });
         let different =
             different.first().map(|&first| Fault::KeydirEntries { first, count: different.len() });
-        [unreadable, damaged, different].into_iter().flatten().try_for_each(|fault| self.wrong(fault))
+        [unreadable, damaged, different].into_iter().flatten().try_for_each(|fault| self.report_keydir(fault))
     }
 }
 
-/// What the compressed values of a segment come to, whose records are intact.
+/// Sums up the compressed values of an intact segment.
 fn compressed(segment: &Segment) -> Result<Compressed> {
     let mut sum = Compressed::default();
     let mut scanner = Scanner::new(segment, Bodies::Checked);
@@ -179,7 +181,7 @@ fn compressed(segment: &Segment) -> Result<Compressed> {
     Ok(sum)
 }
 
-/// The counts of one segment that are wrong.
+/// Returns a fault for each wrong count of one segment.
 fn miscounted(said: &Covered, counted: &Covered) -> Vec<Fault> {
     let counts = [
         ("records", said.record_count, counted.record_count),

@@ -1,4 +1,4 @@
-//! A verification under way.
+//! A running verification: its state, and the findings that it reports.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::{ControlFlow, Range};
@@ -12,79 +12,97 @@ use crate::engine::files::log_files::LogFiles;
 use crate::engine::fs::{Directory, StoreFile};
 use crate::engine::segment::SortedRecords;
 
-/// What is told while a verification runs.
+/// An event of a running verification.
 #[derive(Clone, Copy, Debug)]
 pub enum VerifyEvent<'a> {
-    /// Something is not as it should be, or worth a word.
+    /// A finding.
     Found(&'a Finding),
-    /// So far it has come.
+    /// The progress.
     Progress {
-        /// Bytes of segments that were read.
+        /// The length of the segment bytes read so far.
         done_len: u64,
-        /// Bytes of all that are to be read.
+        /// The length of all segment bytes to read.
         total_len: u64,
     },
 }
 
-/// A verification under way.
+/// A running verification.
 pub(super) struct Verifier<'a> {
     pub(super) directory: Arc<dyn Directory>,
     pub(super) log_files: LogFiles,
-    /// The segments that were named; none: all.
+    /// The segments to verify. Empty means all.
     pub(super) wanted: HashSet<SegmentId>,
     pub(super) done: HashSet<SegmentId>,
-    /// Whether MANIFEST was found unchanged after segments had been found missing: then they are.
-    pub(super) is_settled: bool,
-    pub(super) observe: &'a mut dyn FnMut(VerifyEvent<'_>) -> ControlFlow<()>,
+    /// Whether MANIFEST was found unchanged after a segment was found missing.
+    pub(super) is_manifest_current: bool,
+    observe: &'a mut dyn FnMut(VerifyEvent<'_>) -> ControlFlow<()>,
     pub(super) done_len: u64,
     pub(super) total_len: u64,
     pub(super) report: VerifyReport,
-    /// What the segments that were read hold.
-    pub(super) scanned: HashMap<SegmentId, Scanned>,
+    pub(super) contents: HashMap<SegmentId, SegmentContents>,
 }
 
-/// What a segment was found to hold.
-pub(super) struct Scanned {
-    /// Where what it has of the log ends.
+/// The records of a verified segment.
+pub(super) struct SegmentContents {
+    /// The end of the log in this segment, or of the segment.
     pub(super) end: u64,
     /// The intact records.
     pub(super) sorted: SortedRecords,
-    /// Where there are others, in file order.
+    /// The damaged ranges, in file order.
     pub(super) damaged: Vec<Range<u64>>,
 }
 
-impl Scanned {
-    /// Whether what stands at `at` is damaged.
+impl SegmentContents {
     pub(super) fn is_damaged(&self, at: u64) -> bool {
-        let place = self.damaged.partition_point(|range| range.end <= at);
-        self.damaged.get(place).is_some_and(|range| range.contains(&at))
+        let index = self.damaged.partition_point(|range| range.end <= at);
+        self.damaged.get(index).is_some_and(|range| range.contains(&at))
     }
 }
 
-impl Verifier<'_> {
-    /// Whether a writer has replaced the MANIFEST that was looked at; then the new one is followed.
-    pub(super) fn has_moved_on(&mut self) -> Result<bool> {
-        let now = LogFiles::of(Arc::clone(&self.directory), self.log_files.reading())?;
-        let generation = |log_files: &LogFiles| log_files.manifest().map(|manifest| manifest.generation).ok();
-        let has_moved_on = generation(&now).is_some() && generation(&now) != generation(&self.log_files);
-        self.is_settled = !has_moved_on;
-        if has_moved_on {
-            self.log_files = now;
+impl<'a> Verifier<'a> {
+    pub(super) fn new(
+        directory: Arc<dyn Directory>,
+        log_files: LogFiles,
+        segments: &[SegmentId],
+        observe: &'a mut dyn FnMut(VerifyEvent<'_>) -> ControlFlow<()>,
+    ) -> Self {
+        Self {
+            directory,
+            log_files,
+            wanted: segments.iter().copied().collect(),
+            done: HashSet::new(),
+            is_manifest_current: false,
+            observe,
+            done_len: 0,
+            total_len: 0,
+            report: VerifyReport::default(),
+            contents: HashMap::new(),
         }
-        Ok(has_moved_on)
     }
 
-    pub(super) fn found(
+    /// Reads MANIFEST again, and follows it if a writer has replaced it. Returns whether one has.
+    pub(super) fn follow_manifest(&mut self) -> Result<bool> {
+        let now = LogFiles::of(Arc::clone(&self.directory), self.log_files.reading())?;
+        let generation = |log_files: &LogFiles| log_files.manifest().map(|manifest| manifest.generation).ok();
+        let is_replaced = generation(&now).is_some() && generation(&now) != generation(&self.log_files);
+        self.is_manifest_current = !is_replaced;
+        if is_replaced {
+            self.log_files = now;
+        }
+        Ok(is_replaced)
+    }
+
+    /// Reports a finding without a key.
+    pub(super) fn report_fault(
         &mut self,
         file: StoreFile,
         range: Option<Range<u64>>,
         fault: Fault,
     ) -> Result<(), Stop> {
-        self.tell(&Finding { file, range, key: None, fault })
+        self.report_finding(&Finding { file, range, key: None, fault })
     }
 
-    /// Tells of a finding, and counts it.
-    pub(super) fn tell(&mut self, finding: &Finding) -> Result<(), Stop> {
+    pub(super) fn report_finding(&mut self, finding: &Finding) -> Result<(), Stop> {
         let count = match finding.fault.severity() {
             Severity::Note => &mut self.report.note_count,
             Severity::Refused => &mut self.report.refused_count,
@@ -92,10 +110,13 @@ impl Verifier<'_> {
             Severity::Damage => &mut self.report.damage_count,
         };
         *count += 1;
-        self.event(VerifyEvent::Found(finding))
+        Stop::unless((self.observe)(VerifyEvent::Found(finding)))
     }
 
-    pub(super) fn event(&mut self, event: VerifyEvent<'_>) -> Result<(), Stop> {
-        Stop::unless((self.observe)(event))
+    /// Reports that `len` bytes of the current segment were read.
+    pub(super) fn report_progress(&mut self, len: u64) -> Result<(), Stop> {
+        let done_len = self.done_len + len;
+        let total_len = self.total_len.max(done_len);
+        Stop::unless((self.observe)(VerifyEvent::Progress { done_len, total_len }))
     }
 }
