@@ -1,4 +1,4 @@
-//! What became of the keys whose records were lost.
+//! The state of keys in the repaired store that lost a record.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -10,19 +10,19 @@ use crate::engine::base::ids::Seqno;
 use crate::engine::segment::Segment;
 use crate::engine::state::State;
 
-/// The newest record of a key that was kept.
-struct Newest {
+/// The newest kept record of a key.
+struct NewestRecord {
     seq: Seqno,
     key: Vec<u8>,
     is_delete: bool,
 }
 
-/// Looks for newer and older records of the keys that lost one in `state`, which is of the store at `path`.
+/// Looks up the keys of lost records in `state`, the repaired store at `path`.
 pub(super) fn look_up(state: &State, path: &Path, given_up: &mut [GivenUp]) -> Result<()> {
-    let mut newest: HashMap<u64, Option<Newest>> = HashMap::new();
-    let lost_count = given_up.iter().map(|part| part.lost.len()).sum();
+    let mut newest: HashMap<u64, Option<NewestRecord>> = HashMap::new();
+    let lost_count = given_up.iter().map(|given_up| given_up.lost.len()).sum();
     newest.try_reserve(lost_count).map_err(|error| Error::io("read", path)(error.into()))?;
-    newest.extend(given_up.iter().flat_map(|part| &part.lost).map(|lost| (lost.hash, None)));
+    newest.extend(given_up.iter().flat_map(|given_up| &given_up.lost).map(|lost| (lost.hash, None)));
     if newest.is_empty() {
         return Ok(());
     }
@@ -30,33 +30,39 @@ pub(super) fn look_up(state: &State, path: &Path, given_up: &mut [GivenUp]) -> R
         for rows in segment.order(&state.context)? {
             for row in rows.iter() {
                 if let Some(newest) = newest.get_mut(&row.hash) {
-                    take(newest, segment, row.at, row.is_tombstone)?;
+                    replace_if_newer(newest, segment, row.at, row.is_tombstone)?;
                 }
             }
         }
     }
-    for part in given_up {
-        for lost in &mut part.lost {
+    for GivenUp { seqs, lost, .. } in given_up {
+        for lost in lost {
             let Some(Some(newest)) = newest.get(&lost.hash) else { continue };
             if lost.key.is_none() {
                 lost.key = Some(memory::copy(&newest.key, path)?);
             }
             lost.now = match newest {
-                // The lost one itself, perhaps, from another file.
-                Newest { seq, .. } if *seq >= part.seqs.start => Now::Newer(*seq),
-                Newest { is_delete: true, .. } => Now::Absent,
-                Newest { seq, .. } => Now::Older(*seq),
+                // This may be the lost record itself, kept in another file.
+                NewestRecord { seq, .. } if *seq >= seqs.start => Now::Newer(*seq),
+                NewestRecord { is_delete: true, .. } => Now::Absent,
+                NewestRecord { seq, .. } => Now::Older(*seq),
             };
         }
     }
     Ok(())
 }
 
-fn take(newest: &mut Option<Newest>, segment: &Segment, at: u64, is_delete: bool) -> Result<()> {
+fn replace_if_newer(
+    newest: &mut Option<NewestRecord>,
+    segment: &Segment,
+    at: u64,
+    is_delete: bool,
+) -> Result<()> {
     let record = segment.read(at)?;
     let seq = record.header.seq;
     if newest.as_ref().is_none_or(|newest| newest.seq < seq) {
-        *newest = Some(Newest { seq, key: memory::copy(&record.key(), &segment.path)?, is_delete });
+        let key = memory::copy(&record.key(), &segment.path)?;
+        *newest = Some(NewestRecord { seq, key, is_delete });
     }
     Ok(())
 }

@@ -1,11 +1,11 @@
-//! The store that a repair makes: every segment of the damaged one is taken over, then the result is checked.
+//! The course of a repair: scan all segments, take over their records, commit, check.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use super::run::Repair;
-use super::source::Source;
-use super::target::Target;
+use super::source::SourceSegment;
+use super::target::TargetStore;
 use super::{loss, unfinished};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::{SegmentId, Seqno};
@@ -16,7 +16,7 @@ use crate::engine::open;
 use crate::engine::segment::file;
 
 impl Repair<'_> {
-    /// The complete store in `to`, still marked.
+    /// Makes the complete store in `to`. It is still marked as unfinished.
     pub(super) fn make_in(&mut self, to: &DirectoryEntry) -> Result<Unfinished> {
         let made = unfinished::make(to, self.options.trust)?;
         self.fill(made.directory(), to.path())?;
@@ -26,27 +26,27 @@ impl Repair<'_> {
     fn fill(&mut self, directory: &Arc<dyn Directory>, to: &Path) -> Result<(), Stop> {
         let mut sources = Vec::new();
         for known in self.log_files.segments().to_vec() {
-            sources.extend(self.source(known)?);
+            sources.extend(self.scan_source(known)?);
         }
         let next_seq = self.log_files.manifest().map_or(Seqno(1), |manifest| manifest.next_seq);
-        // A record may have a number that MANIFEST never gave out; it is taken all the same.
+        // A record may have a number that MANIFEST never gave out.
         let taken = sources.iter().map(|source| source.seq_end.max(source.seqs.end)).chain([next_seq]);
-        // Such a number would leave few for later writes.
+        // A number above this limit would leave too few for later writes.
         let next_seq = taken.filter(|seq| *seq <= Seqno::KEPT_MAX).fold(Seqno(1), Seqno::max);
         sources.retain(|source| source.record_count > 0);
         sources.sort_by_key(|source| source.seqs.start);
         if self.log_files.manifest().is_err() {
-            let ends = sources.windows(2).map(|pair| pair[0].seqs.end..pair[1].known.base_seq);
-            self.report.gaps = ends.filter(|gap| gap.start < gap.end).collect();
+            let gaps = sources.windows(2).map(|pair| pair[0].seqs.end..pair[1].known.base_seq);
+            self.report.gaps = gaps.filter(|gap| gap.start < gap.end).collect();
         }
-        let mut target = Target::new(Arc::clone(directory), self.next_segment()?);
+        let mut target = TargetStore::new(Arc::clone(directory), self.next_segment()?);
         let mut rest = sources.as_slice();
         while !rest.is_empty() {
-            let (together, others) = rest.split_at(together(rest));
-            self.take_over(&mut target, together)?;
+            let (group, others) = rest.split_at(overlapping_count(rest));
+            self.take_over(&mut target, group)?;
             rest = others;
         }
-        self.commit(&target, next_seq.max(target.end))?;
+        self.commit(&target, next_seq.max(target.seq_end))?;
         self.check(directory, to)?;
         Ok(())
     }
@@ -58,7 +58,7 @@ impl Repair<'_> {
         Ok(taken.filter(|id| *id <= SegmentId::KEPT_MAX).fold(SegmentId(1), SegmentId::max))
     }
 
-    /// Opens what was made, which reads and checks all of it, and looks for what was lost.
+    /// Opens the new store, which reads and checks all of it, and looks up the lost keys in it.
     fn check(&mut self, directory: &Arc<dyn Directory>, to: &Path) -> Result<()> {
         let opened = open::look(directory, &self.options.clone().read_only(true), None)?;
         if let Some(found) = opened.report.damage.first() {
@@ -69,13 +69,14 @@ impl Repair<'_> {
     }
 }
 
-/// How many of the first sources, which come by their first numbers, have numbers among each other.
-fn together(sources: &[Source]) -> usize {
+/// Returns how many of the first sources have overlapping sequence numbers. `sources` are sorted by
+/// their first numbers.
+fn overlapping_count(sources: &[SourceSegment]) -> usize {
     let mut end = Seqno(0);
-    let apart = |source: &Source| {
+    let is_apart = |source: &SourceSegment| {
         let is_apart = source.seqs.start >= end && end > Seqno(0);
         end = end.max(source.seqs.end);
         is_apart
     };
-    sources.iter().position(apart).unwrap_or(sources.len())
+    sources.iter().position(is_apart).unwrap_or(sources.len())
 }

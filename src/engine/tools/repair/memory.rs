@@ -1,31 +1,25 @@
-//! Lists that grow with what is damaged: that there is no memory for one is an error as any other.
+//! Lists whose length depends on damaged data. Failing to allocate one is an error, not an abort.
 
 use std::path::Path;
 
 use crate::engine::base::error::{Error, Result};
 
-/// Makes room for `count` more in `list`, which is of what was read from `path`.
+/// Reserves memory for `count` more elements in `list`, which were read from `path`.
 ///
 /// # Errors
-/// [`Error::Io`], when there is no memory for them.
+/// [`Error::Io`] if the memory is not available.
 pub(super) fn reserve<T>(list: &mut Vec<T>, count: usize, path: &Path) -> Result<()> {
     list.try_reserve(count).map_err(|error| Error::io("read", path)(error.into()))
 }
 
-/// Puts `one`, which was read from `path`, at the end of `list`.
-///
-/// # Errors
-/// As [`reserve`].
-pub(super) fn push<T>(list: &mut Vec<T>, one: T, path: &Path) -> Result<()> {
+/// Appends `element`, which was read from `path`.
+pub(super) fn push<T>(list: &mut Vec<T>, element: T, path: &Path) -> Result<()> {
     reserve(list, 1, path)?;
-    list.push(one);
+    list.push(element);
     Ok(())
 }
 
-/// `bytes`, which are of `path`, in memory of their own.
-///
-/// # Errors
-/// As [`reserve`].
+/// Copies `bytes`, which were read from `path`.
 pub(super) fn copy(bytes: &[u8], path: &Path) -> Result<Vec<u8>> {
     let mut copy = Vec::new();
     reserve(&mut copy, bytes.len(), path)?;
@@ -38,12 +32,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_that_no_memory_holds_is_told_by_the_file_and_stays_as_it_was() {
+    fn a_failed_reservation_names_the_file_and_leaves_the_list_unchanged() {
         let mut list = vec![1_u64];
         let refused =
-            reserve(&mut list, usize::MAX, Path::new("000003.seg")).expect_err("no memory holds it");
+            reserve(&mut list, usize::MAX, Path::new("000003.seg")).expect_err("no memory is that large");
         assert_eq!(refused.sentence(), "cannot read 000003.seg: out of memory");
-        push(&mut list, 2, Path::new("000003.seg")).expect("there is room");
+        push(&mut list, 2, Path::new("000003.seg")).expect("a push");
         assert_eq!(list, [1, 2]);
     }
 }

@@ -1,9 +1,9 @@
-//! Repair — a new store of every record of a damaged one that is intact.
+//! Repair: a new store from the intact records of a damaged one.
 //!
-//! It reads the old store's files alone and changes nothing in them. Segments that are whole are copied; of others, what
-//! is intact goes into new segments, in the order of the records' numbers, which stay. MANIFEST is made anew, from the old
-//! one or, where that cannot be read, from the segments' headers. Then the new store is opened, which reads and checks all
-//! of it, before it is said to be one.
+//! A repair only reads the files of the old store. It copies intact segments, and writes the intact
+//! records of other segments into new ones, in the order of their sequence numbers, which they keep.
+//! MANIFEST is derived from the old one or, if that cannot be read, from the segment headers. Opening
+//! the new store reads and checks all of it before the repair succeeds.
 
 mod in_place;
 mod loss;
@@ -30,16 +30,15 @@ use crate::engine::files::log_files;
 use crate::engine::fs::staging::DirectoryEntry;
 use crate::engine::options::Options;
 
-/// Copies the intact records of the store in `from` to a new store in `to`, which is missing or
-/// empty, and not inside `from`. No file in `from` is changed. `observe` receives the progress, and
-/// cancels with `Break`. Of `options`, only the segment size, the file system and
-/// [`Options::trust`] are used.
+/// Copies the intact records of the store in `from` to a new store in `to`, which is missing or empty
+/// and not inside `from`. Changes no file in `from`. `observe` receives the progress, and cancels with
+/// `Break`. Only the segment size, the file system and [`Options::trust`] of `options` are used.
 ///
 /// # Errors
-/// [`Error::Missing`], [`Error::Foreign`], [`Error::Untrusted`], also for `to`, [`Error::Locked`] when a writer has the old
-/// store open, [`Error::Unsupported`] for data of a later version, [`Error::Cancelled`] when
-/// `observe` returned `Break`, and [`Error::Io`], also when `to` is not empty. New files in `to`
-/// are removed, if possible.
+/// [`Error::Missing`], [`Error::Foreign`] and [`Error::Untrusted`] for either directory;
+/// [`Error::Locked`] if a writer has the old store open; [`Error::Unsupported`] for data of a later
+/// version; [`Error::Cancelled`] if `observe` returned `Break`; [`Error::Io`], also if `to` is not empty.
+/// After an error, the new files in `to` are removed if possible.
 pub fn copy(
     from: &Path,
     to: &Path,
@@ -48,11 +47,11 @@ pub fn copy(
 ) -> Result<RepairReport> {
     let directory = log_files::enter(from, options)?;
     let _lock = match directory.lock_if_there() {
-        // Where LOCK cannot even be read, who writes there cannot be asked. The old store is read alone.
+        // If LOCK cannot be read, a writer cannot be detected. The old store is only read anyway.
         Err(_) => None,
         Ok(outcome) => outcome.map(held).transpose()?,
     };
-    let mut repair = Repair::of(directory, from, options, observe)?;
+    let mut repair = Repair::new(directory, from, options, observe)?;
     let made = repair.make_in(&DirectoryEntry::behind_links(to, &*options.file_system)?)?;
     unfinished::unmark(&**made.directory())?;
     made.keep();

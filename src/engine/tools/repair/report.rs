@@ -1,4 +1,4 @@
-//! What a repair did, and what it had to give up.
+//! The report of a repair.
 
 use std::ffi::OsString;
 use std::ops::Range;
@@ -6,123 +6,122 @@ use std::ops::Range;
 use crate::engine::base::error::Damage;
 use crate::engine::base::ids::{SegmentId, Seqno};
 
-/// How far a repair has come.
+/// The progress of a repair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RepairProgress {
-    /// Bytes that were read and written.
+    /// The length of the bytes read and written so far.
     pub done_len: u64,
-    /// Bytes that are to be read and written, about.
+    /// The estimated length of all bytes to read and write.
     pub total_len: u64,
 }
 
-/// What a repair did. The bytes that were given up are nowhere in the repaired store; they are still in the old one.
+/// The result of a repair. Bytes that were given up are not in the repaired store. The old store still
+/// holds them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RepairReport {
-    /// Why MANIFEST had to be made anew from the segments' headers; `None` when it could be read.
+    /// The reason why MANIFEST was derived from the segment headers, or `None` if it could be read.
     pub manifest_lost: Option<String>,
-    /// Segments that were copied as they are.
+    /// Segments that were copied unchanged.
     pub copied: Vec<SegmentId>,
-    /// Segments whose intact records went into new ones.
+    /// Segments whose intact records were written to new segments.
     pub salvaged: Vec<SegmentId>,
-    /// Segments that MANIFEST does not list and that were taken in, because something that it lists is missing, or it is
-    /// missing itself. A delete that compaction had dropped may be undone by them.
+    /// Segments that MANIFEST does not list, and that were used because MANIFEST or a listed segment
+    /// is missing. They may hold records whose deletes were compacted away.
     pub unlisted: Vec<SegmentId>,
-    /// Segment files that were left out: they are another store's, or nothing in them can be made out.
+    /// Segment files that were left out: they belong to another store, or nothing in them is readable.
     pub left_out: Vec<SegmentId>,
-    /// Files beside the store's own: they are not in the new directory.
+    /// Files that do not belong to the store. They are not in the new directory.
     pub strangers: Vec<OsString>,
-    /// Why the file of options was left out; `None` when it was taken along, or there is none.
+    /// The reason why the options file was left out. `None` if it was copied or does not exist.
     pub options_lost: Option<String>,
-    /// Records in the repaired store.
+    /// The count of records in the repaired store.
     pub record_count: u64,
-    /// Records that were in two segments, and are taken once.
+    /// The count of records that were in two segments. Each was kept once.
     pub duplicate_count: u64,
-    /// Records with numbers that no store reaches by counting. They were renumbered after all
-    /// others.
+    /// The count of records whose sequence numbers were too large to keep. They were renumbered after
+    /// all others.
     pub renumbered_count: u64,
-    /// Without a MANIFEST, the numbers between segments that are in none: records of them were compacted away, or stood in
-    /// segments that are gone. Whether segments are missing at the log's end nobody knows.
+    /// Without MANIFEST: ranges of sequence numbers that no segment covers. Their records were compacted
+    /// away, or their segments are missing. Segments missing at the end of the log leave no gap.
     pub gaps: Vec<Range<Seqno>>,
-    /// What could not be kept, in log order.
+    /// The bytes that were given up, in log order.
     pub given_up: Vec<GivenUp>,
-    /// Bytes of the unfinished end of the log, which was left out.
+    /// The length of the torn tail in bytes. It was left out.
     pub torn_len: u64,
 }
 
 impl RepairReport {
-    /// Whether the repaired store certainly holds all that the damaged one did.
+    /// Returns whether the repaired store certainly holds everything that the old one did.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.given_up.is_empty() && self.left_out.is_empty() && self.manifest_lost.is_none()
     }
 
-    /// Bytes that were given up.
+    /// Returns the total length of the given-up bytes.
     #[must_use]
     pub fn given_up_len(&self) -> u64 {
         self.given_up.iter().map(|given_up| given_up.range.end - given_up.range.start).sum()
     }
 }
 
-/// Bytes of a segment that are in no record that can be read.
+/// Bytes of a segment that were given up, because they hold no intact record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GivenUp {
     /// The segment.
     pub segment: SegmentId,
-    /// The bytes in it.
+    /// The range of bytes in the segment.
     pub range: Range<u64>,
-    /// What is wrong with them.
+    /// The reason.
     pub reason: Reason,
-    /// The numbers that the lost records can have had.
+    /// The possible sequence numbers of the lost records.
     pub seqs: Range<Seqno>,
-    /// The records that stood there, as far as is known: from an intact header, or from the segment's hint. Empty where
-    /// nothing is known.
+    /// The lost records that are known from an intact header or from the segment's hint.
     pub lost: Vec<Lost>,
-    /// Whether other records of a batch were kept.
+    /// Whether other records of the same batch were kept.
     pub splits_batch: bool,
 }
 
-/// Why bytes were given up.
+/// The reason why bytes were given up.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
-    /// They are not what was written.
+    /// The bytes are damaged.
     #[error("{0}")]
     Damaged(Damage),
     /// The file is shorter than MANIFEST says.
-    #[error("the file ends before")]
+    #[error("the file is too short")]
     CutShort,
-    /// The file is gone.
+    /// The file is missing.
     #[error("the file is missing")]
     Missing,
-    /// Its file holds another segment.
+    /// The file holds another segment.
     #[error("the file holds another segment")]
     Replaced,
-    /// The system does not give them.
+    /// The system returned an error for the bytes.
     #[error("they cannot be read: {0}")]
     Unreadable(String),
 }
 
-/// A record that was lost, and what became of its key.
+/// A lost record, and the state of its key in the repaired store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lost {
-    /// The key's hash.
     pub(crate) hash: u64,
-    /// The key, where it can be read: in what is left of the record, or in another one of the same hash.
+    /// The key, if the damaged record or a kept one of the same hash shows it.
     pub key: Option<Vec<u8>>,
-    /// Whether that is certainly its key, as the segment's hint knows; without one it may be the key that is damaged.
+    /// Whether the segment's hint confirms the key. Otherwise the key itself may be damaged.
     pub is_certain: bool,
-    /// Whether it was a delete, as far as is known.
+    /// Whether the record was a delete, as far as is known.
     pub is_delete: bool,
-    /// What the repaired store says of the key.
+    /// The state of the key in the repaired store.
     pub now: Now,
 }
 
-/// What the repaired store says of a key one of whose records was lost.
+/// The state of a key in the repaired store after one of its records was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Now {
-    /// What it should: a newer record was kept, with this number. Nothing is lost but history.
+    /// A newer record was kept, with this sequence number. Only history is lost.
     Newer(Seqno),
-    /// An older value, of the record with this number.
+    /// The key has an older value, from the record with this sequence number.
     Older(Seqno),
-    /// Nothing: the key is not there.
+    /// The key is absent.
     Absent,
 }

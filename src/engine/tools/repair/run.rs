@@ -1,4 +1,4 @@
-//! A repair under way: the damaged store as its files are, and what the repair has come to.
+//! A running repair: the files of the damaged store, the progress and the report.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -18,21 +18,21 @@ use crate::engine::fs::{Directory, Lock, LockOutcome, StoreFile, is_of_file_syst
 use crate::engine::options::Options;
 use crate::engine::segment::{ReadMode, file};
 
-/// A repair under way.
+/// A running repair.
 pub(super) struct Repair<'a> {
     pub(super) log_files: LogFiles,
-    /// Whose segments count.
+    /// The identity of the store. Segments of other stores are left out.
     pub(super) store: StoreId,
     pub(super) hash_seed: u64,
     pub(super) options: &'a Options,
-    pub(super) observe: &'a mut dyn FnMut(RepairProgress) -> ControlFlow<()>,
+    observe: &'a mut dyn FnMut(RepairProgress) -> ControlFlow<()>,
     pub(super) done_len: u64,
     pub(super) total_len: u64,
     pub(super) report: RepairReport,
 }
 
 impl<'a> Repair<'a> {
-    pub(super) fn of(
+    pub(super) fn new(
         directory: Arc<dyn Directory>,
         path: &Path,
         options: &'a Options,
@@ -43,41 +43,44 @@ impl<'a> Repair<'a> {
         let mut report = RepairReport::default();
         let (store, hash_seed) = match log_files.manifest() {
             Ok(manifest) => (manifest.store, manifest.hash_seed),
-            // Intact, and of a version that knows more than this one.
             Err(Error::Unsupported { what, found, supported }) => {
-                let (what, found, supported) = (what.clone(), found.clone(), supported.clone());
-                return Err(Error::Unsupported { what, found, supported });
+                return Err(Error::Unsupported {
+                    what: what.clone(),
+                    found: found.clone(),
+                    supported: supported.clone(),
+                });
             }
-            Err(_) if log_files.segments().is_empty() => return Err(why_none(&log_files, path)),
+            Err(_) if log_files.segments().is_empty() => return Err(no_store(&log_files, path)),
             Err(_) => {
                 report.manifest_lost = log_files.why_no_manifest();
                 let mut random = [0; 24];
                 let filled = options.file_system.random(&mut random);
                 filled.map_err(Error::io("read", "the system's random numbers"))?;
-                // Where no header is left to say whose they are, it is a store like a new one.
+                // If no header names a store, the repaired store gets a new identity.
                 let store = commonest_store(&log_files).unwrap_or(StoreId(array(&random, 8)));
                 (store, u64_at(&random, 0))
             }
         };
         let mut repair =
             Self { log_files, store, hash_seed, options, observe, done_len: 0, total_len: 0, report };
-        repair.take_in_unlisted()?;
+        repair.admit_unlisted()?;
         let names = repair.log_files.directory().names().map_err(Error::io("read", path))?;
         let is_stranger = |name: &OsString| StoreFile::parse(name).is_none() && !is_of_file_system(name);
         repair.report.strangers = names.into_iter().filter(is_stranger).collect();
         repair.report.strangers.sort_unstable();
         let known = repair.log_files.segments().iter();
         let total_len: u64 = known.filter_map(|known| repair.log_files.file_len(known.id).ok()).sum();
-        // Read to be looked through, and then to be copied.
+        // Every byte is scanned once and copied once.
         repair.total_len = 2 * total_len;
         Ok(repair)
     }
 
-    /// What is missing may be in a segment that MANIFEST does not list: one that compaction was about to put in its place, or had
-    /// put aside, one whose file was given another name, or one that is younger than MANIFEST. Without a MANIFEST all are such.
-    fn take_in_unlisted(&mut self) -> Result<()> {
+    /// Admits segments that MANIFEST does not list if they may hold missing records: inputs or outputs
+    /// of an interrupted compaction, renamed files, or segments newer than MANIFEST. Without MANIFEST,
+    /// no segment is listed.
+    fn admit_unlisted(&mut self) -> Result<()> {
         let is_lost = self.report.manifest_lost.is_some();
-        // Of an old MANIFEST that still finds all that it lists, what came after it is enough.
+        // If an old MANIFEST still finds every segment that it lists, only newer ones are admitted.
         let mut unlisted = match is_lost || !self.log_files.missing().is_empty() {
             true => file::present(&**self.log_files.directory())?,
             false => self.log_files.newer()?,
@@ -105,18 +108,23 @@ impl<'a> Repair<'a> {
         Ok(())
     }
 
-    /// A segment in which nothing can be made out is given up, unless it is one that was just begun.
+    /// Leaves out a segment with no readable record. Unless it is empty, its bytes are given up.
     fn leave_out(&mut self, segment: SegmentId, damage: Option<Damage>) -> Result<()> {
         self.report.left_out.push(segment);
         let len = self.log_files.file_len(segment)?;
         let Some(damage) = damage.filter(|_| len > HEADER_LEN as u64) else { return Ok(()) };
-        let (range, seqs) = (0..len, Seqno(1)..Seqno(u64::MAX));
-        let (reason, lost, splits_batch) = (Reason::Damaged(damage), Vec::new(), false);
-        self.report.given_up.push(GivenUp { segment, range, reason, seqs, lost, splits_batch });
+        self.report.given_up.push(GivenUp {
+            segment,
+            range: 0..len,
+            reason: Reason::Damaged(damage),
+            seqs: Seqno(1)..Seqno(u64::MAX),
+            lost: Vec::new(),
+            splits_batch: false,
+        });
         Ok(())
     }
 
-    /// Tells that `len` bytes of the segment at hand are done.
+    /// Reports that `len` bytes of the current segment are done.
     pub(super) fn advance(&mut self, len: u64) -> Result<(), Stop> {
         let done_len = self.done_len + len;
         let total_len = self.total_len.max(done_len);
@@ -124,7 +132,7 @@ impl<'a> Repair<'a> {
     }
 }
 
-/// The lock that keeps writers away.
+/// Returns the lock that excludes writers.
 pub(super) fn held(outcome: LockOutcome) -> Result<Box<dyn Lock>> {
     match outcome {
         LockOutcome::Held(lock) => Ok(lock),
@@ -132,7 +140,8 @@ pub(super) fn held(outcome: LockOutcome) -> Result<Box<dyn Lock>> {
     }
 }
 
-/// The header of segment `id`, or what is wrong with it; `None` when it cannot be read or is of another version.
+/// Returns the header of segment `id`. The error is its damage, or `None` if it cannot be read or has
+/// another version.
 pub(super) fn header_of(log_files: &LogFiles, id: SegmentId) -> Result<SegmentHeader, Option<Damage>> {
     let bytes = log_files.header_bytes(id).map_err(|_| None)?;
     SegmentHeader::decode(&bytes).map_err(|error| match error {
@@ -141,8 +150,9 @@ pub(super) fn header_of(log_files: &LogFiles, id: SegmentId) -> Result<SegmentHe
     })
 }
 
-/// Why nothing is known of a store at `path`: there is none, or the system does not say.
-fn why_none(log_files: &LogFiles, path: &Path) -> Error {
+/// Returns the error for a directory without readable segments: the error of the operating system, or
+/// that `path` holds no store.
+fn no_store(log_files: &LogFiles, path: &Path) -> Error {
     if let Err(Error::Io { action, path, source }) = log_files.manifest()
         && source.kind() != ErrorKind::NotFound
     {
@@ -153,7 +163,7 @@ fn why_none(log_files: &LogFiles, path: &Path) -> Error {
     headers.err().unwrap_or_else(|| Error::Missing { path: path.to_owned() })
 }
 
-/// Whose most segments are.
+/// Returns the store that most segment headers name.
 fn commonest_store(log_files: &LogFiles) -> Option<StoreId> {
     let headers = log_files.segments().iter().filter_map(|known| header_of(log_files, known.id).ok());
     let mut counts: HashMap<[u8; 16], u64> = HashMap::new();

@@ -1,4 +1,4 @@
-//! The segments of a damaged store: which of their records are intact, and what is not.
+//! The segments of the damaged store: their intact records, and the bytes to give up.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::memory::{self, push};
 use super::report::{GivenUp, Lost, Now, Reason};
 use super::run::{Repair, header_of};
-use super::walk::{Intact, Part, walk};
+use super::walk::{IntactRecord, WalkStep, walk};
 use crate::engine::base::error::{Damage, Error, Result, words};
 use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::base::stop::Stop;
@@ -23,37 +23,37 @@ use crate::engine::format::segment_header::{Layout, SegmentHeader};
 use crate::engine::fs::{Access, File, SalvageFile, StoreFile};
 use crate::engine::segment::{Scanned, Segment, file, hint};
 
-/// One segment, looked through. It is not kept open: there may be more of them than a process may have files.
-pub(super) struct Source {
+/// A scanned segment. Its file is closed, because there may be more segments than descriptors.
+pub(super) struct SourceSegment {
     pub(super) known: FoundSegment,
-    /// Where what it has of the log ends.
+    /// The end of the log in this segment.
     pub(super) end: u64,
-    /// The numbers of its intact records: the first's, and the one after the last's.
+    /// The sequence numbers of the intact records.
     pub(super) seqs: Range<Seqno>,
     pub(super) record_count: u64,
-    /// Whether it can be taken as it is, byte for byte.
+    /// Whether the segment can be copied unchanged.
     pub(super) is_whole: bool,
-    /// More than any number that was given out for it.
+    /// A sequence number greater than every one given out for this segment.
     pub(super) seq_end: Seqno,
 }
 
-/// What a look through a segment has come to.
+/// The results of scanning a segment.
 #[derive(Default)]
-struct Look {
+struct SegmentScan {
     first: Option<Seqno>,
     last: Option<Seqno>,
-    /// Where the last one ends.
-    behind: u64,
+    /// The end of the last intact record.
+    last_end: u64,
     record_count: u64,
     given_up: Vec<GivenUp>,
-    /// Whether the batch of the last intact record goes on.
-    goes_on: bool,
-    /// Whether a record has to be written anew.
+    /// Whether the batch of the last intact record continues.
+    has_more: bool,
+    /// Whether a record must be written again.
     is_mended: bool,
 }
 
-impl Source {
-    /// The segment, as far as the log goes.
+impl SourceSegment {
+    /// Opens the segment up to the end of the log.
     pub(super) fn open(&self, log_files: &LogFiles) -> Result<Segment> {
         let file = file::open(&**log_files.directory(), self.known.id, Access::Read)?;
         let file = Arc::new(SalvageFile::new(file)) as Arc<dyn File>;
@@ -62,28 +62,29 @@ impl Source {
 }
 
 impl Repair<'_> {
-    /// Looks through the segment that is `known`; `None` when its file is not there, which is noted.
-    pub(super) fn source(&mut self, known: FoundSegment) -> Result<Option<Source>, Stop> {
+    /// Scans the segment `known`. Returns `None` if its file is missing or unreadable; then all of it is
+    /// given up.
+    pub(super) fn scan_source(&mut self, known: FoundSegment) -> Result<Option<SourceSegment>, Stop> {
         let directory = Arc::clone(self.log_files.directory());
         let file = match file::open(&*directory, known.id, Access::Read) {
             Err(Error::SegmentMissing { .. }) => {
-                self.without_file(&known, Reason::Missing)?;
+                self.give_up_file(&known, Reason::Missing)?;
                 return Ok(None);
             }
-            // A FIFO, say, or one that somebody else may change: the other segments are there all the same.
+            // For example a FIFO, or a file that another user could change. The other segments remain.
             Err(Error::Io { source, .. }) => {
-                self.without_file(&known, Reason::Unreadable(words(&source)))?;
+                self.give_up_file(&known, Reason::Unreadable(words(&source)))?;
                 return Ok(None);
             }
             opened => Arc::new(SalvageFile::new(opened?)),
         };
-        let patient = Arc::clone(&file);
+        let salvage_file = Arc::clone(&file);
         let file = file as Arc<dyn File>;
         let file_len = file::len(&*directory, known.id, &*file)?;
         let listed = known;
-        let known = self.as_its_header_says(known, &*file);
+        let known = self.by_header(known, &*file);
         if known.layout != listed.layout && listed.extent.is_some() && !self.is_elsewhere(&listed) {
-            self.without_file(&listed, Reason::Replaced)?;
+            self.give_up_file(&listed, Reason::Replaced)?;
         }
         let whole = self.log_files.segment(&known, &file, (file_len, 0))?;
         let is_last = self.log_files.next(known.id).is_none();
@@ -112,60 +113,62 @@ impl Repair<'_> {
             (None, Ok(manifest)) if !is_unsettled && known.extent.is_some() => manifest.next_seq,
             (None, _) => seq_end,
         };
-        let mut look = self.look_through(&segment, next_seq)?;
+        let mut scan = self.scan(&segment, next_seq)?;
         if end < wants {
-            look.give_up(&segment, end..wants, Reason::CutShort, next_seq)?;
+            scan.give_up(&segment, end..wants, Reason::CutShort, next_seq)?;
         }
-        for given_up in &mut look.given_up {
-            if let Some((_, why)) = patient.unreadable(&given_up.range).into_iter().next() {
+        for given_up in &mut scan.given_up {
+            if let Some((_, why)) = salvage_file.unreadable(&given_up.range).into_iter().next() {
                 given_up.reason = Reason::Unreadable(why);
             }
         }
-        self.name_the_lost(&segment, &mut look.given_up)?;
-        let is_whole = look.given_up.is_empty()
-            && !(look.goes_on || look.is_mended)
-            && self.has_its_header(&known, &*file);
-        memory::reserve(&mut self.report.given_up, look.given_up.len(), &segment.path)?;
-        self.report.given_up.append(&mut look.given_up);
-        let first = look.first.unwrap_or(known.base_seq);
-        let seqs = first..look.last.map_or(first, |last| last.plus(1));
-        let record_count = look.record_count;
-        // The numbers of what a compaction kept have gaps: how many records fit says nothing of the last one's.
-        let seq_end = seq_end.max(seqs.end.plus((file_len - look.behind) / LEN_MIN));
-        Ok(Some(Source { known, end, seqs, record_count, is_whole, seq_end }))
+        self.name_lost(&segment, &mut scan.given_up)?;
+        let is_whole = scan.given_up.is_empty()
+            && !(scan.has_more || scan.is_mended)
+            && self.has_matching_header(&known, &*file);
+        memory::reserve(&mut self.report.given_up, scan.given_up.len(), &segment.path)?;
+        self.report.given_up.append(&mut scan.given_up);
+        let first = scan.first.unwrap_or(known.base_seq);
+        let seqs = first..scan.last.map_or(first, |last| last.plus(1));
+        let record_count = scan.record_count;
+        // Compaction leaves gaps between numbers, so the count of records that fit into the file is not
+        // enough: the records that fit behind the last intact one count from its number on.
+        let seq_end = seq_end.max(seqs.end.plus((file_len - scan.last_end) / LEN_MIN));
+        Ok(Some(SourceSegment { known, end, seqs, record_count, is_whole, seq_end }))
     }
 
-    fn look_through(&mut self, segment: &Segment, next_seq: Seqno) -> Result<Look, Stop> {
-        let mut look = Look::default();
-        walk(segment, self.len_max(), &mut |part| {
-            let at = match part {
-                Part::Intact(intact) => {
-                    look.take(intact);
+    fn scan(&mut self, segment: &Segment, next_seq: Seqno) -> Result<SegmentScan, Stop> {
+        let mut scan = SegmentScan::default();
+        walk(segment, self.len_max(), &mut |step| {
+            let at = match step {
+                WalkStep::Intact(intact) => {
+                    scan.add(intact);
                     intact.at + intact.len
                 }
-                Part::Damaged(record) => {
+                WalkStep::Damaged(record) => {
                     let lost = self.lost(&record, &segment.path)?;
-                    let goes_on = record.header.flag.has_more();
+                    let has_more = record.header.flag.has_more();
                     let range = record.at..record.at + record.frame.len;
-                    let (end, damage) = (range.end, record.damage.unwrap_or(Damage::UnfinishedBatch));
-                    look.give_up(segment, range, Reason::Damaged(damage), record.header.seq.plus(1))?;
-                    look.lose(lost, goes_on);
-                    end
-                }
-                Part::Unknown(range, damage) => {
                     let end = range.end;
-                    look.give_up(segment, range, Reason::Damaged(damage), next_seq)?;
+                    let damage = record.damage.unwrap_or(Damage::UnfinishedBatch);
+                    scan.give_up(segment, range, Reason::Damaged(damage), record.header.seq.plus(1))?;
+                    scan.name_last(lost, has_more);
                     end
                 }
-                Part::Sought(at) => at,
+                WalkStep::Unreadable(range, damage) => {
+                    let end = range.end;
+                    scan.give_up(segment, range, Reason::Damaged(damage), next_seq)?;
+                    end
+                }
+                WalkStep::Progress(at) => at,
             };
             self.advance(at)
         })?;
         self.done_len += segment.len();
-        Ok(look)
+        Ok(scan)
     }
 
-    /// The record of the segment at `path` that was lost, whose header is intact.
+    /// Describes a lost record with an intact header, in the segment at `path`.
     fn lost(&self, record: &Scanned<'_>, path: &Path) -> Result<Lost> {
         let key = memory::copy(record.key(), path)?;
         let is_delete = record.header.kind() == Kind::Delete;
@@ -173,8 +176,8 @@ impl Repair<'_> {
         Ok(Lost { hash, key: Some(key), is_certain: false, is_delete, now: Now::Absent })
     }
 
-    /// Whether the header says what is known of the segment.
-    fn has_its_header(&self, known: &FoundSegment, file: &dyn File) -> bool {
+    /// Returns whether the header of the file matches `known`.
+    fn has_matching_header(&self, known: &FoundSegment, file: &dyn File) -> bool {
         let bytes = file::first_bytes(&**self.log_files.directory(), known.id, file);
         let header = bytes.ok().and_then(|bytes| SegmentHeader::decode(&bytes).ok());
         header.is_some_and(|header| {
@@ -185,35 +188,35 @@ impl Repair<'_> {
         })
     }
 
-    /// A segment whose file is gone: all of it is given up, and its hint may know what that was.
-    fn without_file(&mut self, known: &FoundSegment, reason: Reason) -> Result<()> {
+    /// Gives up all of a segment, and names its records from its hint if that is readable.
+    fn give_up_file(&mut self, known: &FoundSegment, reason: Reason) -> Result<()> {
         let len = match known.extent {
             Some(Extent::Sealed(len) | Extent::Closed(len)) => len,
             Some(Extent::Active(_)) | None => known.layout.header_len.into(),
         };
-        let before = known.seq_end.unwrap_or(Seqno(u64::MAX));
+        let seq_end = known.seq_end.unwrap_or(Seqno(u64::MAX));
         let mut given_up = vec![GivenUp {
             segment: known.id,
             range: 0..len,
             reason,
-            seqs: known.base_seq..before,
+            seqs: known.base_seq..seq_end,
             lost: Vec::new(),
             splits_batch: false,
         }];
-        self.take_names(known.id, len, &mut given_up)?;
+        self.name_lost_from_hint(known.id, len, &mut given_up)?;
         self.report.given_up.append(&mut given_up);
         Ok(())
     }
 
-    /// What the hint knows of the records in the bytes that were given up is more certain than what is left of them.
-    fn name_the_lost(&self, segment: &Segment, given_up: &mut [GivenUp]) -> Result<()> {
-        match given_up.is_empty() {
-            true => Ok(()),
-            false => self.take_names(segment.id, segment.limit(), given_up),
+    /// Names the lost records of `segment` from its hint, which is more certain than damaged records.
+    fn name_lost(&self, segment: &Segment, given_up: &mut [GivenUp]) -> Result<()> {
+        if given_up.is_empty() {
+            return Ok(());
         }
+        self.name_lost_from_hint(segment.id, segment.limit(), given_up)
     }
 
-    fn take_names(&self, id: SegmentId, limit: u64, given_up: &mut [GivenUp]) -> Result<()> {
+    fn name_lost_from_hint(&self, id: SegmentId, limit: u64, given_up: &mut [GivenUp]) -> Result<()> {
         let Some(home) = self.log_files.context() else { return Ok(()) };
         let Ok(bytes) = hint::bytes(home, id, limit) else { return Ok(()) };
         let Some(checked) = hint_format::check(&bytes) else { return Ok(()) };
@@ -221,20 +224,20 @@ impl Repair<'_> {
             return Ok(());
         }
         let path = &self.log_files.directory().path(StoreFile::Hint(id));
-        let mut by_part: Vec<Vec<Row>> = Vec::new();
-        memory::reserve(&mut by_part, given_up.len(), path)?;
-        by_part.resize_with(given_up.len(), Vec::new);
+        let mut rows_of: Vec<Vec<Row>> = Vec::new();
+        memory::reserve(&mut rows_of, given_up.len(), path)?;
+        rows_of.resize_with(given_up.len(), Vec::new);
         for row in bytes[checked.rows].chunks_exact(ROW_LEN).map(Row::decode) {
-            // They come by key, and the parts in file order.
-            let part = given_up.partition_point(|part| part.range.end <= row.at);
-            if given_up.get(part).is_some_and(|part| part.range.contains(&row.at)) {
-                push(&mut by_part[part], row, path)?;
+            // Rows are sorted by key hash, and the given-up ranges by offset.
+            let index = given_up.partition_point(|given_up| given_up.range.end <= row.at);
+            if given_up.get(index).is_some_and(|given_up| given_up.range.contains(&row.at)) {
+                push(&mut rows_of[index], row, path)?;
             }
         }
-        for (part, rows) in given_up.iter_mut().zip(by_part).filter(|(_, rows)| !rows.is_empty()) {
-            let read: HashSet<_> = part.lost.drain(..).filter_map(|lost| lost.key).collect();
-            memory::reserve(&mut part.lost, rows.len(), path)?;
-            part.lost.extend(rows.iter().map(|row| Lost {
+        for (given_up, rows) in given_up.iter_mut().zip(rows_of).filter(|(_, rows)| !rows.is_empty()) {
+            let read: HashSet<_> = given_up.lost.drain(..).filter_map(|lost| lost.key).collect();
+            memory::reserve(&mut given_up.lost, rows.len(), path)?;
+            given_up.lost.extend(rows.iter().map(|row| Lost {
                 hash: row.hash,
                 key: read.iter().find(|key| home.hash(key) == row.hash).cloned(),
                 is_certain: true,
@@ -245,9 +248,9 @@ impl Repair<'_> {
         Ok(())
     }
 
-    /// The segment in the file of `known` as its header has it, where that is intact and of another segment of this store: then
-    /// the file has another's name.
-    fn as_its_header_says(&self, known: FoundSegment, file: &dyn File) -> FoundSegment {
+    /// Returns the segment in the file of `known`. If an intact header names another segment of this
+    /// store, the file was renamed, and that segment is returned.
+    fn by_header(&self, known: FoundSegment, file: &dyn File) -> FoundSegment {
         let bytes = file::first_bytes(&**self.log_files.directory(), known.id, file);
         let header = bytes.ok().and_then(|bytes| SegmentHeader::decode(&bytes).ok());
         let header = header.filter(|header| header.store == self.store && header.layout() != known.layout);
@@ -258,7 +261,7 @@ impl Repair<'_> {
         FoundSegment { id: known.id, base_seq: header.base_seq, has_base_seq: true, layout, extent, seq_end }
     }
 
-    /// Whether another file than its own holds the segment that is `listed`.
+    /// Returns whether a file with another name holds the segment `listed`.
     fn is_elsewhere(&self, listed: &FoundSegment) -> bool {
         let holds_it = |other: &FoundSegment| {
             header_of(&self.log_files, other.id).is_ok_and(|header| {
@@ -268,15 +271,15 @@ impl Repair<'_> {
         self.log_files.segments().iter().any(|other| other.id != listed.id && holds_it(other))
     }
 
-    /// Where the last whole batch ends, whatever stands before it: opening would cut the log at the first hole that nothing
-    /// proves to have been durable; who repairs wants what is behind it, too.
+    /// Returns the end of the last whole batch, behind any damage. Opening the store would cut the log at
+    /// the first damage that was not durable. A repair also keeps the records behind it.
     fn whole_batches_end(&mut self, segment: &Segment) -> Result<u64, Stop> {
         let mut end = u64::from(segment.layout.header_len).min(segment.len());
-        walk(segment, self.len_max(), &mut |part| {
-            match part {
-                Part::Intact(intact) if !intact.goes_on => end = intact.at + intact.len,
-                // What is read here is read again: it does not count.
-                Part::Sought(_) => self.advance(0)?,
+        walk(segment, self.len_max(), &mut |step| {
+            match step {
+                WalkStep::Intact(intact) if !intact.has_more => end = intact.at + intact.len,
+                // These bytes are read again, so they do not count as progress.
+                WalkStep::Progress(_) => self.advance(0)?,
                 _ => {}
             }
             Ok(())
@@ -284,43 +287,49 @@ impl Repair<'_> {
         Ok(end)
     }
 
-    /// The longest record that this version writes, in bytes.
+    /// Returns the length of the longest record that this version writes.
     pub(super) fn len_max(&self) -> u64 {
         encoded_len(KEY_LEN_MAX, self.options.value_len_max as usize, true)
     }
 }
 
-impl Look {
-    fn take(&mut self, Intact { seq, at, len, goes_on, is_mended }: Intact) {
-        self.behind = at + len;
+impl SegmentScan {
+    fn add(&mut self, IntactRecord { seq, at, len, has_more, is_mended }: IntactRecord) {
+        self.last_end = at + len;
         self.first.get_or_insert(seq);
         self.last = Some(seq);
         self.record_count += 1;
-        self.goes_on = goes_on;
+        self.has_more = has_more;
         self.is_mended |= is_mended;
         if let Some(last) = self.given_up.last_mut().filter(|last| last.seqs.end > seq) {
             last.seqs.end = seq;
         }
     }
 
-    fn give_up(&mut self, segment: &Segment, range: Range<u64>, reason: Reason, before: Seqno) -> Result<()> {
-        let after = self.last.map_or(segment.base_seq, |last| last.plus(1));
-        let seqs = after..before.max(after);
-        let splits_batch = std::mem::take(&mut self.goes_on);
+    fn give_up(
+        &mut self,
+        segment: &Segment,
+        range: Range<u64>,
+        reason: Reason,
+        seq_end: Seqno,
+    ) -> Result<()> {
+        let start = self.last.map_or(segment.base_seq, |last| last.plus(1));
+        let seqs = start..seq_end.max(start);
+        let splits_batch = std::mem::take(&mut self.has_more);
         let given_up = GivenUp { segment: segment.id, range, reason, seqs, lost: Vec::new(), splits_batch };
         push(&mut self.given_up, given_up, &segment.path)
     }
 
-    /// Names what was given up last.
-    fn lose(&mut self, lost: Lost, goes_on: bool) {
+    /// Adds a lost record to the bytes that were given up last.
+    fn name_last(&mut self, lost: Lost, has_more: bool) {
         if let Some(last) = self.given_up.last_mut() {
             last.lost.push(lost);
-            last.splits_batch |= goes_on;
+            last.splits_batch |= has_more;
         }
     }
 }
 
-/// Whether records of `layout` can be taken over by this version without a change.
+/// Returns whether this version writes `layout`, so that records can be copied into new segments.
 pub(super) fn is_current(layout: Layout) -> bool {
     layout == Layout::current(layout.records.salt)
 }

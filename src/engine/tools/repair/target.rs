@@ -1,12 +1,12 @@
-//! The repaired store, while it is made.
+//! The repaired store while it is written.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::memory;
 use super::run::Repair;
-use super::source::{Source, is_current};
-use super::walk::{Intact, Part, walk};
+use super::source::{SourceSegment, is_current};
+use super::walk::{IntactRecord, WalkStep, walk};
 use crate::engine::base::error::{Error, Result, words};
 use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::base::stop::{Failure, Stop};
@@ -19,44 +19,49 @@ use crate::engine::fs::staging::create_file;
 use crate::engine::fs::{Access, Directory, StoreFile, write_all_at};
 use crate::engine::segment::{Identity, ReadMode, Segment, SegmentWriter};
 
-/// What is copied at once.
+/// The length of one copy, in bytes.
 const CHUNK_LEN: u64 = 1 << 20;
 
-/// The new directory, and what its MANIFEST is to say.
-pub(super) struct Target {
+/// The repaired store while it is written: its directory, and the content of its MANIFEST.
+pub(super) struct TargetStore {
     pub(super) directory: Arc<dyn Directory>,
     pub(super) lines: Vec<SegmentLine>,
     pub(super) next_segment: SegmentId,
-    /// More than any number of its records.
-    pub(super) end: Seqno,
-    /// The segment that salvaged records go to.
+    /// A sequence number greater than that of every record written.
+    pub(super) seq_end: Seqno,
+    /// The segment to which salvaged records are appended.
     open: Option<SegmentWriter>,
 }
 
-/// An intact record of one of the sources.
+/// An intact record to salvage.
 #[derive(Clone, Copy)]
-struct DirectoryEntry {
+struct SalvagedRecord {
     seq: Seqno,
+    /// The index of its source segment.
     source: usize,
     at: u64,
     len: u64,
 }
 
-impl Target {
+impl TargetStore {
     pub(super) fn new(directory: Arc<dyn Directory>, next_segment: SegmentId) -> Self {
-        Self { directory, lines: Vec::new(), next_segment, end: Seqno(0), open: None }
+        Self { directory, lines: Vec::new(), next_segment, seq_end: Seqno(0), open: None }
     }
 }
 
 impl Repair<'_> {
-    /// Takes over segments whose numbers lie among each other: one alone that is whole as it is, else their intact records,
-    /// by number.
-    pub(super) fn take_over(&mut self, target: &mut Target, sources: &[Source]) -> Result<(), Stop> {
+    /// Takes over source segments with overlapping sequence numbers. A single whole one is copied.
+    /// Otherwise their intact records are written to new segments in the order of their numbers.
+    pub(super) fn take_over(
+        &mut self,
+        target: &mut TargetStore,
+        sources: &[SourceSegment],
+    ) -> Result<(), Stop> {
         if let [source] = sources
             && source.is_whole
             && source.seqs.end.max(source.known.base_seq) <= Seqno::KEPT_MAX
             && source.known.id < SegmentId::KEPT_MAX
-            && source.known.base_seq >= target.end
+            && source.known.base_seq >= target.seq_end
         {
             return self.copy(target, source);
         }
@@ -68,30 +73,31 @@ impl Repair<'_> {
         self.report.salvaged.extend(sources.iter().map(|source| source.known.id));
         let segments = sources.iter().map(|source| source.open(&self.log_files));
         let segments = segments.collect::<Result<Vec<Segment>>>()?;
-        for place in self.places(&segments)? {
-            let segment = &segments[place.source];
-            let mut record = segment.bytes_unchecked(place.at..place.at + place.len)?;
+        for SalvagedRecord { seq: old_seq, source, at, len } in self.salvageable(&segments)? {
+            let segment = &segments[source];
+            let mut record = segment.bytes_unchecked(at..at + len)?;
             let context = segment.layout.records;
             context
-                .check_record(place.at, &record)
-                .map_err(|damage| Error::damaged(segment.location(place.at), damage))?;
-            let seq = if place.seq < Seqno::KEPT_MAX {
-                place.seq
+                .check_record(at, &record)
+                .map_err(|damage| Error::damaged(segment.location(at), damage))?;
+            let seq = if old_seq < Seqno::KEPT_MAX {
+                old_seq
             } else {
-                // It goes after all others, in order among those like it.
+                // The record follows all others, and keeps its order among renumbered ones.
                 self.report.renumbered_count += 1;
-                target.end.max(Seqno(1))
+                target.seq_end.max(Seqno(1))
             };
-            if seq != place.seq {
+            if seq != old_seq {
                 put(&mut record, SEQ_AT, &seq.0.to_le_bytes());
             }
-            self.put(target, &record, seq)?;
+            self.append(target, &record, seq)?;
         }
-        self.finish_open(target)
+        self.seal(target)
     }
 
-    fn copy(&mut self, target: &mut Target, source: &Source) -> Result<(), Stop> {
-        let (known, segment) = (&source.known, source.open(&self.log_files)?);
+    fn copy(&mut self, target: &mut TargetStore, source: &SourceSegment) -> Result<(), Stop> {
+        let known = &source.known;
+        let segment = source.open(&self.log_files)?;
         let name = StoreFile::Segment(known.id);
         let path = || target.directory.path(name);
         let file = target.directory.open(name, Access::Create).map_err(Error::io("create", path()))?;
@@ -105,47 +111,51 @@ impl Repair<'_> {
         self.done_len += at;
         file.sync().map_err(Error::io("fsync", path()))?;
         self.report.copied.push(known.id);
-        let (id, base_seq, layout) = (known.id, known.base_seq, known.layout);
-        target.lines.push(SegmentLine { id, base_seq, layout, extent: Extent::Sealed(at) });
-        target.end = source.seqs.end;
+        target.lines.push(SegmentLine {
+            id: known.id,
+            base_seq: known.base_seq,
+            layout: known.layout,
+            extent: Extent::Sealed(at),
+        });
+        target.seq_end = source.seqs.end;
         Ok(())
     }
 
-    /// The intact records of the sources, by number, each once.
-    fn places(&mut self, segments: &[Segment]) -> Result<Vec<DirectoryEntry>, Stop> {
-        let mut places = Vec::new();
+    /// Returns the intact records of the sources in the order of their sequence numbers, each once.
+    fn salvageable(&mut self, segments: &[Segment]) -> Result<Vec<SalvagedRecord>, Stop> {
+        let mut records = Vec::new();
         for (source, segment) in segments.iter().enumerate() {
-            walk(segment, self.len_max(), &mut |part| {
-                match part {
-                    Part::Intact(Intact { seq, at, len, .. }) => {
-                        memory::push(&mut places, DirectoryEntry { seq, source, at, len }, &segment.path)?;
+            walk(segment, self.len_max(), &mut |step| {
+                match step {
+                    WalkStep::Intact(IntactRecord { seq, at, len, .. }) => {
+                        memory::push(&mut records, SalvagedRecord { seq, source, at, len }, &segment.path)?;
                     }
-                    // What is read here is read again: it does not count.
-                    Part::Sought(_) => self.advance(0)?,
-                    Part::Damaged(_) | Part::Unknown(..) => {}
+                    // These bytes are read again, so they do not count as progress.
+                    WalkStep::Progress(_) => self.advance(0)?,
+                    WalkStep::Damaged(_) | WalkStep::Unreadable(..) => {}
                 }
                 Ok(())
             })?;
         }
-        let count = places.len();
-        // In place: a sort that keeps the order of equals takes memory of its own.
-        places.sort_unstable_by_key(|place| (place.seq, place.source, place.at));
-        places.dedup_by_key(|place| place.seq);
-        self.report.duplicate_count += (count - places.len()) as u64;
-        Ok(places)
+        let count = records.len();
+        // A stable sort would allocate memory.
+        records.sort_unstable_by_key(|record| (record.seq, record.source, record.at));
+        records.dedup_by_key(|record| record.seq);
+        self.report.duplicate_count += (count - records.len()) as u64;
+        Ok(records)
     }
 
-    fn put(&mut self, target: &mut Target, record: &[u8], seq: Seqno) -> Result<(), Stop> {
+    fn append(&mut self, target: &mut TargetStore, record: &[u8], seq: Seqno) -> Result<(), Stop> {
         let len = record.len() as u64;
         let limit = self.options.segment_len_max;
         if target.open.as_ref().is_none_or(|open| open.len() + len > limit) {
-            self.finish_open(target)?;
+            self.seal(target)?;
             target.open = Some(self.create(target, seq, limit.max(HEADER_LEN as u64 + len))?);
         }
-        let open = target.open.as_mut().expect("it was made just now");
+        let open = target.open.as_mut().expect("just created");
         open.make_room(len)?;
         open.stage_copy(record);
-        target.end = seq.plus(1);
+        target.seq_end = seq.plus(1);
         if open.staged_len() as u64 >= CHUNK_LEN {
             open.flush().map_err(|Failure { error, .. }| error)?;
             self.advance(open.len())?;
@@ -153,7 +163,7 @@ impl Repair<'_> {
         Ok(())
     }
 
-    fn create(&self, target: &mut Target, base_seq: Seqno, capacity: u64) -> Result<SegmentWriter> {
+    fn create(&self, target: &mut TargetStore, base_seq: Seqno, capacity: u64) -> Result<SegmentWriter> {
         let mut salt = [0; 4];
         let random = self.options.file_system.random(&mut salt);
         random.map_err(Error::io("read", "the system's random numbers"))?;
@@ -166,8 +176,8 @@ impl Repair<'_> {
         SegmentWriter::create(&*target.directory, self.store, identity, &ReadMode::stored(), capacity)
     }
 
-    /// Ends the segment that salvaged records go to.
-    fn finish_open(&mut self, target: &mut Target) -> Result<(), Stop> {
+    /// Seals the segment to which salvaged records are appended.
+    fn seal(&mut self, target: &mut TargetStore) -> Result<(), Stop> {
         let Some(mut open) = target.open.take() else { return Ok(()) };
         open.flush().map_err(|Failure { error, .. }| error)?;
         open.sync()?;
@@ -177,16 +187,16 @@ impl Repair<'_> {
         Ok(())
     }
 
-    /// Makes a store of the new directory: until then it is none.
-    pub(super) fn commit(&mut self, target: &Target, next_seq: Seqno) -> Result<()> {
+    /// Writes MANIFEST, which makes the directory a store.
+    pub(super) fn commit(&mut self, target: &TargetStore, next_seq: Seqno) -> Result<()> {
         let directory = &*target.directory;
-        self.take_options(directory)?;
+        self.copy_options(directory)?;
         let path = || directory.path(StoreFile::Manifest);
         directory.sync().map_err(Error::io("fsync the directory of", path()))?;
         let generation = self.log_files.manifest().map_or(1, Manifest::next_generation);
         let manifest = Manifest {
             store: self.store,
-            // Records that others have seen may be missing.
+            // Records that readers of the old lineage have seen may be missing.
             lineage: manifest_file::new_lineage(&*self.options.file_system)?,
             fork: None,
             hash_seed: self.hash_seed,
@@ -194,16 +204,16 @@ impl Repair<'_> {
             next_segment: target.next_segment,
             next_seq,
             is_backup: false,
-            // The dropped numbers cannot exceed the existing ones, whatever the old MANIFEST says.
-            history: self.history(target.end, next_seq).up_to(next_seq),
+            // An old MANIFEST may claim dropped numbers beyond the last one.
+            history: self.history(target.seq_end, next_seq).up_to(next_seq),
             segments: target.lines.clone(),
         };
         manifest_file::replace(directory, &manifest).map_err(|Failure { error, .. }| error)
     }
 
-    /// The history of the repaired log, whose records have numbers below `end`: that of the damaged
-    /// one, if every record was kept. A record that was given up may have been any version of any
-    /// key. If nothing was given up, no record has a number between `end` and `next_seq`.
+    /// Returns the history of the repaired log, whose records have numbers below `end`. If every record
+    /// was kept, that is the history of the damaged log. Otherwise, a lost record may have been any
+    /// version of any key. If nothing was given up, no record has a number between `end` and `next_seq`.
     fn history(&self, end: Seqno, next_seq: Seqno) -> History {
         let report = &self.report;
         let before = self.log_files.manifest().map(|manifest| manifest.history).unwrap_or_default();
@@ -212,15 +222,16 @@ impl Repair<'_> {
         }
         let are_known = report.left_out.is_empty() && report.manifest_lost.is_none();
         let least = if are_known && report.unlisted.is_empty() { Seqno(0) } else { end.previous() };
-        let given_up = report.given_up.iter().map(|part| part.seqs.end.previous()).fold(least, Seqno::max);
+        let given_up =
+            report.given_up.iter().map(|given_up| given_up.seqs.end.previous()).fold(least, Seqno::max);
         let given_up = given_up.min(next_seq.previous());
         let whole_from = end.max(given_up.plus(1));
         let whole_from_ms = self.options.clock.now_ms();
         before.with(History { given_up, whole_from, whole_from_ms, ..History::default() })
     }
 
-    /// The user's options go along; that they cannot be read is no reason to repair nothing.
-    fn take_options(&mut self, to: &dyn Directory) -> Result<()> {
+    /// Copies the options file. A repair also succeeds without it.
+    fn copy_options(&mut self, to: &dyn Directory) -> Result<()> {
         let name = StoreFile::Config;
         let bytes = match self
             .log_files

@@ -1,5 +1,5 @@
-//! The directory that a repair fills. Its LOCK marks it until the store is complete, so that the
-//! remains of a killed repair are recognized, and nothing else is mistaken for them.
+//! The directory that a repair fills. A mark in LOCK tells an unfinished repair from other directories
+//! until the store is complete.
 
 use std::io;
 use std::path::Path;
@@ -8,16 +8,15 @@ use crate::engine::base::error::{Error, Result};
 use crate::engine::fs::staging::{DirectoryEntry, Mark, Unfinished, files};
 use crate::engine::fs::{Access, Directory, PathKind, StoreFile};
 
-/// What LOCK holds while the store is incomplete: no process that anybody could wait for.
+/// The content of LOCK while the store is incomplete. It names no process.
 pub(super) const MARK: Mark = Mark { file: StoreFile::Lock, text: b"an unfinished repair\n" };
 
-/// LOCK is the mark.
 const MARKS: &[StoreFile] = &[StoreFile::Lock];
 
-/// The directory at `place`, created or found empty, and marked.
+/// Creates the directory at `place`, or takes the empty one there, and marks it.
 ///
 /// # Errors
-/// [`Error::Foreign`], [`Error::Untrusted`], and [`Error::Io`], also when it is not empty.
+/// [`Error::Foreign`], [`Error::Untrusted`], and [`Error::Io`], also if the directory is not empty.
 pub(super) fn make(place: &DirectoryEntry, trusts_all: bool) -> Result<Unfinished> {
     let path = place.path();
     let (directory, is_made) = match place.kind()? {
@@ -26,8 +25,8 @@ pub(super) fn make(place: &DirectoryEntry, trusts_all: bool) -> Result<Unfinishe
             Some(empty) => (empty, false),
             None => {
                 let reason = match is_unfinished(&*place.open(trusts_all)?) {
-                    true => "an unfinished repair has left it: remove it first",
-                    false => "it is not empty, and nothing is put there",
+                    true => "an interrupted repair left it; remove it first",
+                    false => "it is not empty",
                 };
                 return Err(in_the_way(path, reason));
             }
@@ -42,30 +41,30 @@ pub(super) fn make(place: &DirectoryEntry, trusts_all: bool) -> Result<Unfinishe
     Ok(made)
 }
 
-/// The error for a directory that cannot be used, for `reason`.
+/// Returns the error for a directory that cannot be used because of `reason`.
 pub(super) fn in_the_way(path: &Path, reason: &str) -> Error {
     Error::io("make a store in", path)(io::Error::new(io::ErrorKind::AlreadyExists, reason))
 }
 
-/// Removes the directory at `place` if a killed repair left it; anything else is an error.
+/// Removes the directory at `place` if an interrupted repair left it.
 ///
 /// # Errors
-/// [`Error::Io`].
+/// [`Error::Io`], also if anything else is at `place`.
 pub(super) fn clear_unfinished(place: &DirectoryEntry, trusts_all: bool) -> Result<()> {
     match place.kind()? {
         PathKind::Missing => return Ok(()),
         PathKind::Directory => {}
-        PathKind::Other(_) => return Err(in_the_way(place.path(), "it exists, and is not a directory")),
+        PathKind::Other(_) => return Err(in_the_way(place.path(), "it exists and is not a directory")),
     }
     let directory = place.open(trusts_all)?;
     if !is_unfinished(&*directory) {
-        return Err(in_the_way(place.path(), "it exists, and no unfinished repair left it"));
+        return Err(in_the_way(place.path(), "it exists and is no unfinished repair"));
     }
     Unfinished::of(directory, place.path(), MARKS, Some(place.clone())).remove()
 }
 
-/// Whether a repair was killed in `directory`: it is marked, and holds nothing but what a repair
-/// writes, or there is no file but LOCK.
+/// Returns whether an interrupted repair left `directory`: it is marked and holds only files that a
+/// repair writes, or LOCK is its only file.
 pub(super) fn is_unfinished(directory: &dyn Directory) -> bool {
     let Ok(files) = files(directory) else { return false };
     let files: Option<Vec<_>> = files.into_iter().collect();
@@ -80,7 +79,7 @@ pub(super) fn is_unfinished(directory: &dyn Directory) -> bool {
     })
 }
 
-/// Removes the mark, durably.
+/// Removes the mark durably.
 pub(super) fn unmark(directory: &dyn Directory) -> Result<()> {
     let path = || directory.path(StoreFile::Lock);
     let file = directory.open(StoreFile::Lock, Access::Write).map_err(Error::io("open", path()))?;
@@ -88,7 +87,7 @@ pub(super) fn unmark(directory: &dyn Directory) -> Result<()> {
     file.sync().map_err(Error::io("fsync", path()))
 }
 
-/// Makes the names beside `place` durable.
+/// Makes the names in the parent directory of `place` durable.
 pub(super) fn sync_names(place: &DirectoryEntry) -> Result<()> {
     place.sync().map_err(Error::io("fsync the directory that holds", place.path()))
 }

@@ -1,4 +1,4 @@
-//! A walk over what is left of a segment, with every record that can be proved to be as it was written.
+//! A walk over a damaged segment that finds every record whose checksum proves it intact.
 
 use std::ops::Range;
 
@@ -8,71 +8,73 @@ use crate::engine::base::stop::Stop;
 use crate::engine::format::record::RecordHeader;
 use crate::engine::segment::{Bodies, Scanned, Scanner, Segment, Step};
 
-/// What stands at a place.
-pub(super) enum Part<'a> {
-    Intact(Intact),
-    /// A record whose header is intact, and whose body or number is not.
+/// A step of a walk.
+pub(super) enum WalkStep<'a> {
+    Intact(IntactRecord),
+    /// A record with an intact header, and a damaged body or a sequence number out of order.
     Damaged(Scanned<'a>),
-    /// Bytes in which no record can be made out.
-    Unknown(Range<u64>, Damage),
-    /// Nothing yet: the scan has come this far.
-    Sought(u64),
+    /// Bytes that hold no readable record.
+    Unreadable(Range<u64>, Damage),
+    /// The walk has reached this offset.
+    Progress(u64),
 }
 
-/// A record that is as it was written.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Intact {
+pub(super) struct IntactRecord {
     pub(super) seq: Seqno,
     pub(super) at: u64,
     pub(super) len: u64,
-    /// Whether its batch goes on in the next record.
-    pub(super) goes_on: bool,
-    /// Whether it has to be written anew: the checksum of its header is damaged, and that of all of it proves it.
+    /// Whether the next record belongs to the same batch.
+    pub(super) has_more: bool,
+    /// Whether the header's own checksum is damaged. The checksum of the record proves the rest, but
+    /// the record must be written again.
     pub(super) is_mended: bool,
 }
 
-/// Gives `take` all that stands in `segment`, in file order. No record of more than `len_max` bytes is read before the checksum
-/// of its header is right.
-///
-/// # Errors
-/// What the operating system says, and what `take` does.
+/// Passes every step of a walk over `segment` to `take`, in file order. Reads no record longer than
+/// `len_max` bytes before the checksum of its header is known to be correct.
 pub(super) fn walk(
     segment: &Segment,
     len_max: u64,
-    take: &mut dyn FnMut(Part<'_>) -> Result<(), Stop>,
+    take: &mut dyn FnMut(WalkStep<'_>) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
     let mut scanner = Scanner::new(segment, Bodies::Checked);
-    while let Some(step) = scanner.next_asking(&mut |at| take(Part::Sought(at)))? {
+    while let Some(step) = scanner.next_asking(&mut |at| take(WalkStep::Progress(at)))? {
         let (mut at, next, damage) = match step {
             Step::Record(mut record) => {
                 record.damage = record.damage_or_values();
-                let (seq, goes_on) = (record.header.seq, record.header.flag.has_more());
-                let (at, len) = (record.at, record.frame.len);
                 take(match record.damage {
-                    None => Part::Intact(Intact { seq, at, len, goes_on, is_mended: false }),
-                    Some(_) => Part::Damaged(record),
+                    None => WalkStep::Intact(IntactRecord {
+                        seq: record.header.seq,
+                        at: record.at,
+                        len: record.frame.len,
+                        has_more: record.header.flag.has_more(),
+                        is_mended: false,
+                    }),
+                    Some(_) => WalkStep::Damaged(record),
                 })?;
                 continue;
             }
             Step::Bad { at, len, damage } => (at, at + len, damage),
         };
-        let mut after = scanner.last_seq();
+        let mut last_seq = scanner.last_seq();
         while let Some(mended) = mended(segment, at, len_max)?
-            && (after.plus(1)..segment.seq_end).contains(&mended.seq)
+            && (last_seq.plus(1)..segment.seq_end).contains(&mended.seq)
             && at + mended.len <= next
         {
-            take(Part::Intact(mended))?;
-            (at, after) = (at + mended.len, mended.seq);
+            take(WalkStep::Intact(mended))?;
+            at += mended.len;
+            last_seq = mended.seq;
         }
         if at < next {
-            take(Part::Unknown(at..next, damage))?;
+            take(WalkStep::Unreadable(at..next, damage))?;
         }
     }
     Ok(())
 }
 
-/// The record at `at`, if nothing is damaged but the checksum of its header.
-fn mended(segment: &Segment, at: u64, len_max: u64) -> Result<Option<Intact>> {
+/// Returns the record at `at` if only the checksum of its header is damaged.
+fn mended(segment: &Segment, at: u64, len_max: u64) -> Result<Option<IntactRecord>> {
     let context = segment.layout.records;
     let bytes = segment.bytes_unchecked(at..at + u64::from(context.header_len))?;
     if (bytes.len() as u64) < u64::from(context.header_len) {
@@ -84,13 +86,12 @@ fn mended(segment: &Segment, at: u64, len_max: u64) -> Result<Option<Intact>> {
         return Ok(None);
     }
     let record = segment.bytes_unchecked(at..at + len)?;
-    let (seq, goes_on) = (header.seq, header.flag.has_more());
     let has_value = || match segment.value_of(&header, &record) {
-        // Values that a later version compressed are copied unread, and so are those over the
-        // limit.
+        // A value that a later version compressed, or that exceeds the limit, is copied unread.
         Ok(_) | Err(Damage::Codec(_) | Damage::TooLarge { .. }) => true,
         Err(_) => false,
     };
     let is_intact = header.klen > 0 && context.check_record(at, &record).is_ok() && has_value();
-    Ok(is_intact.then_some(Intact { seq, at, len, goes_on, is_mended: true }))
+    let has_more = header.flag.has_more();
+    Ok(is_intact.then_some(IntactRecord { seq: header.seq, at, len, has_more, is_mended: true }))
 }
