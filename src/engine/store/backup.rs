@@ -9,7 +9,7 @@ use super::Store;
 use crate::engine::base::error::Result;
 use crate::engine::log::view::Cut;
 use crate::engine::segment::Segment;
-use crate::engine::tools::backup::{self, BackupProgress, BackupReport, Source};
+use crate::engine::tools::backup::{self, BackupProgress, BackupReport, BackupSource};
 
 impl Store {
     /// Makes a backup in directory `to`: a new one when that is missing or empty, and the next one when it holds a backup of
@@ -67,7 +67,7 @@ impl Store {
     }
 
     /// The log as it is now.
-    fn source(&self) -> Result<Source> {
+    fn source(&self) -> Result<BackupSource> {
         self.reveal()?;
         let view = self.view();
         let cut = match &self.0.log {
@@ -79,7 +79,7 @@ impl Store {
                 Cut { last_seq, history, segments: segments.iter().map(whole).collect() }
             }
         };
-        Source::of(&view.state.context, cut)
+        BackupSource::new(&view.state.context, cut)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Work on cold files, apart from the path of reads and writes.
+//! Tools that read the files of a store apart from reads and writes.
 
 pub(crate) mod backup;
 pub(crate) mod inspect;

@@ -1,55 +1,60 @@
-//! A backup in an archive: a stream of tar entries, MANIFEST first, that any `tar` unpacks into a backup in a directory.
+//! Backups to an archive: a tar stream that starts with MANIFEST. Any `tar` unpacks it to a backup in a
+//! directory.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use super::course::{Course, Observe};
+use super::progress::{Observe, Progress};
 use super::report::BackupReport;
-use super::source::Source;
+use super::source::BackupSource;
 use crate::engine::base::clock::Clock;
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::stop::Stop;
 use crate::engine::fs::StoreFile;
 
-/// What tar reads and writes at once: headers have this length, and files are padded to it.
+/// The block length of tar: headers have this length, and files are padded to it.
 pub(super) const BLOCK_LEN: usize = 512;
-/// An archive ends with two blocks of zeros.
+/// An archive ends with two zero blocks.
 const END_LEN: usize = 2 * BLOCK_LEN;
 
 /// Writes a backup of `source` to `out`.
 ///
 /// # Errors
-/// [`Error::Damaged`], [`Error::Cancelled`], and [`Error::Io`]: what was written is no backup then.
+/// [`Error::Damaged`], [`Error::Cancelled`] and [`Error::Io`]. The output is then not a backup.
 pub(crate) fn into_archive(
-    source: &Source,
+    source: &BackupSource,
     out: &mut dyn Write,
     clock: &dyn Clock,
     observe: &mut Observe<'_>,
 ) -> Result<BackupReport> {
-    let mut course = Course::new(observe, 2 * source.len());
-    let mut writer = Writer { out, modified_s: clock.now_ms() / 1000 };
-    Ok(write(source, &mut writer, &mut course)?)
+    let mut progress = Progress::new(observe, 2 * source.len());
+    let mut writer = TarWriter { out, modified_s: clock.now_ms() / 1000 };
+    Ok(write(source, &mut writer, &mut progress)?)
 }
 
-fn write(source: &Source, writer: &mut Writer<'_>, course: &mut Course<'_>) -> Result<BackupReport, Stop> {
+fn write(
+    source: &BackupSource,
+    writer: &mut TarWriter<'_>,
+    progress: &mut Progress<'_>,
+) -> Result<BackupReport, Stop> {
     writer.file(StoreFile::Manifest, source.manifest(1).encode().as_bytes())?;
     if let Some(options) = &source.options {
         writer.file(StoreFile::Config, options)?;
     }
-    for part in &source.parts {
-        part.check(&source.home, course)?;
-        writer.begin(part.name(), part.len)?;
-        part.copy(course, &mut |bytes, _| writer.put(bytes))?;
-        writer.pad(part.len)?;
+    for segment in &source.segments {
+        segment.check(&source.context, progress)?;
+        writer.begin(segment.name(), segment.len)?;
+        segment.copy(progress, &mut |bytes, _| writer.put(bytes))?;
+        writer.pad(segment.len)?;
     }
     writer.put(&[0; END_LEN])?;
     writer.out.flush().map_err(unwritten)?;
-    let (count, len) = (source.parts.len() as u64, source.len());
+    let count = source.segments.len() as u64;
     Ok(BackupReport {
         segment_count: count,
         copied_count: count,
-        len,
-        copied_len: len,
+        len: source.len(),
+        copied_len: source.len(),
         last_seq: source.last_seq,
         cursor: source.cursor(),
         ..BackupReport::default()
@@ -60,13 +65,12 @@ fn unwritten(source: io::Error) -> Error {
     Error::Io { action: "write", path: PathBuf::from("the archive"), source }
 }
 
-/// Writes one file behind the other.
-struct Writer<'a> {
+struct TarWriter<'a> {
     out: &'a mut dyn Write,
     modified_s: u64,
 }
 
-impl Writer<'_> {
+impl TarWriter<'_> {
     fn file(&mut self, name: StoreFile, bytes: &[u8]) -> Result<()> {
         self.begin(name, bytes.len() as u64)?;
         self.put(bytes)?;

@@ -1,13 +1,13 @@
-//! A backup in a directory: sealed segments are linked or copied, what an earlier backup had taken stays.
+//! Backups to a directory: sealed segments are linked or copied, and those of an earlier backup stay.
 
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::course::{Course, Observe};
+use super::progress::{Observe, Progress};
 use super::report::BackupReport;
-use super::room;
-use super::source::{Part, Source};
+use super::source::{BackupSegment, BackupSource};
+use super::space::{are_on_one_device, check_space};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::SegmentId;
 use crate::engine::base::stop::{Failure, Stop};
@@ -20,14 +20,15 @@ use crate::engine::fs::{Access, Directory, Exclusion, File, Guarded, LockOutcome
 use crate::engine::options::Options;
 use crate::engine::segment::hint;
 
-/// Makes a backup of `source`, whose directory was given as `from`, in `to`: a new one when that is missing or empty, the
-/// next one when it holds a backup of the same store.
+/// Makes a backup of `source`, the store at path `from`, in `to`. A missing or empty directory gets a new
+/// backup. A directory with a backup of the same store gets the next one.
 ///
 /// # Errors
-/// [`Error::Occupied`] when it holds anything else, or is the store itself or inside it, [`Error::Damaged`],
-/// [`Error::Cancelled`], and [`Error::Io`], also if there is too little room. The earlier backup is unchanged.
+/// [`Error::Occupied`] if `to` holds anything else, or is the store's directory or inside it;
+/// [`Error::Damaged`]; [`Error::Cancelled`]; [`Error::Io`], also if the disk is too full. The earlier
+/// backup is then unchanged.
 pub(crate) fn into_directory(
-    source: &Source,
+    source: &BackupSource,
     (from, to): (&Path, &Path),
     options: &Options,
     observe: &mut Observe<'_>,
@@ -36,36 +37,36 @@ pub(crate) fn into_directory(
     if real(to)?.starts_with(real(from)?) {
         return Err(occupied(to, "it is the store's own directory, or inside it"));
     }
-    let mut course = Course::new(observe, 2 * source.len());
+    let mut progress = Progress::new(observe, 2 * source.len());
     let done = if staging::is_free(to, &*options.file_system)? {
         let staging = Staging::of(to, &options.file_system, options.trust)?;
-        let mut target = Target::new(source, staging.directory(), to, None);
-        let filled = target.fill(&mut course);
+        let mut target = BackupTarget::new(source, staging.directory(), to, None);
+        let filled = target.fill(&mut progress);
         filled.and_then(|report| staging.put_in_place().map(|()| report).map_err(Stop::from))
     } else {
-        let Earlier { directory, manifest } = Earlier::of(source, to, options)?;
-        let mut target = Target::new(source, &directory, to, Some(manifest));
-        let done = target.fill(&mut course);
+        let Earlier { directory, manifest } = Earlier::open(source, to, options)?;
+        let mut target = BackupTarget::new(source, &directory, to, Some(manifest));
+        let done = target.fill(&mut progress);
         if done.is_err() {
-            target.take_back();
+            target.remove_added();
         }
         done
     };
     Ok(done?)
 }
 
-/// An earlier backup of the same store, kept from everybody else.
+/// An earlier backup of the same store, locked.
 struct Earlier {
-    /// Locked as long as this lives.
+    /// Holds the lock.
     directory: Arc<dyn Directory>,
     manifest: Manifest,
 }
 
 impl Earlier {
-    /// The one in `to`.
-    fn of(source: &Source, to: &Path, options: &Options) -> Result<Self> {
+    /// Opens the backup in `to`.
+    fn open(source: &BackupSource, to: &Path, options: &Options) -> Result<Self> {
         let directory = log_files::enter(to, options)?;
-        // Looked at before anything is written, and again when nobody else can change it.
+        // A directory that is no backup stays untouched: LOCK is a file, too.
         manifest_of_backup(source, &*directory, to)?;
         let exclusion = match directory.lock().map_err(Error::io("lock", directory.path(StoreFile::Lock)))? {
             LockOutcome::Held(lock) => Exclusion::new(lock),
@@ -77,12 +78,12 @@ impl Earlier {
     }
 }
 
-fn manifest_of_backup(source: &Source, directory: &dyn Directory, to: &Path) -> Result<Manifest> {
+fn manifest_of_backup(source: &BackupSource, directory: &dyn Directory, to: &Path) -> Result<Manifest> {
     match manifest_file::read(directory) {
-        Ok(manifest) if manifest.store != source.home.store => {
+        Ok(manifest) if manifest.store != source.context.store => {
             Err(occupied(to, "it holds a backup of another store, or that store"))
         }
-        // Put back from an older backup, say. What it does not know would be lost.
+        // The store may come from an older backup. Records that it lacks would be lost.
         Ok(manifest) if manifest.is_backup && manifest.next_seq > source.next_seq => {
             let last = manifest.next_seq.previous();
             Err(occupied(to, &format!("it holds a later backup of this store, up to record {last}")))
@@ -90,7 +91,7 @@ fn manifest_of_backup(source: &Source, directory: &dyn Directory, to: &Path) -> 
         Ok(manifest) if !manifest.is_backup => {
             Err(occupied(to, "it holds a store that is written to, and no backup"))
         }
-        // It may have records that this store lost in a repair or by a return to an older backup.
+        // It may hold records that this store lost in a repair or a restore.
         Ok(manifest) if !source.manifest(0).continues(&manifest) => Err(occupied(
             to,
             "it holds a backup of another lineage of this store, which may have records that this one lacks",
@@ -106,193 +107,193 @@ fn occupied(path: &Path, reason: &str) -> Error {
     Error::Occupied { path: path.to_owned(), reason: reason.to_owned() }
 }
 
-/// The directory of a backup, while it is made.
-struct Target<'a> {
-    source: &'a Source,
+/// The directory of a backup while it is written.
+struct BackupTarget<'a> {
+    source: &'a BackupSource,
     directory: Arc<dyn Directory>,
     path: &'a Path,
-    /// The earlier backup, if there is one.
+    /// The MANIFEST of the earlier backup, if there is one.
     old: Option<Manifest>,
-    /// Files that it did not have.
-    made: Vec<StoreFile>,
+    /// Files that the earlier backup does not have.
+    added: Vec<StoreFile>,
     report: BackupReport,
 }
 
-/// What the earlier backup has of a segment.
-enum Had {
-    /// It knows nothing of it.
-    Nothing,
-    /// All of it.
-    All,
-    /// A part: it was appended to since, or its file was damaged.
-    Some,
+/// The state of a segment in the earlier backup.
+enum EarlierCopy {
+    Missing,
+    Whole,
+    /// The log was appended to since, or the file is damaged.
+    Partial,
 }
 
-impl<'a> Target<'a> {
+impl<'a> BackupTarget<'a> {
     fn new(
-        source: &'a Source,
+        source: &'a BackupSource,
         directory: &Arc<dyn Directory>,
         path: &'a Path,
         old: Option<Manifest>,
     ) -> Self {
-        let (directory, made) = (Arc::clone(directory), Vec::new());
-        let (segment_count, len, last_seq) = (source.parts.len() as u64, source.len(), source.last_seq);
-        let report =
-            BackupReport { segment_count, len, last_seq, cursor: source.cursor(), ..BackupReport::default() };
-        Self { source, directory, path, old, made, report }
+        let report = BackupReport {
+            segment_count: source.segments.len() as u64,
+            len: source.len(),
+            last_seq: source.last_seq,
+            cursor: source.cursor(),
+            ..BackupReport::default()
+        };
+        Self { source, directory: Arc::clone(directory), path, old, added: Vec::new(), report }
     }
 
-    /// Takes in what is missing, and then puts the new MANIFEST in place: what is killed before that leaves the earlier
-    /// backup, what is killed after it the new one.
-    fn fill(&mut self, course: &mut Course<'_>) -> Result<BackupReport, Stop> {
+    /// Adds the missing files, then puts the new MANIFEST in place. A crash before that leaves the earlier
+    /// backup, a crash after it the new one.
+    fn fill(&mut self, progress: &mut Progress<'_>) -> Result<BackupReport, Stop> {
         let source = self.source;
-        self.check_room()?;
-        for part in &source.parts {
-            self.take(part, course)?;
+        self.check_space()?;
+        for segment in &source.segments {
+            self.add(segment, progress)?;
         }
-        self.take_options()?;
+        self.copy_options()?;
         let path = || self.directory.path(StoreFile::Manifest);
-        // The names of the segments, before a MANIFEST that lists them.
+        // The segments' names must be durable before a MANIFEST that lists them.
         self.directory.sync().map_err(Error::io("fsync the directory of", path()))?;
         let generation = self.old.as_ref().map_or(1, Manifest::next_generation);
         let manifest = source.manifest(generation);
         manifest_file::replace(&*self.directory, &manifest).map_err(|Failure { error, is_undone }| {
             if !is_undone {
-                // Either may be found: what both list stays.
-                self.made.clear();
+                // Either MANIFEST may be durable, so no file may be removed.
+                self.added.clear();
             }
             error
         })?;
-        self.made.clear();
+        self.added.clear();
         if self.old.is_some() {
-            self.sweep(&manifest);
+            self.remove_old(&manifest);
         }
         Ok(self.report.clone())
     }
 
-    /// Fails if the files to copy do not fit. Linked files take no room.
-    fn check_room(&self) -> Result<()> {
-        let can_link = room::are_on_one_device(&*self.source.home.directory, &*self.directory);
-        let is_copied = |part: &&Part| {
-            let is_there = self.line(part.segment.id).is_some_and(|line| line.extent.len() >= part.len);
-            !(is_there || can_link && part.segment.is_sealed())
+    /// Fails if the files to copy do not fit on the disk. Links take no space.
+    fn check_space(&self) -> Result<()> {
+        let can_link = are_on_one_device(&*self.source.context.directory, &*self.directory);
+        let is_copied = |source: &&BackupSegment| {
+            let line = self.line(source.segment.id);
+            let is_kept = line.is_some_and(|line| line.extent.len() >= source.len);
+            !(is_kept || can_link && source.segment.is_sealed())
         };
-        room::check(&*self.directory, self.source.parts.iter().filter(is_copied).map(|part| part.len).sum())
+        let copied = self.source.segments.iter().filter(is_copied);
+        check_space(&*self.directory, copied.map(|source| source.len).sum())
     }
 
-    fn take(&mut self, part: &Part, course: &mut Course<'_>) -> Result<(), Stop> {
-        match self.had(part)? {
-            Had::All => {
+    fn add(&mut self, source: &BackupSegment, progress: &mut Progress<'_>) -> Result<(), Stop> {
+        match self.earlier_copy(source)? {
+            EarlierCopy::Whole => {
                 self.report.kept_count += 1;
-                course.advance(2 * part.len)
+                progress.advance(2 * source.len)
             }
-            Had::Some => {
-                part.check(&self.source.home, course)?;
-                // The earlier backup is as it was until the longer file has the name, and then, too: it knows how much of
-                // the file is its own.
+            EarlierCopy::Partial => {
+                source.check(&self.source.context, progress)?;
+                // The earlier backup stays valid: its MANIFEST limits the longer file to its own part.
                 let directory = Arc::clone(&self.directory);
-                let staged = StagedFile::new(&*directory, StoreFile::Unfinished, part.name())?;
-                self.copy(part, StoreFile::Unfinished, staged.file(), course)?;
+                let staged = StagedFile::new(&*directory, StoreFile::Unfinished, source.name())?;
+                self.copy(source, StoreFile::Unfinished, staged.file(), progress)?;
                 Ok(staged.put_in_place()?)
             }
-            Had::Nothing => {
-                part.check(&self.source.home, course)?;
-                self.remove(part.name())?;
-                self.remove(StoreFile::Hint(part.segment.id))?;
-                self.made.push(part.name());
-                if self.link(part)? {
+            EarlierCopy::Missing => {
+                source.check(&self.source.context, progress)?;
+                self.remove(source.name())?;
+                self.remove(StoreFile::Hint(source.segment.id))?;
+                self.added.push(source.name());
+                if self.link(source)? {
                     self.report.linked_count += 1;
-                    course.advance(part.len)?;
+                    progress.advance(source.len)?;
                 } else {
-                    let made = self.directory.open(part.name(), Access::Create);
-                    let path = self.directory.path(part.name());
-                    let file = made.map_err(Error::io("create", path))?;
-                    self.copy(part, part.name(), &*file, course)?;
+                    let created = self.directory.open(source.name(), Access::Create);
+                    let path = self.directory.path(source.name());
+                    let file = created.map_err(Error::io("create", path))?;
+                    self.copy(source, source.name(), &*file, progress)?;
                 }
-                self.take_hint(part);
+                self.copy_hint(source);
                 Ok(())
             }
         }
     }
 
-    /// What the earlier backup has of the segment of `part`.
-    fn had(&self, part: &Part) -> Result<Had> {
-        let Some(SegmentLine { base_seq, layout, extent, .. }) = self.line(part.segment.id) else {
-            return Ok(Had::Nothing);
+    fn earlier_copy(&self, source: &BackupSegment) -> Result<EarlierCopy> {
+        let Some(SegmentLine { base_seq, layout, extent, .. }) = self.line(source.segment.id) else {
+            return Ok(EarlierCopy::Missing);
         };
         let len = extent.len();
-        let path = || self.directory.path(part.name());
-        let file = match self.directory.open(part.name(), Access::Read) {
+        let path = || self.directory.path(source.name());
+        let file = match self.directory.open(source.name(), Access::Read) {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Had::Some),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(EarlierCopy::Partial),
             Err(error) => return Err(Error::io("open", path())(error)),
         };
         if file.len().map_err(Error::io("read", path()))? < len {
-            return Ok(Had::Some);
+            return Ok(EarlierCopy::Partial);
         }
-        let is_ours = base_seq == part.segment.base_seq && layout == part.segment.layout;
+        let is_ours = base_seq == source.segment.base_seq && layout == source.segment.layout;
         let looks_like_ours =
-            part.looks_like(&*file, len.min(part.len))?.map_err(Error::io("read", path()))?;
+            source.looks_like(&*file, len.min(source.len))?.map_err(Error::io("read", path()))?;
         if !(is_ours && looks_like_ours) {
-            let id = part.segment.id;
+            let id = source.segment.id;
             let reason = format!("its segment {id} is another one, of another history of this store");
             return Err(occupied(self.path, &reason));
         }
-        Ok(if len >= part.len { Had::All } else { Had::Some })
+        Ok(if len >= source.len { EarlierCopy::Whole } else { EarlierCopy::Partial })
     }
 
-    /// What the earlier backup says of segment `id`.
+    /// Returns the line of segment `id` in the earlier backup's MANIFEST.
     fn line(&self, id: SegmentId) -> Option<SegmentLine> {
         self.old.as_ref()?.segments.iter().find(|line| line.id == id).copied()
     }
 
-    /// Gives the store's own file a second name here, if it is final and all of it belongs to the backup; whether it did.
-    /// Whatever keeps it from that, copying does without.
-    fn link(&self, part: &Part) -> Result<bool> {
-        if !part.segment.is_sealed() {
+    /// Links the store's own file into the backup if the segment is sealed. Returns whether it did; if
+    /// not, the caller copies.
+    fn link(&self, source: &BackupSegment) -> Result<bool> {
+        if !source.segment.is_sealed() {
             return Ok(false);
         }
-        let name = part.name();
-        if self.directory.link(&*self.source.home.directory, name).is_err() {
+        let name = source.name();
+        if self.directory.link(&*self.source.context.directory, name).is_err() {
             return Ok(false);
         }
-        // What has that path by now may be anything.
-        let is_it = match self.directory.open(name, Access::Read) {
+        // The name in the store may have gone to another file since the backup began.
+        let is_same = match self.directory.open(name, Access::Read) {
             Ok(file) => {
-                let is_as_long = file.len().is_ok_and(|len| len == part.len);
-                is_as_long && part.looks_like(&*file, part.len)?.unwrap_or_default()
+                let is_as_long = file.len().is_ok_and(|len| len == source.len);
+                is_as_long && source.looks_like(&*file, source.len)?.unwrap_or_default()
             }
             Err(_) => false,
         };
-        if !is_it {
+        if !is_same {
             self.remove(name)?;
         }
-        Ok(is_it)
+        Ok(is_same)
     }
 
     fn copy(
         &mut self,
-        part: &Part,
+        source: &BackupSegment,
         name: StoreFile,
         file: &dyn File,
-        course: &mut Course<'_>,
+        progress: &mut Progress<'_>,
     ) -> Result<(), Stop> {
         let path = || self.directory.path(name);
-        part.copy(course, &mut |bytes, at| {
+        source.copy(progress, &mut |bytes, at| {
             write_all_at(file, bytes, at).map_err(Error::io("write", path()))
         })?;
         file.sync().map_err(Error::io("fsync", path()))?;
         self.report.copied_count += 1;
-        self.report.copied_len += part.len;
+        self.report.copied_len += source.len;
         Ok(())
     }
 
-    /// Takes the hint of a segment along, if there is one: it spares whoever opens the backup reading the segment. It is
-    /// derived, so nothing depends on it.
-    fn take_hint(&mut self, part: &Part) {
-        let (home, id) = (&self.source.home, part.segment.id);
-        let Ok(bytes) = hint::bytes(home, id, part.len) else { return };
-        if !part.segment.is_sealed() || hint_format::check(&bytes).is_none() {
+    /// Copies the hint of a segment, which makes opening the backup faster. A failure costs nothing else.
+    fn copy_hint(&mut self, source: &BackupSegment) {
+        let id = source.segment.id;
+        let Ok(bytes) = hint::bytes(&self.source.context, id, source.len) else { return };
+        if !source.segment.is_sealed() || hint_format::check(&bytes).is_none() {
             return;
         }
         let name = StoreFile::Hint(id);
@@ -301,20 +302,20 @@ impl<'a> Target<'a> {
             .open(name, Access::Create)
             .and_then(|file| write_all_at(&*file, &bytes, 0).and_then(|()| file.sync()));
         match written {
-            Ok(()) => self.made.push(name),
+            Ok(()) => self.added.push(name),
             Err(error) => {
-                tracing::warn!(segment = id.0, %error, "a hint was not taken along");
+                tracing::warn!(segment = id.0, %error, "a hint was not copied");
                 let _ = self.directory.remove(name);
             }
         }
     }
 
-    /// Takes the user's options along.
-    fn take_options(&self) -> Result<()> {
+    /// Copies the options file.
+    fn copy_options(&self) -> Result<()> {
         let Some(options) = &self.source.options else { return self.remove(StoreFile::Config) };
-        let there =
+        let old =
             self.directory.open(StoreFile::Config, Access::Read).and_then(|file| manifest_file::text(&*file));
-        if there.is_ok_and(|there| there == *options) {
+        if old.is_ok_and(|old| old == *options) {
             return Ok(());
         }
         if self.old.is_none() {
@@ -326,23 +327,23 @@ impl<'a> Target<'a> {
         staged.put_in_place()
     }
 
-    /// Removes what a killed backup may have left under the name `file`.
+    /// Removes `file`, which an interrupted backup may have left.
     fn remove(&self, file: StoreFile) -> Result<()> {
         remove_if_there(&*self.directory, file).map_err(Error::io("remove", self.directory.path(file)))
     }
 
-    /// Removes what this backup had taken, when it is not made after all.
-    fn take_back(&self) {
-        for file in self.made.iter().copied().chain([StoreFile::Unfinished]) {
+    /// Removes the files that this backup added, after it failed.
+    fn remove_added(&self) {
+        for file in self.added.iter().copied().chain([StoreFile::Unfinished]) {
             if let Err(error) = self.remove(file) {
-                tracing::warn!(error = error.sentence(), "a file of a backup that was not made stays");
+                tracing::warn!(error = error.sentence(), "a file of a failed backup stays");
             }
         }
     }
 
-    /// Removes what the earlier backup had and this one does without. What cannot be removed is in nobody's way: no MANIFEST
-    /// lists it, and the next backup tries again.
-    fn sweep(&mut self, manifest: &Manifest) {
+    /// Removes the files that only the earlier backup needed. No MANIFEST lists a file that stays, and the
+    /// next backup tries again.
+    fn remove_old(&mut self, manifest: &Manifest) {
         let is_listed = |id: SegmentId| manifest.segments.iter().any(|line| line.id == id);
         for name in self.directory.names().unwrap_or_default() {
             let file = match StoreFile::parse(&name) {

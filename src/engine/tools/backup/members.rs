@@ -1,5 +1,5 @@
-//! The files in an archive of a backup, whichever program made it: with names that lead through directories, with
-//! extended headers, in any order. Names only serve to identify files of a store; none is used as a path.
+//! The members of a backup's archive, written by any program: in any order, with directories in their
+//! names, with extended headers. A name only identifies a file of a store. It is never used as a path.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -15,45 +15,44 @@ use crate::engine::base::stop::Stop;
 use crate::engine::files::manifest_file;
 use crate::engine::fs::{StoreFile, is_of_file_system};
 
-/// Zeros after the last file, which other programs may have added.
+/// The most zeros that may follow the last file. Other programs pad archives.
 const END_LEN_MAX: usize = 1 << 20;
-/// Offset of the magic number, which all formats but the oldest have.
+/// The offset of the magic, which all formats but the oldest have.
 const MAGIC_AT: usize = 257;
-/// The longest extended header that is read. Other programs write a few hundred bytes.
+/// The longest extended header that is accepted. Other programs write a few hundred bytes.
 const EXTENSION_LEN_MAX: u64 = 64 << 10;
 
-/// Receives a file of an archive: its identity, its length, and a reader of its bytes.
+/// A callback that receives a file of an archive: its name, its length and a reader of its bytes.
 type Take<'a> = dyn FnMut(StoreFile, u64, &mut dyn Read) -> Result<(), Stop> + 'a;
 
-/// Hands each file of the archive `from` to `take`, with its length and its bytes, and reads on to the end, so
-/// that trailing bytes are checked too.
+/// Passes each file of the archive `from` to `take`. Reads to the end, so that trailing bytes are checked.
 ///
 /// # Errors
-/// [`Error::NotABackup`] if it is not an archive, or holds a file that a backup never has; [`Error::BackupDamaged`]; the
-/// errors of `take`.
+/// [`Error::NotABackup`] if `from` is no archive, or holds a file that no backup has;
+/// [`Error::BackupDamaged`]; the errors of `take`.
 pub(super) fn read(from: &mut dyn Read, take: &mut Take<'_>) -> Result<(), Stop> {
     let mut members = Members { from, count: 0, folder: None, seen: HashSet::new() };
     while let Some((file, len)) = members.next()? {
         let mut bytes = (&mut *members.from).take(len);
         take(file, len, &mut bytes)?;
         let left = bytes.limit();
-        members.pass_over(left)?;
-        members.pass_over(padding(len))?;
+        members.skip(left)?;
+        members.skip(padding(len))?;
     }
     Ok(members.read_end()?)
 }
 
-/// The members of an archive, one after the other.
+/// A reader of an archive.
 struct Members<'a> {
     from: &'a mut dyn Read,
-    /// How many headers were read.
+    /// The count of headers read.
     count: u64,
-    /// The directory of all files, once the first was seen.
+    /// The directory in the name of the first file. All others must have the same.
     folder: Option<Vec<u8>>,
     seen: HashSet<StoreFile>,
 }
 
-/// The extended header's fields for the next member.
+/// The fields of an extended header, which apply to the next member.
 #[derive(Default)]
 struct Extension {
     name: Option<Vec<u8>>,
@@ -61,17 +60,17 @@ struct Extension {
 }
 
 impl Members<'_> {
-    /// The next file of the store, and its length; its bytes follow. `None` at the end.
+    /// Returns the next file of the store and its length, or `None` at the end. Its bytes follow.
     fn next(&mut self) -> Result<Option<(StoreFile, u64)>> {
         let mut extension = Extension::default();
         while let Some(header) = self.header()? {
             let len = header.entry_size().map_err(unreadable)?;
             match header.entry_type() {
                 EntryType::XHeader => self.extend(&mut extension, len)?,
-                // A global header: usually a comment.
+                // A global header is usually a comment.
                 EntryType::XGlobalHeader => self.extend(&mut Extension::default(), len)?,
                 EntryType::GNULongName => {
-                    let mut name = self.small(len)?;
+                    let mut name = self.extension_bytes(len)?;
                     name.truncate(name.iter().position(|&byte| byte == 0).unwrap_or(name.len()));
                     extension.name = Some(name);
                 }
@@ -82,8 +81,8 @@ impl Members<'_> {
                     match self.file(&name, kind)? {
                         Some(file) => return Ok(Some((file, len))),
                         None => {
-                            self.pass_over(len)?;
-                            self.pass_over(padding(len))?;
+                            self.skip(len)?;
+                            self.skip(padding(len))?;
                         }
                     }
                 }
@@ -92,10 +91,10 @@ impl Members<'_> {
         Ok(None)
     }
 
-    /// The next header; `None` at the end.
+    /// Returns the next header, or `None` at the end.
     fn header(&mut self) -> Result<Option<Header>> {
         let mut block = [0; BLOCK_LEN];
-        let len = read_as_much(self.from, &mut block).map_err(unreadable)?;
+        let len = read_up_to(self.from, &mut block).map_err(unreadable)?;
         let is_first = self.count == 0;
         self.count += 1;
         if len == 0 || block == [0; BLOCK_LEN] {
@@ -103,13 +102,13 @@ impl Members<'_> {
         }
         let header = Header::from_byte_slice(&block);
         let sum: u32 = block.iter().enumerate().map(|(at, &byte)| u32::from(summed(at, byte))).sum();
-        if len == BLOCK_LEN && header.cksum().is_ok_and(|told| told == sum) {
+        if len == BLOCK_LEN && header.cksum().is_ok_and(|stored| stored == sum) {
             return Ok(Some(header.clone()));
         }
         let has_magic = block[MAGIC_AT..].starts_with(b"ustar");
         Err(match is_first && !has_magic {
             true => {
-                // If the compressed stream is damaged, reading on fails with a better error.
+                // If a compressed stream is damaged, reading on returns a better error.
                 let mut rest = self.from.take(END_LEN_MAX as u64);
                 io::copy(&mut rest, &mut io::sink()).map_err(unreadable)?;
                 not_a_backup("it is not an archive")
@@ -119,7 +118,7 @@ impl Members<'_> {
         })
     }
 
-    /// The file of the store that member `name` is; `None` for a directory, which is skipped.
+    /// Returns the file of the store that `name` identifies, or `None` for a directory.
     fn file(&mut self, name: &[u8], kind: EntryType) -> Result<Option<StoreFile>> {
         let refused =
             |what: &str| not_a_backup(format!("it holds {}{what}, which no backup does", Visible(name)));
@@ -151,9 +150,9 @@ impl Members<'_> {
         Ok(Some(file))
     }
 
-    /// Reads an extended header of `len` bytes: lines of `LENGTH KEY=VALUE`.
+    /// Reads an extended header of `len` bytes, which consists of lines `LENGTH KEY=VALUE`.
     fn extend(&mut self, extension: &mut Extension, len: u64) -> Result<()> {
-        let bytes = self.small(len)?;
+        let bytes = self.extension_bytes(len)?;
         let mut rest = bytes.as_slice();
         while let Some((line, after)) = line_of_pax(rest) {
             rest = after;
@@ -175,22 +174,22 @@ impl Members<'_> {
         }
     }
 
-    /// The bytes of an extended header, which describes the next member.
-    fn small(&mut self, len: u64) -> Result<Vec<u8>> {
+    /// Reads the `len` bytes of an extended header.
+    fn extension_bytes(&mut self, len: u64) -> Result<Vec<u8>> {
         if len > EXTENSION_LEN_MAX {
             return Err(damaged(format!("it holds an extended header of {} bytes", Grouped(len))));
         }
         let bytes = text(self.from, len)?;
-        self.pass_over(padding(len))?;
+        self.skip(padding(len))?;
         Ok(bytes)
     }
 
-    fn pass_over(&mut self, len: u64) -> Result<()> {
+    fn skip(&mut self, len: u64) -> Result<()> {
         let passed = io::copy(&mut (&mut *self.from).take(len), &mut io::sink()).map_err(unreadable)?;
         if passed == len { Ok(()) } else { Err(damaged("it ends in the middle of a file")) }
     }
 
-    /// Reads on after the last file: zeros, and the end of a compressed stream.
+    /// Reads the zeros after the last file, and the end of a compressed stream.
     fn read_end(&mut self) -> Result<()> {
         let mut rest = Vec::new();
         (&mut *self.from).take(END_LEN_MAX as u64 + 1).read_to_end(&mut rest).map_err(unreadable)?;
@@ -201,8 +200,8 @@ impl Members<'_> {
     }
 }
 
-/// Reads until `buffer` is full or the input ends. Returns the number of bytes read.
-fn read_as_much(from: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+/// Reads until `buffer` is full or the input ends. Returns the count of bytes read.
+fn read_up_to(from: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut len = 0;
     while len < buffer.len() {
         match from.read(&mut buffer[len..]) {
@@ -215,21 +214,21 @@ fn read_as_much(from: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(len)
 }
 
-/// The contribution of a header's byte to the checksum, which counts its own bytes as blanks.
+/// Returns what a header's byte adds to the checksum. The checksum's own bytes count as blanks.
 fn summed(at: usize, byte: u8) -> u8 {
     const CHECKSUM: std::ops::Range<usize> = 148..156;
     if CHECKSUM.contains(&at) { b' ' } else { byte }
 }
 
-/// The bytes between the end of a file of `len` bytes and the next header.
+/// Returns the padding between a file of `len` bytes and the next header.
 fn padding(len: u64) -> u64 {
     len.wrapping_neg() % BLOCK_LEN as u64
 }
 
-/// A key of an extended header, and its value.
+/// A key and value of an extended header.
 type Pair<'a> = (&'a [u8], &'a [u8]);
 
-/// The first key and value of an extended header, and what follows.
+/// Returns the first key and value of an extended header, and the rest.
 fn line_of_pax(bytes: &[u8]) -> Option<(Pair<'_>, &[u8])> {
     let blank = bytes.iter().position(|&byte| byte == b' ')?;
     let len: usize = str::from_utf8(&bytes[..blank]).ok()?.parse().ok()?;
@@ -238,10 +237,10 @@ fn line_of_pax(bytes: &[u8]) -> Option<(Pair<'_>, &[u8])> {
     Some(((&line[..equals], &line[equals + 1..]), &bytes[len..]))
 }
 
-/// The whole of a text file, `len` bytes long.
+/// Reads a text file of `len` bytes.
 ///
 /// # Errors
-/// [`Error::BackupDamaged`] if it exceeds the limit, or ends early.
+/// [`Error::BackupDamaged`] if it exceeds the limit or ends early.
 pub(super) fn text(from: &mut dyn Read, len: u64) -> Result<Vec<u8>> {
     if len > manifest_file::LEN_MAX {
         let most = Grouped(manifest_file::LEN_MAX);

@@ -1,49 +1,49 @@
-//! What a backup and a restore tell of themselves.
+//! The reports of a backup and a restore.
 
 use crate::engine::base::cursor::Cursor;
 use crate::engine::base::ids::Seqno;
 
-/// How far a backup or a restore has come.
+/// The progress of a backup or a restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackupProgress {
-    /// Bytes that were checked and copied; those of a segment that is not copied count all the same.
+    /// The length of the bytes checked and copied so far. Segments that need no copy count, too.
     pub done_len: u64,
-    /// Bytes that are to be.
+    /// The length of all bytes to check and copy.
     pub total_len: u64,
 }
 
-/// What a backup came to.
+/// The result of a backup.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BackupReport {
-    /// Segments in the backup.
+    /// The count of segments in the backup.
     pub segment_count: u64,
-    /// Those of them that are the store's own files, under a second name.
+    /// The count of segments that are hard links to the store's files.
     pub linked_count: u64,
-    /// Those that were copied.
+    /// The count of segments that were copied.
     pub copied_count: u64,
-    /// Those that an earlier backup to the same place had taken.
+    /// The count of segments kept from an earlier backup in the same directory.
     pub kept_count: u64,
-    /// Segments of the earlier backup that this one does without.
+    /// The count of segments of the earlier backup that were removed.
     pub removed_count: u64,
-    /// Bytes of the backup's segments.
+    /// The length of all segments in bytes.
     pub len: u64,
-    /// Bytes of those that were copied.
+    /// The length of the copied segments in bytes.
     pub copied_len: u64,
-    /// The number of the newest record in it.
+    /// The sequence number of the newest record.
     pub last_seq: Seqno,
-    /// [`Store::changes`](crate::Store::changes) continues from here after this backup.
+    /// The cursor from which [`Store::changes`](crate::Store::changes) continues after this backup.
     pub cursor: Cursor,
 }
 
-/// What a restore came to.
+/// The result of a restore.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RestoreReport {
-    /// Segments of the new store.
+    /// The count of segments in the new store.
     pub segment_count: u64,
-    /// Records in them, each of which is as it was written.
+    /// The count of records, all of them checked.
     pub record_count: u64,
-    /// Bytes of the segments.
+    /// The length of all segments in bytes.
     pub len: u64,
-    /// Whether the backup held a file of options, which the new store has now.
+    /// Whether the backup held an options file. The new store then has it, too.
     pub has_options: bool,
 }

@@ -1,4 +1,4 @@
-//! Whether there is room for a backup or a restored store, asked before anything is written.
+//! Checks of the disk before a backup or a restore writes anything.
 
 use std::io::{self, ErrorKind};
 
@@ -8,11 +8,10 @@ use crate::engine::fs::{Directory, StoreFile};
 
 /// # Errors
 /// [`Error::Io`] if the system says that `len` more bytes do not fit into `directory`.
-pub(super) fn check(directory: &dyn Directory, len: u64) -> Result<()> {
+pub(super) fn check_space(directory: &dyn Directory, len: u64) -> Result<()> {
     match directory.room() {
         Some(room) if room.free_len < len => {
-            let (needed, free) = (Grouped(len), Grouped(room.free_len));
-            let reason = format!("it needs {needed} bytes, and {free} are free");
+            let reason = format!("it needs {} bytes, and {} are free", Grouped(len), Grouped(room.free_len));
             let source = io::Error::new(ErrorKind::StorageFull, reason);
             Err(Error::io("write", directory.path(StoreFile::Manifest))(source))
         }
@@ -20,7 +19,7 @@ pub(super) fn check(directory: &dyn Directory, len: u64) -> Result<()> {
     }
 }
 
-/// Whether the two are on one device, as far as the system says: then files can be linked.
+/// Returns whether the system says that both directories are on one device. Then files can be linked.
 pub(super) fn are_on_one_device(one: &dyn Directory, other: &dyn Directory) -> bool {
     let device = |directory: &dyn Directory| directory.room().map(|room| room.device);
     device(one).is_some_and(|one| device(other) == Some(one))
