@@ -1,4 +1,5 @@
-//! Backups to a directory: sealed segments are linked or copied, and those of an earlier backup stay.
+//! Backups to a directory: sealed segments are linked or copied, and those of an earlier backup
+//! stay.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -20,13 +21,13 @@ use crate::engine::fs::{Access, Directory, Exclusion, File, Guarded, LockOutcome
 use crate::engine::options::Options;
 use crate::engine::segment::hint;
 
-/// Makes a backup of `source`, the store at path `from`, in `to`. A missing or empty directory gets a new
-/// backup. A directory with a backup of the same store gets the next one.
+/// Makes a backup of `source`, the store at path `from`, in `to`. A missing or empty directory gets
+/// a new backup. A directory with a backup of the same store gets the next one.
 ///
 /// # Errors
 /// [`Error::Occupied`] if `to` holds anything else, or is the store's directory or inside it;
-/// [`Error::Damaged`]; [`Error::Cancelled`]; [`Error::Io`], also if the disk is too full. The earlier
-/// backup is then unchanged.
+/// [`Error::Damaged`]; [`Error::Cancelled`]; [`Error::Io`], also if the disk is too full. The
+/// earlier backup is then unchanged.
 pub(crate) fn into_directory(
     source: &BackupSource,
     (from, to): (&Path, &Path),
@@ -144,8 +145,8 @@ impl<'a> BackupTarget<'a> {
         Self { source, directory: Arc::clone(directory), path, old, added: Vec::new(), report }
     }
 
-    /// Adds the missing files, then puts the new MANIFEST in place. A crash before that leaves the earlier
-    /// backup, a crash after it the new one.
+    /// Adds the missing files, then puts the new MANIFEST in place. A crash before that leaves the
+    /// earlier backup, a crash after it the new one.
     fn fill(&mut self, progress: &mut Progress<'_>) -> Result<BackupReport, Stop> {
         let source = self.source;
         self.check_space()?;
@@ -192,7 +193,8 @@ impl<'a> BackupTarget<'a> {
             }
             EarlierCopy::Partial => {
                 source.check(&self.source.context, progress)?;
-                // The earlier backup stays valid: its MANIFEST limits the longer file to its own part.
+                // The earlier backup stays valid: its MANIFEST limits the longer file to its own
+                // part.
                 let directory = Arc::clone(&self.directory);
                 let staged = StagedFile::new(&*directory, StoreFile::Unfinished, source.name())?;
                 self.copy(source, StoreFile::Unfinished, staged.file(), progress)?;
@@ -248,8 +250,8 @@ impl<'a> BackupTarget<'a> {
         self.old.as_ref()?.segments.iter().find(|line| line.id == id).copied()
     }
 
-    /// Links the store's own file into the backup if the segment is sealed. Returns whether it did; if
-    /// not, the caller copies.
+    /// Links the store's own file into the backup if the segment is sealed. Returns whether it did;
+    /// if not, the caller copies.
     fn link(&self, source: &BackupSegment) -> Result<bool> {
         if !source.segment.is_sealed() {
             return Ok(false);
@@ -289,7 +291,8 @@ impl<'a> BackupTarget<'a> {
         Ok(())
     }
 
-    /// Copies the hint of a segment, which makes opening the backup faster. A failure costs nothing else.
+    /// Copies the hint of a segment, which makes opening the backup faster. A failure costs nothing
+    /// else.
     fn copy_hint(&mut self, source: &BackupSegment) {
         let id = source.segment.id;
         let Ok(bytes) = hint::bytes(&self.source.context, id, source.len) else { return };
@@ -341,8 +344,8 @@ impl<'a> BackupTarget<'a> {
         }
     }
 
-    /// Removes the files that only the earlier backup needed. No MANIFEST lists a file that stays, and the
-    /// next backup tries again.
+    /// Removes the files that only the earlier backup needed. No MANIFEST lists a file that stays,
+    /// and the next backup tries again.
     fn remove_old(&mut self, manifest: &Manifest) {
         let is_listed = |id: SegmentId| manifest.segments.iter().any(|line| line.id == id);
         for name in self.directory.names().unwrap_or_default() {

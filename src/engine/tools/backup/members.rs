@@ -1,5 +1,6 @@
-//! The members of a backup's archive, written by any program: in any order, with directories in their
-//! names, with extended headers. A name only identifies a file of a store. It is never used as a path.
+//! The members of a backup's archive, written by any program: in any order, with directories in
+//! their names, with extended headers. A name only identifies a file of a store. It is never used
+//! as a path.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -25,7 +26,8 @@ const EXTENSION_LEN_MAX: u64 = 64 << 10;
 /// A callback that receives a file of an archive: its name, its length and a reader of its bytes.
 type Take<'a> = dyn FnMut(StoreFile, u64, &mut dyn Read) -> Result<(), Stop> + 'a;
 
-/// Passes each file of the archive `from` to `take`. Reads to the end, so that trailing bytes are checked.
+/// Passes each file of the archive `from` to `take`. Reads to the end, so that trailing bytes are
+/// checked.
 ///
 /// # Errors
 /// [`Error::NotABackup`] if `from` is no archive, or holds a file that no backup has;

@@ -34,10 +34,10 @@ use crate::engine::tools::verify::{self, Severity, VerifyEvent};
 ///
 /// # Errors
 /// [`Error::Missing`], [`Error::Foreign`], [`Error::Untrusted`] and [`Error::Locked`] for `from`;
-/// [`Error::Occupied`] if `to` is not empty; [`Error::BackupDamaged`], [`Error::ManifestDamaged`] and
-/// [`Error::SegmentMissing`] if any byte is damaged or missing; [`Error::Cancelled`] if `observe` returned
-/// `Break`; [`Error::Io`], with [`StorageFull`](std::io::ErrorKind::StorageFull) before anything is
-/// written if the disk is too full. After an error, `to` holds no store.
+/// [`Error::Occupied`] if `to` is not empty; [`Error::BackupDamaged`], [`Error::ManifestDamaged`]
+/// and [`Error::SegmentMissing`] if any byte is damaged or missing; [`Error::Cancelled`] if
+/// `observe` returned `Break`; [`Error::Io`], with [`StorageFull`](std::io::ErrorKind::StorageFull)
+/// before anything is written if the disk is too full. After an error, `to` holds no store.
 pub fn restore(
     from: &Path,
     to: &Path,
@@ -76,15 +76,16 @@ pub fn restore(
 }
 
 /// Restores the uncompressed tar archive `from`, as [`restore`] does a directory.
-/// [`Store::backup_archive`](crate::Store::backup_archive) writes such an archive, with MANIFEST first.
-/// `tar` makes one from a backup in a directory: names may include one directory, and come in any order.
-/// Hints and KEYDIR are skipped. Whatever names the archive holds, only files of the new store are
-/// written.
+/// [`Store::backup_archive`](crate::Store::backup_archive) writes such an archive, with MANIFEST
+/// first. `tar` makes one from a backup in a directory: names may include one directory, and come
+/// in any order. Hints and KEYDIR are skipped. Whatever names the archive holds, only files of the
+/// new store are written.
 ///
 /// # Errors
-/// [`Error::Occupied`] if `to` is not empty; [`Error::NotABackup`] if `from` is no archive, or holds a file
-/// that no backup has; [`Error::BackupDamaged`] if any byte is damaged; [`Error::Unsupported`];
-/// [`Error::Cancelled`]; [`Error::Io`]. After an error, `to` holds no store.
+/// [`Error::Occupied`] if `to` is not empty; [`Error::NotABackup`] if `from` is no archive, or
+/// holds a file that no backup has; [`Error::BackupDamaged`] if any byte is damaged;
+/// [`Error::Unsupported`]; [`Error::Cancelled`]; [`Error::Io`]. After an error, `to` holds no
+/// store.
 pub fn restore_archive(
     from: &mut dyn Read,
     to: &Path,
@@ -276,8 +277,8 @@ impl RestoredStore<'_> {
         Ok(())
     }
 
-    /// Writes a segment from the bytes that `read` returns, and checks them as they arrive. Damage at the
-    /// start ends the restore, whatever length the segment claims.
+    /// Writes a segment from the bytes that `read` returns, and checks them as they arrive. Damage
+    /// at the start ends the restore, whatever length the segment claims.
     fn put_segment(
         &mut self,
         id: SegmentId,
@@ -332,7 +333,8 @@ impl RestoredStore<'_> {
         })
     }
 
-    /// Makes the file names durable, and verifies the store that MANIFEST will make of the directory.
+    /// Makes the file names durable, and verifies the store that MANIFEST will make of the
+    /// directory.
     fn check(&mut self, options: &Options) -> Result<(), Stop> {
         let manifest = self.manifest()?.clone();
         let path = self.directory.path(StoreFile::Manifest);

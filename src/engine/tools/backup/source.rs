@@ -1,4 +1,5 @@
-//! The source of a backup: the log as of one moment, even if its files are compacted away meanwhile.
+//! The source of a backup: the log as of one moment, even if its files are compacted away
+//! meanwhile.
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -18,13 +19,15 @@ use crate::engine::segment::{Bodies, Identity, Scanner, Segment, StoreContext};
 /// The length of one read and write, in bytes.
 pub(super) const CHUNK_LEN: u64 = 1 << 20;
 
-/// The log as of one moment. It holds its segments, so it can read those that a compaction has removed.
+/// The log as of one moment. It holds its segments, so it can read those that a compaction has
+/// removed.
 #[derive(Debug)]
 pub(crate) struct BackupSource {
     pub(super) context: StoreContext,
     pub(super) segments: Vec<BackupSegment>,
     pub(super) last_seq: Seqno,
-    /// A sequence number greater than that of every record, and not less than that of an earlier cut.
+    /// A sequence number greater than that of every record, and not less than that of an earlier
+    /// cut.
     pub(super) next_seq: Seqno,
     history: History,
     fork: Option<Fork>,
@@ -64,8 +67,8 @@ impl BackupSource {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(Error::io("read", directory.path(name))(error)),
         };
-        // The newest records may have been compacted away, so MANIFEST knows the next number. If it cannot
-        // be read, the records must do.
+        // The newest records may have been compacted away, so MANIFEST knows the next number. If it
+        // cannot be read, the records must do.
         let manifest = manifest_file::read(directory).ok();
         let known = manifest.as_ref().map_or(Seqno(0), |manifest| manifest.next_seq);
         let fork = manifest.and_then(|manifest| manifest.fork);
@@ -111,8 +114,8 @@ impl BackupSegment {
         SegmentLine { id, base_seq, layout, extent: Extent::Sealed(self.len) }
     }
 
-    /// Returns the ranges that are compared to tell two segments apart: the start, which holds the salt,
-    /// and the bytes before `end`, which hold sequence numbers and times.
+    /// Returns the ranges that are compared to tell two segments apart: the start, which holds the
+    /// salt, and the bytes before `end`, which hold sequence numbers and times.
     pub(super) fn samples(&self, end: u64) -> [std::ops::Range<u64>; 2] {
         const SAMPLE_LEN: u64 = 4096;
         let last = end.saturating_sub(SAMPLE_LEN);
@@ -171,8 +174,8 @@ impl BackupSegment {
         Ok(())
     }
 
-    /// Returns whether samples of `file` before `end` match this segment. The inner error is that of
-    /// reading `file`.
+    /// Returns whether samples of `file` before `end` match this segment. The inner error is that
+    /// of reading `file`.
     pub(super) fn looks_like(&self, file: &dyn File, end: u64) -> Result<io::Result<bool>> {
         for sample in self.samples(end) {
             let ours = self.segment.bytes_unchecked(sample.clone())?;

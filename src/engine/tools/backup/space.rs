@@ -19,7 +19,8 @@ pub(super) fn check_space(directory: &dyn Directory, len: u64) -> Result<()> {
     }
 }
 
-/// Returns whether the system says that both directories are on one device. Then files can be linked.
+/// Returns whether the system says that both directories are on one device. Then files can be
+/// linked.
 pub(super) fn are_on_one_device(one: &dyn Directory, other: &dyn Directory) -> bool {
     let device = |directory: &dyn Directory| directory.room().map(|room| room.device);
     device(one).is_some_and(|one| device(other) == Some(one))

@@ -70,7 +70,8 @@ impl Fates {
             match newest.entry(hash) {
                 Entry::Occupied(mut entry) => {
                     let before = *entry.get();
-                    // If two keys share a hash, the neighbours of the older one are looked up later.
+                    // If two keys share a hash, the neighbours of the older one are looked up
+                    // later.
                     if let Some((other_at, _, other_kind)) = keyed(&pieces[before])
                         && segment.key_at(other_at)? == segment.key_at(at)?
                     {
@@ -89,8 +90,8 @@ impl Fates {
         Ok(Self { log_files, id: segment.id, neighbours: RefCell::new(neighbours) })
     }
 
-    /// Finds out which puts are live. Asks the index through `is_live`, and scans the later segments
-    /// if that returns `None` because no index is open.
+    /// Finds out which puts are live. Asks the index through `is_live`, and scans the later
+    /// segments if that returns `None` because no index is open.
     pub(super) fn find_live(
         &mut self,
         segment: &Segment,
@@ -116,8 +117,8 @@ impl Fates {
         matches!(self.neighbours.borrow()[index].next, Some(None))
     }
 
-    /// Looks up the missing neighbours of the pieces `wanted`: the next records in later segments, and
-    /// the records that deletes hide in earlier segments.
+    /// Looks up the missing neighbours of the pieces `wanted`: the next records in later segments,
+    /// and the records that deletes hide in earlier segments.
     pub(super) fn resolve(&self, segment: &Segment, pieces: &[Piece], wanted: Range<usize>) -> Result<()> {
         let mut later = KeySearch::default();
         let mut earlier = KeySearch::default();

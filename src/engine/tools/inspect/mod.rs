@@ -1,7 +1,7 @@
 //! Inspection of a segment: every byte explained, every record with its fate.
 //!
-//! An inspection reads the files with `pread`, and also works on a store that does not open. The index
-//! of an open store makes it faster. The result is the same.
+//! An inspection reads the files with `pread`, and also works on a store that does not open. The
+//! index of an open store makes it faster. The result is the same.
 
 mod fates;
 mod item;
@@ -53,7 +53,8 @@ pub struct Inspection {
     pub header: Result<HeaderInfo, Damage>,
     /// The totals of the segment.
     pub totals: Totals,
-    /// All bytes by kind, in file order and without gaps. Adjacent bytes of one kind are one extent.
+    /// All bytes by kind, in file order and without gaps. Adjacent bytes of one kind are one
+    /// extent.
     pub extents: Vec<Extent>,
     /// Segments of the log whose files are missing. Fates ignore their records.
     pub missing: Vec<SegmentId>,
@@ -62,9 +63,9 @@ pub struct Inspection {
     fates: Fates,
 }
 
-/// Inspects segment `id` of the store in directory `path`. Reads the files without a lock and writes
-/// nothing. Also works on a store that does not open, and beside a writer. Only the file system, the
-/// clock and [`Options::trust`] of `options` are used.
+/// Inspects segment `id` of the store in directory `path`. Reads the files without a lock and
+/// writes nothing. Also works on a store that does not open, and beside a writer. Only the file
+/// system, the clock and [`Options::trust`] of `options` are used.
 ///
 /// # Errors
 /// [`Error::Missing`], [`Error::Foreign`] and [`Error::Untrusted`] for the directory;
@@ -193,8 +194,8 @@ fn header(id: SegmentId, store: Option<StoreId>, bytes: &[u8]) -> Result<Result<
 }
 
 impl Inspection {
-    /// Returns the items of `range` in file order. Fates are looked up in growing steps, so the first
-    /// items come quickly.
+    /// Returns the items of `range` in file order. Fates are looked up in growing steps, so the
+    /// first items come quickly.
     #[must_use]
     pub fn items(&self, range: Range) -> Items<'_> {
         let first = self.pieces.partition_point(|piece| piece.at() < range.from);
@@ -211,7 +212,8 @@ impl Inspection {
         Items { inspection: self, pieces, index: index as u64, resolved_to: 0, step: Items::FIRST_STEP }
     }
 
-    /// Returns the stored bytes of `range`, damaged or not. Returns fewer bytes at the end of the file.
+    /// Returns the stored bytes of `range`, damaged or not. Returns fewer bytes at the end of the
+    /// file.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -282,8 +284,8 @@ pub struct Items<'a> {
 }
 
 impl Items<'_> {
-    /// Each step of fate lookups scans the later segments once. Growing steps make a few items cheap
-    /// and keep the number of scans low for all of them.
+    /// Each step of fate lookups scans the later segments once. Growing steps make a few items
+    /// cheap and keep the number of scans low for all of them.
     const FIRST_STEP: usize = 64;
     const GROWTH: usize = 8;
 }

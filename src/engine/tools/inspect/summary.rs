@@ -9,8 +9,8 @@ pub enum Role {
     Active,
     /// A sealed segment, which is final.
     Sealed,
-    /// An orphan file that MANIFEST does not list. The next open for writing removes it if it belongs
-    /// to this store.
+    /// An orphan file that MANIFEST does not list. The next open for writing removes it if it
+    /// belongs to this store.
     Orphan,
     /// Unknown, because MANIFEST cannot be read.
     Unknown,

@@ -1,9 +1,9 @@
 //! A repair in place: the new store is made beside the damaged one, then the two exchange names.
 //!
 //! A crash leaves a whole store under the store's name: the old one or the new one. The other is
-//! beside it. Before the exchange, that is the new store, in a directory marked as unfinished, which
-//! the next repair removes. After the exchange, it is the old store, which the next repair moves to the
-//! path given for it.
+//! beside it. Before the exchange, that is the new store, in a directory marked as unfinished,
+//! which the next repair removes. After the exchange, it is the old store, which the next repair
+//! moves to the path given for it.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -25,13 +25,13 @@ const SUFFIX: &str = ".repairing";
 /// Repairs the store in `path` in place. Makes the new store as [`copy`](super::copy) does, in a
 /// directory with `.repairing` added to the name. Then the two exchange names atomically, and the
 /// damaged store is moved unchanged to `damaged_to`, a free path in the same parent directory. The
-/// remains of an interrupted repair are removed or moved to `damaged_to` first. The new store gets the
-/// owner and the mode of the old one.
+/// remains of an interrupted repair are removed or moved to `damaged_to` first. The new store gets
+/// the owner and the mode of the old one.
 ///
 /// # Errors
-/// As [`copy`](super::copy). [`Error::Io`] also if the exchange fails, for example because `path` is a
-/// mount point or a symbolic link, or because the names changed meanwhile. The error says which store
-/// has which name. The next call finishes the repair.
+/// As [`copy`](super::copy). [`Error::Io`] also if the exchange fails, for example because `path`
+/// is a mount point or a symbolic link, or because the names changed meanwhile. The error says
+/// which store has which name. The next call finishes the repair.
 pub fn in_place(
     path: &Path,
     damaged_to: &Path,
@@ -66,8 +66,8 @@ pub fn in_place(
     Ok(repair.report)
 }
 
-/// Finishes a repair of the store in `path` that was interrupted after the exchange: moves the damaged
-/// store to `damaged_to`. Returns whether that was necessary.
+/// Finishes a repair of the store in `path` that was interrupted after the exchange: moves the
+/// damaged store to `damaged_to`. Returns whether that was necessary.
 ///
 /// # Errors
 /// As [`in_place`].
@@ -98,8 +98,8 @@ impl RepairPlaces {
         Ok(Self { new_store: store.with_suffix(SUFFIX), damaged: store.beside(name), store })
     }
 
-    /// Moves the damaged store that the marked `directory` has replaced, then removes the mark. Returns
-    /// whether there was such a store.
+    /// Moves the damaged store that the marked `directory` has replaced, then removes the mark.
+    /// Returns whether there was such a store.
     fn finish(&self, directory: &dyn Directory, trusts_all: bool) -> Result<bool> {
         let left = match self.new_store.kind()? {
             PathKind::Directory => Some(self.new_store.open(trusts_all)?),

@@ -1,9 +1,9 @@
 //! Repair: a new store from the intact records of a damaged one.
 //!
 //! A repair only reads the files of the old store. It copies intact segments, and writes the intact
-//! records of other segments into new ones, in the order of their sequence numbers, which they keep.
-//! MANIFEST is derived from the old one or, if that cannot be read, from the segment headers. Opening
-//! the new store reads and checks all of it before the repair succeeds.
+//! records of other segments into new ones, in the order of their sequence numbers, which they
+//! keep. MANIFEST is derived from the old one or, if that cannot be read, from the segment headers.
+//! Opening the new store reads and checks all of it before the repair succeeds.
 
 mod in_place;
 mod loss;
@@ -30,15 +30,16 @@ use crate::engine::files::log_files;
 use crate::engine::fs::staging::DirectoryEntry;
 use crate::engine::options::Options;
 
-/// Copies the intact records of the store in `from` to a new store in `to`, which is missing or empty
-/// and not inside `from`. Changes no file in `from`. `observe` receives the progress, and cancels with
-/// `Break`. Only the segment size, the file system and [`Options::trust`] of `options` are used.
+/// Copies the intact records of the store in `from` to a new store in `to`, which is missing or
+/// empty and not inside `from`. Changes no file in `from`. `observe` receives the progress, and
+/// cancels with `Break`. Only the segment size, the file system and [`Options::trust`] of `options`
+/// are used.
 ///
 /// # Errors
 /// [`Error::Missing`], [`Error::Foreign`] and [`Error::Untrusted`] for either directory;
 /// [`Error::Locked`] if a writer has the old store open; [`Error::Unsupported`] for data of a later
-/// version; [`Error::Cancelled`] if `observe` returned `Break`; [`Error::Io`], also if `to` is not empty.
-/// After an error, the new files in `to` are removed if possible.
+/// version; [`Error::Cancelled`] if `observe` returned `Break`; [`Error::Io`], also if `to` is not
+/// empty. After an error, the new files in `to` are removed if possible.
 pub fn copy(
     from: &Path,
     to: &Path,

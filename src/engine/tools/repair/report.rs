@@ -15,8 +15,8 @@ pub struct RepairProgress {
     pub total_len: u64,
 }
 
-/// The result of a repair. Bytes that were given up are not in the repaired store. The old store still
-/// holds them.
+/// The result of a repair. Bytes that were given up are not in the repaired store. The old store
+/// still holds them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RepairReport {
     /// The reason why MANIFEST was derived from the segment headers, or `None` if it could be read.
@@ -25,10 +25,11 @@ pub struct RepairReport {
     pub copied: Vec<SegmentId>,
     /// Segments whose intact records were written to new segments.
     pub salvaged: Vec<SegmentId>,
-    /// Segments that MANIFEST does not list, and that were used because MANIFEST or a listed segment
-    /// is missing. They may hold records whose deletes were compacted away.
+    /// Segments that MANIFEST does not list, and that were used because MANIFEST or a listed
+    /// segment is missing. They may hold records whose deletes were compacted away.
     pub unlisted: Vec<SegmentId>,
-    /// Segment files that were left out: they belong to another store, or nothing in them is readable.
+    /// Segment files that were left out: they belong to another store, or nothing in them is
+    /// readable.
     pub left_out: Vec<SegmentId>,
     /// Files that do not belong to the store. They are not in the new directory.
     pub strangers: Vec<OsString>,
@@ -38,11 +39,12 @@ pub struct RepairReport {
     pub record_count: u64,
     /// The count of records that were in two segments. Each was kept once.
     pub duplicate_count: u64,
-    /// The count of records whose sequence numbers were too large to keep. They were renumbered after
-    /// all others.
+    /// The count of records whose sequence numbers were too large to keep. They were renumbered
+    /// after all others.
     pub renumbered_count: u64,
-    /// Without MANIFEST: ranges of sequence numbers that no segment covers. Their records were compacted
-    /// away, or their segments are missing. Segments missing at the end of the log leave no gap.
+    /// Without MANIFEST: ranges of sequence numbers that no segment covers. Their records were
+    /// compacted away, or their segments are missing. Segments missing at the end of the log leave
+    /// no gap.
     pub gaps: Vec<Range<Seqno>>,
     /// The bytes that were given up, in log order.
     pub given_up: Vec<GivenUp>,

@@ -75,9 +75,9 @@ impl<'a> Repair<'a> {
         Ok(repair)
     }
 
-    /// Admits segments that MANIFEST does not list if they may hold missing records: inputs or outputs
-    /// of an interrupted compaction, renamed files, or segments newer than MANIFEST. Without MANIFEST,
-    /// no segment is listed.
+    /// Admits segments that MANIFEST does not list if they may hold missing records: inputs or
+    /// outputs of an interrupted compaction, renamed files, or segments newer than MANIFEST.
+    /// Without MANIFEST, no segment is listed.
     fn admit_unlisted(&mut self) -> Result<()> {
         let is_lost = self.report.manifest_lost.is_some();
         // If an old MANIFEST still finds every segment that it lists, only newer ones are admitted.
@@ -140,8 +140,8 @@ pub(super) fn held(outcome: LockOutcome) -> Result<Box<dyn Lock>> {
     }
 }
 
-/// Returns the header of segment `id`. The error is its damage, or `None` if it cannot be read or has
-/// another version.
+/// Returns the header of segment `id`. The error is its damage, or `None` if it cannot be read or
+/// has another version.
 pub(super) fn header_of(log_files: &LogFiles, id: SegmentId) -> Result<SegmentHeader, Option<Damage>> {
     let bytes = log_files.header_bytes(id).map_err(|_| None)?;
     SegmentHeader::decode(&bytes).map_err(|error| match error {
@@ -150,8 +150,8 @@ pub(super) fn header_of(log_files: &LogFiles, id: SegmentId) -> Result<SegmentHe
     })
 }
 
-/// Returns the error for a directory without readable segments: the error of the operating system, or
-/// that `path` holds no store.
+/// Returns the error for a directory without readable segments: the error of the operating system,
+/// or that `path` holds no store.
 fn no_store(log_files: &LogFiles, path: &Path) -> Error {
     if let Err(Error::Io { action, path, source }) = log_files.manifest()
         && source.kind() != ErrorKind::NotFound

@@ -62,8 +62,8 @@ impl SourceSegment {
 }
 
 impl Repair<'_> {
-    /// Scans the segment `known`. Returns `None` if its file is missing or unreadable; then all of it is
-    /// given up.
+    /// Scans the segment `known`. Returns `None` if its file is missing or unreadable; then all of
+    /// it is given up.
     pub(super) fn scan_source(&mut self, known: FoundSegment) -> Result<Option<SourceSegment>, Stop> {
         let directory = Arc::clone(self.log_files.directory());
         let file = match file::open(&*directory, known.id, Access::Read) {
@@ -71,7 +71,8 @@ impl Repair<'_> {
                 self.give_up_file(&known, Reason::Missing)?;
                 return Ok(None);
             }
-            // For example a FIFO, or a file that another user could change. The other segments remain.
+            // For example a FIFO, or a file that another user could change. The other segments
+            // remain.
             Err(Error::Io { source, .. }) => {
                 self.give_up_file(&known, Reason::Unreadable(words(&source)))?;
                 return Ok(None);
@@ -131,8 +132,8 @@ impl Repair<'_> {
         let first = scan.first.unwrap_or(known.base_seq);
         let seqs = first..scan.last.map_or(first, |last| last.plus(1));
         let record_count = scan.record_count;
-        // Compaction leaves gaps between numbers, so the count of records that fit into the file is not
-        // enough: the records that fit behind the last intact one count from its number on.
+        // Compaction leaves gaps between numbers, so the count of records that fit into the file is
+        // not enough: the records that fit behind the last intact one count from its number on.
         let seq_end = seq_end.max(seqs.end.plus((file_len - scan.last_end) / LEN_MIN));
         Ok(Some(SourceSegment { known, end, seqs, record_count, is_whole, seq_end }))
     }
@@ -208,7 +209,8 @@ impl Repair<'_> {
         Ok(())
     }
 
-    /// Names the lost records of `segment` from its hint, which is more certain than damaged records.
+    /// Names the lost records of `segment` from its hint, which is more certain than damaged
+    /// records.
     fn name_lost(&self, segment: &Segment, given_up: &mut [GivenUp]) -> Result<()> {
         if given_up.is_empty() {
             return Ok(());
@@ -248,8 +250,8 @@ impl Repair<'_> {
         Ok(())
     }
 
-    /// Returns the segment in the file of `known`. If an intact header names another segment of this
-    /// store, the file was renamed, and that segment is returned.
+    /// Returns the segment in the file of `known`. If an intact header names another segment of
+    /// this store, the file was renamed, and that segment is returned.
     fn by_header(&self, known: FoundSegment, file: &dyn File) -> FoundSegment {
         let bytes = file::first_bytes(&**self.log_files.directory(), known.id, file);
         let header = bytes.ok().and_then(|bytes| SegmentHeader::decode(&bytes).ok());
@@ -271,8 +273,8 @@ impl Repair<'_> {
         self.log_files.segments().iter().any(|other| other.id != listed.id && holds_it(other))
     }
 
-    /// Returns the end of the last whole batch, behind any damage. Opening the store would cut the log at
-    /// the first damage that was not durable. A repair also keeps the records behind it.
+    /// Returns the end of the last whole batch, behind any damage. Opening the store would cut the
+    /// log at the first damage that was not durable. A repair also keeps the records behind it.
     fn whole_batches_end(&mut self, segment: &Segment) -> Result<u64, Stop> {
         let mut end = u64::from(segment.layout.header_len).min(segment.len());
         walk(segment, self.len_max(), &mut |step| {

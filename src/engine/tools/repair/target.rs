@@ -211,9 +211,10 @@ impl Repair<'_> {
         manifest_file::replace(directory, &manifest).map_err(|Failure { error, .. }| error)
     }
 
-    /// Returns the history of the repaired log, whose records have numbers below `end`. If every record
-    /// was kept, that is the history of the damaged log. Otherwise, a lost record may have been any
-    /// version of any key. If nothing was given up, no record has a number between `end` and `next_seq`.
+    /// Returns the history of the repaired log, whose records have numbers below `end`. If every
+    /// record was kept, that is the history of the damaged log. Otherwise, a lost record may have
+    /// been any version of any key. If nothing was given up, no record has a number between `end`
+    /// and `next_seq`.
     fn history(&self, end: Seqno, next_seq: Seqno) -> History {
         let report = &self.report;
         let before = self.log_files.manifest().map(|manifest| manifest.history).unwrap_or_default();

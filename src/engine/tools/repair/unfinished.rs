@@ -1,5 +1,5 @@
-//! The directory that a repair fills. A mark in LOCK tells an unfinished repair from other directories
-//! until the store is complete.
+//! The directory that a repair fills. A mark in LOCK tells an unfinished repair from other
+//! directories until the store is complete.
 
 use std::io;
 use std::path::Path;

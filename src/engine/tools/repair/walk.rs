@@ -26,8 +26,8 @@ pub(super) struct IntactRecord {
     pub(super) len: u64,
     /// Whether the next record belongs to the same batch.
     pub(super) has_more: bool,
-    /// Whether the header's own checksum is damaged. The checksum of the record proves the rest, but
-    /// the record must be written again.
+    /// Whether the header's own checksum is damaged. The checksum of the record proves the rest,
+    /// but the record must be written again.
     pub(super) is_mended: bool,
 }
 

@@ -129,8 +129,8 @@ pub enum Fault {
     /// A sealed segment ends inside a batch.
     #[error("its batch has no end")]
     UnfinishedBatch,
-    /// Bytes near the end of the log are damaged although they were durable. The store does not open
-    /// for writing.
+    /// Bytes near the end of the log are damaged although they were durable. The store does not
+    /// open for writing.
     #[error("it was durable, as record {witness} proves; the store does not open for writing")]
     DurableDamage {
         /// The sequence number of the later record that proves it.
@@ -183,8 +183,8 @@ pub enum Fault {
     /// The log ends in an unfinished write.
     #[error("an unfinished write; the next open for writing cuts it off, unless a writer is at work")]
     Torn,
-    /// The log ends in an unfinished write with intact records behind it. A crash causes this, and so
-    /// does damage in the last writes that were synced together.
+    /// The log ends in an unfinished write with intact records behind it. A crash causes this, and
+    /// so does damage in the last writes that were synced together.
     #[error(
         "an unfinished write, or damage in the last writes that were synced together; the next open for \
          writing cuts it off with the intact records in it ({}), which repair keeps",
@@ -315,8 +315,8 @@ pub struct VerifyReport {
     pub torn_len: u64,
     /// The count of hints that were compared with their segments.
     pub hint_count: u64,
-    /// The count of keys that KEYDIR was compared with. `None` if this log has no KEYDIR, or not all
-    /// of the log was read.
+    /// The count of keys that KEYDIR was compared with. `None` if this log has no KEYDIR, or not
+    /// all of the log was read.
     pub keydir_keys: Option<u64>,
     /// The count of harmless findings.
     pub note_count: u64,

@@ -42,7 +42,8 @@ impl Verifier<'_> {
         fault.map_or(Ok(()), |fault| self.report_fault(StoreFile::Hint(segment.id), None, fault))
     }
 
-    /// Returns a fault if the last sequence number of the hint is beyond the segment, even a damaged one.
+    /// Returns a fault if the last sequence number of the hint is beyond the segment, even a
+    /// damaged one.
     fn ahead(&self, checked: &Checked, segment: &Segment, contents: &SegmentContents) -> Option<Fault> {
         let next_seq = self.log_files.manifest().map_or(segment.seq_end, |manifest| manifest.next_seq);
         let said = checked.described.last_seq;
@@ -64,7 +65,8 @@ fn is_about(described: &Described, home: &StoreContext, segment: &Segment, len: 
         && described.segment_len == len
 }
 
-/// Returns the first difference between the hint and the records. Rows of damaged records are skipped.
+/// Returns the first difference between the hint and the records. Rows of damaged records are
+/// skipped.
 fn differs(bytes: &[u8], checked: &Checked, contents: &SegmentContents) -> Option<Fault> {
     let said = bytes[checked.rows.clone()].chunks_exact(ROW_LEN).map(Row::decode).enumerate();
     let mut said = said.filter(|(_, row)| !contents.is_damaged(row.at));

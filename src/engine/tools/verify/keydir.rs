@@ -112,8 +112,8 @@ impl Verifier<'_> {
     /// Returns whether KEYDIR covers more than the log can hold.
     fn is_ahead(&self, about: &Covering) -> bool {
         let Ok(manifest) = self.log_files.manifest() else { return false };
-        // A writer may have appended since MANIFEST was read, or a power cut may have removed the end
-        // of the active segment.
+        // A writer may have appended since MANIFEST was read, or a power cut may have removed the
+        // end of the active segment.
         let fits = |(covered, line): (&Covered, &SegmentLine)| match line.extent {
             Extent::Sealed(len) | Extent::Closed(len) => covered.len <= len,
             Extent::Active(_) => true,
@@ -121,8 +121,8 @@ impl Verifier<'_> {
         about.segments.iter().zip(&manifest.segments).all(fits) && checkpoint::is_ahead(about, manifest)
     }
 
-    /// Rebuilds the index from the records that KEYDIR covers. Returns it with the segments and their
-    /// counts.
+    /// Rebuilds the index from the records that KEYDIR covers. Returns it with the segments and
+    /// their counts.
     fn expected(&self, head: &KeydirHead) -> Result<(Keydir, Vec<Arc<Segment>>)> {
         let Some(home) = self.log_files.context() else { return Ok((Keydir::new(), Vec::new())) };
         let state = State::new(home.clone(), Arc::new(SystemClock), Keydir::new());
@@ -147,8 +147,8 @@ impl Verifier<'_> {
         Ok((state.keydir, segments))
     }
 
-    /// Compares each part with `expected`. Reports all damaged parts as one finding, and all different
-    /// ones as another, because one wrong number in the head may spoil every part.
+    /// Compares each part with `expected`. Reports all damaged parts as one finding, and all
+    /// different ones as another, because one wrong number in the head may spoil every part.
     fn parts(&mut self, file: &dyn File, head: &KeydirHead, expected: &Keydir) -> Result<(), Stop> {
         let mut damaged = Vec::new();
         let mut different = Vec::new();

@@ -1,8 +1,8 @@
 //! Verification: every checksum, the order of the log, and every hint and KEYDIR against the log.
 //!
-//! A verification reads the files with `pread`, takes no lock and writes nothing. It also works on a
-//! store that does not open, and beside a writer. It takes 16 bytes of memory per record, and the keys
-//! of one segment at a time.
+//! A verification reads the files with `pread`, takes no lock and writes nothing. It also works on
+//! a store that does not open, and beside a writer. It takes 16 bytes of memory per record, and the
+//! keys of one segment at a time.
 
 mod finding;
 mod hint;
@@ -32,9 +32,9 @@ use crate::engine::options::Options;
 use crate::engine::segment::{ReadMode, file};
 
 /// Verifies the store in directory `path`: the named segments, or the whole store if none is named.
-/// `observe` receives each finding and the progress, and cancels with `Break`. Only the file system and
-/// [`Options::trust`] of `options` are used. Beside a writer, the verification follows MANIFEST: it
-/// skips a segment that was compacted away and reads its replacement.
+/// `observe` receives each finding and the progress, and cancels with `Break`. Only the file system
+/// and [`Options::trust`] of `options` are used. Beside a writer, the verification follows
+/// MANIFEST: it skips a segment that was compacted away and reads its replacement.
 ///
 /// # Errors
 /// [`Error::Missing`], [`Error::Foreign`], [`Error::Unfinished`] and [`Error::Untrusted`] for the
@@ -101,7 +101,8 @@ impl Verifier<'_> {
         let mut at = 0;
         while let Some(id) = self.log_files.segments().get(at).map(|known| known.id) {
             at += 1;
-            // If a writer has replaced segments, the loop starts over and skips those that are done.
+            // If a writer has replaced segments, the loop starts over and skips those that are
+            // done.
             if self.is_unread(id) && self.done.insert(id) && !self.next_segment(id)? {
                 at = 0;
             }
@@ -132,8 +133,8 @@ impl Verifier<'_> {
         self.report_fault(StoreFile::Segment(id), None, fault).map(|()| true)
     }
 
-    /// Returns whether segment `id` is known to be missing under the current MANIFEST. Reading MANIFEST
-    /// again for each of thousands of missing segments would be slow.
+    /// Returns whether segment `id` is known to be missing under the current MANIFEST. Reading
+    /// MANIFEST again for each of thousands of missing segments would be slow.
     fn is_known_missing(&self, id: SegmentId) -> bool {
         self.is_manifest_current && self.log_files.missing().contains(&id)
     }
@@ -141,7 +142,8 @@ impl Verifier<'_> {
     /// Reports files that are no part of the log.
     fn unlisted_files(&mut self) -> Result<(), Stop> {
         let mut newer = self.log_files.newer()?;
-        // A writer may have rolled since MANIFEST was read. Then the current MANIFEST lists the segment.
+        // A writer may have rolled since MANIFEST was read. Then the current MANIFEST lists the
+        // segment.
         while !newer.is_empty() && self.follow_manifest()? {
             newer = self.log_files.newer()?;
         }

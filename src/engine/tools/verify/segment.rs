@@ -53,7 +53,8 @@ impl Verifier<'_> {
             Ok(header) => match self.misnamed(known, &header) {
                 Some(fault) => {
                     self.report_fault(StoreFile::Segment(known.id), Some(range), fault)?;
-                    // Without MANIFEST, `known` has the layout of the header, even under a wrong name.
+                    // Without MANIFEST, `known` has the layout of the header, even under a wrong
+                    // name.
                     return Ok(header.layout() == known.layout);
                 }
                 None => return self.compare_header(known, &header).map(|()| true),
@@ -181,8 +182,8 @@ impl Verifier<'_> {
         Ok(SegmentContents { end: segment.len(), sorted: sorter.finish(), damaged })
     }
 
-    /// Returns the fault of a sequence number that belongs to a later segment, or that the next write
-    /// would reuse.
+    /// Returns the fault of a sequence number that belongs to a later segment, or that the next
+    /// write would reuse.
     fn misplaced(&self, known: &FoundSegment, seq: Seqno) -> Option<Fault> {
         if let Some(next) = self.log_files.next(known.id).filter(|next| next.base_seq <= seq) {
             return Some(Fault::Overlap { seq, next: next.id, base_seq: next.base_seq });
@@ -193,8 +194,8 @@ impl Verifier<'_> {
     }
 }
 
-/// Returns `fault` of bytes `range`, or [`Fault::PartlyUnreadable`] if some of them could not be read.
-/// Returns `None` if all of them could not: the caller reports those.
+/// Returns `fault` of bytes `range`, or [`Fault::PartlyUnreadable`] if some of them could not be
+/// read. Returns `None` if all of them could not: the caller reports those.
 fn unless_unreadable(fault: Fault, range: &Range<u64>, disk: &SalvageFile) -> Option<Fault> {
     match disk.unreadable(range).as_slice() {
         [] => Some(fault),
