@@ -213,9 +213,9 @@ impl KeySearch {
         self.by_hash.is_empty()
     }
 
-    fn search(&mut self, segment: &Segment, home: Option<&StoreContext>, keep: Keep) -> Result<()> {
+    fn search(&mut self, segment: &Segment, context: Option<&StoreContext>, keep: Keep) -> Result<()> {
         let keys = self.by_hash.values().flatten().map(|sought| &*sought.key);
-        if home.is_some_and(|home| segment.hint_excludes(home, keys)) {
+        if context.is_some_and(|context| segment.hint_excludes(context, keys)) {
             return Ok(());
         }
         let mut scanner = Scanner::new(segment, Bodies::Skipped);

@@ -102,7 +102,7 @@ fn inspect(log_files: LogFiles, id: SegmentId, now_ms: u64, state: Option<&State
         error => error,
     })?;
     // Only a segment that MANIFEST lists must belong to this store.
-    let store = extent(&log_files, id).and(log_files.context()).map(|home| home.store);
+    let store = extent(&log_files, id).and(log_files.context()).map(|context| context.store);
     let header = header(id, store, &bytes)?;
     let open_segment =
         state.map(State::segments).and_then(|set| set.iter().find(|segment| segment.id == id).cloned());

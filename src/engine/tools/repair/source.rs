@@ -219,8 +219,8 @@ impl Repair<'_> {
     }
 
     fn name_lost_from_hint(&self, id: SegmentId, limit: u64, given_up: &mut [GivenUp]) -> Result<()> {
-        let Some(home) = self.log_files.context() else { return Ok(()) };
-        let Ok(bytes) = hint::bytes(home, id, limit) else { return Ok(()) };
+        let Some(context) = self.log_files.context() else { return Ok(()) };
+        let Ok(bytes) = hint::bytes(context, id, limit) else { return Ok(()) };
         let Some(checked) = hint_format::check(&bytes) else { return Ok(()) };
         if checked.described.store != self.store || checked.described.segment != id {
             return Ok(());
@@ -241,7 +241,7 @@ impl Repair<'_> {
             memory::reserve(&mut given_up.lost, rows.len(), path)?;
             given_up.lost.extend(rows.iter().map(|row| Lost {
                 hash: row.hash,
-                key: read.iter().find(|key| home.hash(key) == row.hash).cloned(),
+                key: read.iter().find(|key| context.hash(key) == row.hash).cloned(),
                 is_certain: true,
                 is_delete: row.is_tombstone,
                 now: Now::Absent,

@@ -19,11 +19,11 @@ impl Verifier<'_> {
         len: u64,
         contents: &SegmentContents,
     ) -> Result<(), Stop> {
-        let Some(home) = self.log_files.context() else { return Ok(()) };
-        let mut bytes = hint::bytes(home, segment.id, len.max(segment.len()));
+        let Some(context) = self.log_files.context() else { return Ok(()) };
+        let mut bytes = hint::bytes(context, segment.id, len.max(segment.len()));
         if bytes.as_ref().is_ok_and(|bytes| check(bytes).is_none() && !is_unfinished(bytes)) {
             // A writer writes the header last. It may have done so after the length was read.
-            bytes = hint::bytes(home, segment.id, len.max(segment.len()));
+            bytes = hint::bytes(context, segment.id, len.max(segment.len()));
         }
         let fault = match bytes {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -32,7 +32,7 @@ impl Verifier<'_> {
             Ok(bytes) => match check(&bytes) {
                 None if is_unfinished(&bytes) => Some(Fault::Unfinished),
                 None => Some(Fault::DerivedDamaged),
-                Some(checked) if !is_about(&checked.described, home, segment, len) => Some(Fault::Stale),
+                Some(checked) if !is_about(&checked.described, context, segment, len) => Some(Fault::Stale),
                 Some(checked) => {
                     differs(&bytes, &checked, contents).or_else(|| self.ahead(&checked, segment, contents))
                 }
@@ -58,9 +58,9 @@ fn is_unfinished(bytes: &[u8]) -> bool {
     bytes.iter().take(HEADER_LEN).all(|&byte| byte == 0)
 }
 
-fn is_about(described: &Described, home: &StoreContext, segment: &Segment, len: u64) -> bool {
-    described.store == home.store
-        && described.hash_seed == home.hash_seed
+fn is_about(described: &Described, context: &StoreContext, segment: &Segment, len: u64) -> bool {
+    described.store == context.store
+        && described.hash_seed == context.hash_seed
         && described.segment == segment.id
         && described.segment_len == len
 }

@@ -27,9 +27,9 @@ pub(super) enum KeydirFile {
 }
 
 impl KeydirFile {
-    pub(super) fn open(home: &StoreContext) -> Self {
+    pub(super) fn open(context: &StoreContext) -> Self {
         let read = || -> io::Result<Self> {
-            let file = home.directory.open(StoreFile::Keydir, Access::Read)?;
+            let file = context.directory.open(StoreFile::Keydir, Access::Read)?;
             let len = file.len()?;
             let bytes = read_vec_at(&*file, 0, len.min(keydir_file::HEAD_LEN_MAX))?;
             Ok(match keydir_file::decode(&bytes, len) {
@@ -99,10 +99,9 @@ impl Verifier<'_> {
 
     /// Returns whether the segments that KEYDIR covers are the first ones of this log.
     fn is_current(&self, head: &KeydirHead) -> bool {
-        let is_ours = self
-            .log_files
-            .context()
-            .is_some_and(|home| head.about.store == home.store && head.about.hash_seed == home.hash_seed);
+        let is_ours = self.log_files.context().is_some_and(|context| {
+            head.about.store == context.store && head.about.hash_seed == context.hash_seed
+        });
         let known = self.log_files.segments();
         is_ours
             && head.about.segments.len() <= known.len()
@@ -124,8 +123,8 @@ impl Verifier<'_> {
     /// Rebuilds the index from the records that KEYDIR covers. Returns it with the segments and
     /// their counts.
     fn expected(&self, head: &KeydirHead) -> Result<(Keydir, Vec<Arc<Segment>>)> {
-        let Some(home) = self.log_files.context() else { return Ok((Keydir::new(), Vec::new())) };
-        let state = State::new(home.clone(), Arc::new(SystemClock), Keydir::new());
+        let Some(context) = self.log_files.context() else { return Ok((Keydir::new(), Vec::new())) };
+        let state = State::new(context.clone(), Arc::new(SystemClock), Keydir::new());
         let segments =
             head.about.segments.iter().map(|covered| self.log_files.open_covered(covered).map(Arc::new));
         let segments = segments.collect::<Result<Vec<_>>>()?;
@@ -134,7 +133,7 @@ impl Verifier<'_> {
             Ok(())
         })?;
         let set = state.segments();
-        let replay = Replay { context: home, set: &set, keydir: &state.keydir, counts: true };
+        let replay = Replay { context, set: &set, keydir: &state.keydir, counts: true };
         for segment in &segments {
             let Some(contents) = self.contents.get(&segment.id) else { continue };
             let rows = &contents.sorted.rows;

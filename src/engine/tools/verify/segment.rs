@@ -70,7 +70,7 @@ impl Verifier<'_> {
     /// Returns the fault of a file that holds another segment than its name says.
     fn misnamed(&self, known: &FoundSegment, header: &SegmentHeader) -> Option<Fault> {
         match self.log_files.context() {
-            Some(home) if home.store != header.store => Some(Fault::AnotherStore),
+            Some(context) if context.store != header.store => Some(Fault::AnotherStore),
             _ => (header.segment != known.id).then_some(Fault::AnotherSegment(header.segment)),
         }
     }
@@ -149,8 +149,8 @@ impl Verifier<'_> {
                     goes_on = record.header.flag.has_more();
                     if record.damage.is_none() {
                         self.report.record_count += 1;
-                        if let Some(home) = self.log_files.context() {
-                            sorter.add_scanned(home, &record);
+                        if let Some(context) = self.log_files.context() {
+                            sorter.add_scanned(context, &record);
                         }
                     }
                     // All records after the first misplaced one are misplaced, too.
