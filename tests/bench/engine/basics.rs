@@ -1,4 +1,4 @@
-//! Puts and gets, one after another and from several threads.
+//! Puts and gets, from one thread and from several.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -51,7 +51,7 @@ fn writes(dir: &Path, count: u64) -> Outcome {
     let transacted = row("transaction of one put, sync never", count, took);
     ratio("transaction against put", transacted / put);
     let ((), took) = timed(|| Ok(store.sync()?))?;
-    row("sync of what was left", 1, took);
+    row("sync of the remaining writes", 1, took);
     store.close()?;
 
     let store = open("buffered", Sync::Buffered(1 << 20))?;
@@ -122,7 +122,7 @@ fn reads(dir: &Path, count: u64) -> Outcome {
     Ok(())
 }
 
-/// All keys, so many at once, against one by one; they are made beforehand.
+/// Compares gets of many keys at once with single gets. The keys are made beforehand.
 fn many_at_once(store: &Store, count: u64) -> Outcome {
     let keys: Vec<_> = shuffled(count).map(key).collect();
     let ((), took) = timed(|| {
@@ -142,7 +142,7 @@ fn many_at_once(store: &Store, count: u64) -> Outcome {
             Ok(())
         })?;
         let many = row(&format!("get of {at_once} keys at once, random order"), count, took);
-        ratio("one get against it", get / many);
+        ratio("single gets against it", get / many);
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Updates without end: what is written for each byte put, and the disk space that it takes.
+//! Continuous updates: write amplification and disk space.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,19 +6,20 @@ use std::time::Duration;
 use logkv::{Compact, Options, Store, Sync};
 
 use crate::harness::{
-    Outcome, Size, VALUE, VALUE_LEN, drawn, figure, files_len, key, ratio, row, shuffled, timed, written_len,
+    Outcome, Size, VALUE, VALUE_LEN, figure, files_len, key, random, ratio, row, shuffled, timed, written_len,
 };
 
-/// What a record takes with keys and values of this program.
+/// The length of a record with the keys and values of this program.
 const RECORD_LEN: u64 = 152;
-/// How often each key is updated on average.
+/// The average count of updates per key.
 const ROUNDS: u64 = 5;
-/// Updates between two looks at the disk.
-const LOOK_EVERY: u64 = 20_000;
+/// The count of updates between two measurements of the disk.
+const MEASURE_EVERY: u64 = 20_000;
 const SEGMENT_HEADER_LEN: u64 = 64;
 
 pub(crate) fn run(dir: &Path, size: Size) -> Outcome {
-    let (live_len, segment_len) = if size.is_quick { (24 << 20, 4 << 20) } else { (256 << 20, 64 << 20) };
+    let live_len = if size.is_quick { 24 << 20 } else { 256 << 20 };
+    let segment_len = if size.is_quick { 4 << 20 } else { 64 << 20 };
     let count = live_len / RECORD_LEN;
     let options = Options::new().sync(Sync::Never).segment_len_max(segment_len);
     let store = Store::open_with(dir, options)?;
@@ -27,24 +28,25 @@ pub(crate) fn run(dir: &Path, size: Size) -> Outcome {
         || -> Outcome<f64> { Ok(files_len(dir, &[".seg", ".hint", "KEYDIR"])? as f64 / live_len as f64) };
     let segments = || -> Outcome<f64> { Ok(files_len(dir, &[".seg"])? as f64 / live_len as f64) };
     let written_before = written_len();
-    let (mut disk_max, mut segments_max) = (0_f64, 0_f64);
+    let mut disk_max = 0_f64;
+    let mut segments_max = 0_f64;
     let updates = ROUNDS * count;
     let ((), took) = timed(|| {
-        for (index, n) in (0..updates).zip(drawn(count)) {
+        for (index, n) in (0..updates).zip(random(count)) {
             store.put(key(n), VALUE)?;
-            if index % LOOK_EVERY == 0 {
+            if index % MEASURE_EVERY == 0 {
                 disk_max = disk_max.max(disk()?);
                 segments_max = segments_max.max(segments()?);
             }
         }
         Ok(())
     })?;
-    row("put over any of them, compacted in the background", updates, took);
+    row("put over a random key, with compaction in the background", updates, took);
     let at_end = disk()?;
     let ((), took) = timed(|| until_idle(&store))?;
     let put_len = updates * (key(0).len() + VALUE_LEN) as u64;
     let written = (written_len() - written_before) as f64;
-    figure("until the background had nothing left to do", took.as_secs_f64(), "s");
+    figure("until the background was idle", took.as_secs_f64(), "s");
     ratio("bytes written against bytes of keys and values put", written / put_len as f64);
     ratio("bytes written against bytes of records put", written / (updates * RECORD_LEN) as f64);
     ratio("segments against live records, at most", segments_max);
@@ -63,7 +65,7 @@ pub(crate) fn run(dir: &Path, size: Size) -> Outcome {
     Ok(())
 }
 
-/// Waits until nothing is due, and nothing was written for a while.
+/// Waits until no compaction is due and nothing was written for a while.
 fn until_idle(store: &Store) -> Outcome {
     let mut written = u64::MAX;
     while written != written_len() || !store.compaction_plan(&Compact::Due)?.runs.is_empty() {

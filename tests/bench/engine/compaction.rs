@@ -1,4 +1,4 @@
-//! What compaction costs, and what others feel of it.
+//! The speed of compaction, and its effect on concurrent operations.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use logkv::{Compact, CompactionPolicy, CompactionReport, Store};
 
-use crate::harness::{Latencies, Outcome, Size, VALUE, await_hints, drawn, figure, key, plain, shuffled};
+use crate::harness::{Latencies, Outcome, Size, VALUE, await_hints, figure, key, plain, random, shuffled};
 
 pub(crate) fn run(dir: &Path, size: Size) -> Outcome {
     let count = size.count;
@@ -25,13 +25,13 @@ pub(crate) fn run(dir: &Path, size: Size) -> Outcome {
     };
 
     make_half_dead(&store, count)?;
-    Latencies::of(drawn(count).take(count as usize), get)?.print("get");
+    Latencies::of(random(count).take(count as usize), get)?.print("get");
     let report = beside_compaction(&store, "get while a compaction runs", count, get)?;
     print_speed("compaction of a half-dead store, bytes read, get beside", &report);
     make_half_dead(&store, count)?;
     print_speed("compaction of a half-dead store, bytes read, alone", &store.compact(&Compact::All)?);
 
-    Latencies::of(drawn(count).take(count as usize), put)?.print("put");
+    Latencies::of(random(count).take(count as usize), put)?.print("put");
     make_half_dead(&store, count)?;
     let report = beside_compaction(&store, "put while a compaction runs", count, put)?;
     print_speed("compaction of a half-dead store, bytes read, put beside", &report);
@@ -41,15 +41,15 @@ pub(crate) fn run(dir: &Path, size: Size) -> Outcome {
     rate(dir, options, if size.is_quick { 8 << 20 } else { 64 << 20 })
 }
 
-/// Overwrites keys until half of what there is is dead.
+/// Overwrites random keys until half of the log is dead.
 fn make_half_dead(store: &Store, count: u64) -> Outcome {
     store.compact(&Compact::All)?;
-    drawn(count).take(count as usize).try_for_each(|n| store.put(key(n), VALUE).map(|_| ()))?;
+    random(count).take(count as usize).try_for_each(|n| store.put(key(n), VALUE).map(|_| ()))?;
     store.rotate()?;
     await_hints(store)
 }
 
-/// Does `work` again and again while everything is compacted.
+/// Repeats `work` while the whole store is compacted.
 fn beside_compaction(
     store: &Store,
     what: &str,
@@ -63,7 +63,7 @@ fn beside_compaction(
             is_done.store(true, Ordering::Relaxed);
             report
         });
-        let keys = drawn(count).take_while(|_| !is_done.load(Ordering::Relaxed));
+        let keys = random(count).take_while(|_| !is_done.load(Ordering::Relaxed));
         (Latencies::of(keys, work), compaction.join().expect("no panic"))
     });
     latencies?.print(what);
@@ -75,21 +75,21 @@ fn print_speed(what: &str, report: &CompactionReport) {
     figure(what, read_len as f64 / 1e6 / report.took.as_secs_f64(), "MB/s");
 }
 
-/// How fast the background reads that may read `rate` bytes a second.
+/// Measures compaction in the background with a limit of `rate` bytes per second.
 fn rate(dir: &Path, options: logkv::Options, rate: u64) -> Outcome {
     let policy = CompactionPolicy { rate: Some(rate), dead_percent: 10, ..CompactionPolicy::default() };
     let store = Store::open_with(dir, options.compaction(policy))?;
     let plan = store.compaction_plan(&Compact::Due)?;
     let due_len: u64 = plan.runs.iter().map(|run| run.read_len).sum();
     let started = Instant::now();
-    // A sealed segment wakes the background.
+    // Sealing a segment wakes up the background thread.
     store.put("a key by itself", VALUE)?;
     store.rotate()?;
     while !store.compaction_plan(&Compact::Due)?.runs.is_empty() {
         std::thread::sleep(Duration::from_millis(10));
     }
     let speed = due_len as f64 / started.elapsed().as_secs_f64();
-    figure("compaction in the background, held to a rate: the rate", rate as f64 / 1e6, "MB/s");
+    figure("compaction in the background with a rate limit: the limit", rate as f64 / 1e6, "MB/s");
     figure("  bytes read", speed / 1e6, "MB/s");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Values of 1 KiB that look like JSON, stored as they are and compressed: what it costs, and what it saves.
+//! The costs and savings of compression, for JSON-like values of 1 KiB.
 
 use std::fmt::Write;
 use std::hint::black_box;
@@ -6,14 +6,15 @@ use std::path::Path;
 
 use logkv::{Compression, Options, Store, Sync};
 
-use crate::harness::{Outcome, Size, drawn, figure, key, ratio, row, shuffled, timed};
+use crate::harness::{Outcome, Size, figure, key, random, ratio, row, shuffled, timed};
 
 const JSON_LEN: usize = 1024;
-/// Another value for each key would be most of what is measured.
+/// The count of different values. Generating one per key would dominate the measurement.
 const VALUE_COUNT: usize = 1000;
 
 pub(crate) fn run(dir: &Path, size: Size) -> Outcome {
-    let (count, values) = (size.count / 10, values());
+    let count = size.count / 10;
+    let values = values();
     let mut plain: Option<(f64, f64, f64)> = None;
     for (name, compression) in [
         ("none", Compression::None),
@@ -24,7 +25,7 @@ pub(crate) fn run(dir: &Path, size: Size) -> Outcome {
     ] {
         let options = || Options::new().sync(Sync::Never).background(false).compression(compression);
         let store = Store::open_with(dir.join(name), options())?;
-        // The slowest takes a hundred times as long as the others.
+        // This level is about a hundred times slower than the others.
         let count = if name == "zstd:19" { count / 100 } else { count };
         let put = |n: u64| store.put(key(n), &values[n as usize % VALUE_COUNT]).map(drop);
         let ((), took) = timed(|| Ok((0..count).try_for_each(put)?))?;
@@ -44,7 +45,7 @@ pub(crate) fn run(dir: &Path, size: Size) -> Outcome {
         let (stats, took) = timed(|| Ok(store.stats()?))?;
         row("stats", 1, took);
         let len = stats.disk_len as f64 / count as f64;
-        figure("on disk, a value", len, "B");
+        figure("disk space per value", len, "B");
         let (plain_put, plain_get, plain_len) = *plain.get_or_insert((put, get, len));
         ratio("put against none", put / plain_put);
         ratio("get against none", get / plain_get);
@@ -54,7 +55,7 @@ pub(crate) fn run(dir: &Path, size: Size) -> Outcome {
 }
 
 fn values() -> Vec<Vec<u8>> {
-    let mut numbers = drawn(1_000_000_000);
+    let mut numbers = random(1_000_000_000);
     let mut next = || numbers.next().unwrap_or_default();
     let value = |_| {
         let mut text = format!("{{\"id\":{},\"events\":[", next());
@@ -65,7 +66,7 @@ fn values() -> Vec<Vec<u8>> {
                 text,
                 "{{\"user\":\"user-{user}\",\"at\":{at},\"state\":\"{state}\",\"took_ms\":{took}}},"
             )
-            .expect("a String takes everything");
+            .expect("writing to a String cannot fail");
         }
         text.truncate(JSON_LEN);
         text.into_bytes()

@@ -1,7 +1,7 @@
-//! The index alone: opening, memory, snapshots. Records are as short as can be, so that ten million keys fit in memory
-//! with their log.
+//! The index: opening, memory and snapshots. Records have no values, so that ten million keys fit in
+//! memory with their log.
 //!
-//! Each open is timed in a process of its own, so that memory counts from nothing.
+//! Each open is timed in a new process, so that its memory is measured alone.
 
 use std::hint::black_box;
 use std::io::{BufRead, BufReader};
@@ -12,20 +12,20 @@ use std::time::Duration;
 use logkv::{Store, Sync};
 
 use crate::harness::{
-    Latencies, Memory, Outcome, Size, VALUE, await_hints, drawn, figure, key, plain, processor_secs, ratio,
+    Latencies, Memory, Outcome, Size, VALUE, await_hints, cpu_secs, figure, key, plain, random, ratio,
     remove_files, row, shuffled, timed,
 };
 
-/// The first argument of a process that does one thing for this room.
+/// The first argument of a child process.
 pub(crate) const CHILD: &str = "--child";
-/// Writes that a killed process leaves behind.
-const LEFT_BEHIND: u64 = 1000;
-/// Enough puts, of any keys, for each of the 1,024 shards to be written to.
+/// The count of writes of a process before it is killed.
+const UNCLOSED_WRITES: u64 = 1000;
+/// The count of puts of random keys that reaches each of the 1,024 shards.
 const ALL_SHARDS: usize = 20_000;
 
 pub(crate) fn run(dir: &Path, size: Size) -> Outcome {
     let largest = size.keys.unwrap_or(10 * size.count);
-    let mut few = None;
+    let mut ten_keys = None;
     for count in [10, size.count, largest] {
         println!("{count} keys, without values");
         let dir = dir.join(count.to_string());
@@ -34,7 +34,7 @@ pub(crate) fn run(dir: &Path, size: Size) -> Outcome {
         let ((), took) = timed(|| Ok(store.close()?))?;
         print_time("close, which writes KEYDIR", took);
         let closed = opens(&dir)?;
-        ratio("open against that of 10 keys", closed / *few.get_or_insert(closed));
+        ratio("open against a store of 10 keys", closed / *ten_keys.get_or_insert(closed));
         if count > 10 {
             in_child("memory", &dir, count)?;
         }
@@ -51,7 +51,7 @@ pub(crate) fn run(dir: &Path, size: Size) -> Outcome {
     Ok(())
 }
 
-/// A store of `count` keys in shuffled order, each with `tail` behind it.
+/// Makes a store of `count` keys in shuffled order, each followed by `tail`.
 fn filled(dir: &Path, count: u64, tail: &str) -> Outcome<Store> {
     let store = Store::open_with(dir, plain().sync(Sync::Buffered(4 << 20)))?;
     for n in shuffled(count) {
@@ -69,7 +69,7 @@ fn print_time(what: &str, took: Duration) {
     figure(&format!("  {what}"), took.as_secs_f64() * 1e3, "ms");
 }
 
-/// Open times after all that can have happened before; that of a closed store.
+/// Measures opening the store in its possible states. Returns the time for a closed store.
 fn opens(dir: &Path) -> Outcome<f64> {
     let time = |what: &str, runs: usize, before: &dyn Fn() -> Outcome| -> Outcome<f64> {
         let mut least = f64::INFINITY;
@@ -98,7 +98,7 @@ fn command(what: &str, dir: &Path, count: u64) -> Outcome<Command> {
     Ok(command)
 }
 
-/// Has another process do `what`; what it says of it.
+/// Runs `what` in a child process. Returns its output.
 fn in_child(what: &str, dir: &Path, count: u64) -> Outcome<String> {
     let output = command(what, dir, count)?.stderr(Stdio::inherit()).output()?;
     let text = String::from_utf8(output.stdout)?;
@@ -111,28 +111,29 @@ fn in_child(what: &str, dir: &Path, count: u64) -> Outcome<String> {
     Ok(text.trim().to_owned())
 }
 
-/// A process writes to the store and is killed.
+/// Kills a child process after it wrote to the store.
 fn killed(dir: &Path) -> Outcome {
     let mut child =
-        command("leave", dir, LEFT_BEHIND)?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        command("write", dir, UNCLOSED_WRITES)?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let mut line = String::new();
     BufReader::new(child.stdout.take().ok_or("no output")?).read_line(&mut line)?;
     child.kill()?;
     child.wait()?;
-    if line.trim() == "written" { Ok(()) } else { Err("nothing was written before the end".into()) }
+    if line.trim() == "written" { Ok(()) } else { Err("the process ended before it wrote".into()) }
 }
 
-/// What a process does that was started for this room.
+/// Runs a child process.
 pub(crate) fn child(arguments: &[String]) -> Outcome {
     let [what, dir, count] = arguments else { return Err("three arguments are needed".into()) };
-    let (dir, count) = (PathBuf::from(dir), count.parse()?);
+    let dir = PathBuf::from(dir);
+    let count = count.parse()?;
     match what.as_str() {
         "open" => {
             let (store, took) = timed(|| Ok(Store::open_with(&dir, plain())?))?;
             println!("{}", took.as_secs_f64() * 1e3);
             drop(store);
         }
-        "leave" => {
+        "write" => {
             let store = Store::open_with(&dir, plain())?;
             (0..count).try_for_each(|n| store.put(key(n), "").map(|_| ()))?;
             println!("written");
@@ -145,12 +146,13 @@ pub(crate) fn child(arguments: &[String]) -> Outcome {
     Ok(())
 }
 
-/// What the store takes of this process's memory, step by step.
+/// Prints the memory of this process after each step.
 fn memory(dir: &Path, count: u64) -> Outcome {
     let before = Memory::now();
     let store = Store::open_with(dir, plain())?;
     let print = |what: &str| -> Outcome {
-        let (now, keydir) = (Memory::now(), store.stats()?.keydir_len);
+        let now = Memory::now();
+        let keydir = store.stats()?.keydir_len;
         let per_key = |len: u64| len as f64 / count as f64;
         println!(
             "  {what:<54} {:>12.2} B a key in the keydir, {:.2} of the process, {:.2} of mapped files",
@@ -165,40 +167,40 @@ fn memory(dir: &Path, count: u64) -> Outcome {
         black_box(store.get(key(n))?.ok_or("a key is missing")?);
     }
     print("memory after a get of all keys")?;
-    drawn(count).take(ALL_SHARDS).try_for_each(|n| store.put(key(n), "").map(|_| ()))?;
+    random(count).take(ALL_SHARDS).try_for_each(|n| store.put(key(n), "").map(|_| ()))?;
     print("memory after writes to all shards")
 }
 
-/// A bulk load, with the hints and the KEYDIR that are made along.
+/// Measures a bulk load, including hints and KEYDIR.
 fn load(dir: &Path, count: u64) -> Outcome {
     let before = Memory::now();
     let store = Store::open_with(dir, plain().sync(Sync::Buffered(1 << 20)))?;
     let ((), took) = timed(|| Ok(shuffled(count).try_for_each(|n| store.put(key(n), VALUE).map(|_| ()))?))?;
     row(&format!("load of {count} keys in a process of its own"), count, took);
     store.close()?;
-    figure("  processor time, in all threads, until it was closed", processor_secs(), "s");
+    figure("  CPU time of all threads, including close", cpu_secs(), "s");
     let peak = Memory::now().peak.saturating_sub(before.anon + before.file);
-    figure("  memory of the process, at most", peak as f64 / 1e6, "MB");
+    figure("  peak memory of the process", peak as f64 / 1e6, "MB");
     Ok(())
 }
 
-/// Snapshots, and what the first writes after one cost.
+/// Measures snapshots, and the first writes after one.
 fn snapshots(dir: &Path, count: u64) -> Outcome {
     let store = Store::open_with(dir, plain())?;
     let put = |n| {
         store.put(key(n), "")?;
         Ok(())
     };
-    // From here on every shard is in memory.
-    Latencies::of(drawn(count).take(ALL_SHARDS), put)?.print("  put, the first to each shard after open");
-    Latencies::of(drawn(count).take(ALL_SHARDS), put)?.print("  put");
+    // These puts load every shard into memory.
+    Latencies::of(random(count).take(ALL_SHARDS), put)?.print("  put, the first to each shard after open");
+    Latencies::of(random(count).take(ALL_SHARDS), put)?.print("  put");
     let take = |_| {
         black_box(store.snapshot()?);
         Ok(())
     };
     Latencies::of(0..100, take)?.print("  snapshot");
     let snapshot = store.snapshot()?;
-    Latencies::of(drawn(count).take(ALL_SHARDS), put)?.print("  put, the first to each shard after it");
+    Latencies::of(random(count).take(ALL_SHARDS), put)?.print("  put, the first to each shard after it");
     drop(snapshot);
     Ok(())
 }

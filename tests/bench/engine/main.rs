@@ -1,9 +1,9 @@
-//! `cargo bench`: what the engine's operations cost, on this machine, in one run.
+//! `cargo bench`: the costs of the engine's operations on this machine.
 //!
-//! Each row says how many operations a second and how many nanoseconds one takes; where two rows do the same thing in two
-//! ways, the ratio is printed, which holds when the absolute figures do not. `cargo bench -- scans churn` runs the rooms
-//! named, `--quick` a tenth of everything, `--keys 20000000` takes another number of keys for the largest index (default
-//! 10 M).
+//! Each row shows operations per second and nanoseconds per operation. If two rows do the same work in
+//! two ways, their ratio follows. Ratios carry over to other machines better than absolute figures.
+//! `cargo bench -- scans churn` runs only the named parts, `--quick` runs a tenth of everything, and
+//! `--keys 20000000` sets the count of keys in the largest index (default 10 million).
 
 mod basics;
 mod churn;
@@ -17,10 +17,10 @@ use std::path::Path;
 
 use harness::{Outcome, Size, VALUE_LEN};
 
-/// A room: its name, and what it prints.
-type Room = (&'static str, fn(&Path, Size) -> Outcome);
+/// A part: its name, and the function that runs it.
+type Part = (&'static str, fn(&Path, Size) -> Outcome);
 
-const ROOMS: &[Room] = &[
+const PARTS: &[Part] = &[
     ("basics", basics::run),
     ("scans", scans::run),
     ("compaction", compaction::run),
@@ -42,13 +42,13 @@ fn main() -> Outcome {
     let keys = keys.map(|keys| keys.parse()).transpose()?;
     let size = Size { is_quick, count: if is_quick { 100_000 } else { 1_000_000 }, keys };
     let is_named = |name: &str| arguments.iter().any(|argument| argument == name);
-    let names_any = ROOMS.iter().any(|(name, _)| is_named(name));
+    let names_any = PARTS.iter().any(|(name, _)| is_named(name));
     println!("values of {VALUE_LEN} bytes, keys of 12; {} keys unless said otherwise", size.count);
-    for (name, room) in ROOMS {
+    for (name, run) in PARTS {
         if !names_any || is_named(name) {
             harness::title(name);
             let dir = tempfile::tempdir()?;
-            room(dir.path(), size)?;
+            run(dir.path(), size)?;
         }
     }
     Ok(())

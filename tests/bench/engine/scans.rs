@@ -1,4 +1,4 @@
-//! Keys in order: all of them, a hundredth at a time, from either end, and the first one of a range.
+//! Scans: of all keys and of prefixes, in both directions, and of the first key of a range.
 
 use std::hint::black_box;
 use std::ops::Bound;
@@ -7,10 +7,10 @@ use std::path::Path;
 use logkv::{Options, Store};
 
 use crate::harness::{
-    Latencies, Outcome, Size, VALUE, await_hints, drawn, key, plain, ratio, row, shuffled, timed,
+    Latencies, Outcome, Size, VALUE, await_hints, key, plain, random, ratio, row, shuffled, timed,
 };
 
-/// Scans a second are told of the faster of so many.
+/// The count of runs of each scan. The fastest is reported.
 const RUNS: usize = 2;
 
 pub(crate) fn run(dir: &Path, size: Size) -> Outcome {
@@ -26,7 +26,7 @@ pub(crate) fn run(dir: &Path, size: Size) -> Outcome {
     shuffled(count).try_for_each(|n| store.put(key((n + count / 3) % count), VALUE).map(|_| ()))?;
     await_hints(&store)?;
     black_box(store.keys(..)?.count());
-    println!("each key written twice, and nothing compacted, in {} segments", store.segments()?.len());
+    println!("each key written twice, without compaction, in {} segments", store.segments()?.len());
     let twice = measured(&store, count)?;
     println!("half of the records dead against none");
     for ((what, once), (_, twice)) in once.iter().zip(&twice) {
@@ -39,7 +39,7 @@ pub(crate) fn run(dir: &Path, size: Size) -> Outcome {
     Ok(())
 }
 
-/// All kinds of scans: their names, and the time an entry.
+/// Measures every kind of scan. Returns the names and the times per entry.
 fn measured(store: &Store, count: u64) -> Outcome<Vec<(&'static str, f64)>> {
     let mut figures = Vec::new();
     let mut measure = |what, work: &dyn Fn() -> Outcome<u64>| -> Outcome {
@@ -74,7 +74,7 @@ fn measured(store: &Store, count: u64) -> Outcome<Vec<(&'static str, f64)>> {
         black_box(first.ok_or("the range is empty")??);
         Ok(())
     };
-    Latencies::of(drawn(count).take(2000), first)?.print("first entry of a range that starts anywhere");
+    Latencies::of(random(count).take(2000), first)?.print("first entry of a range with a random start");
     Ok(figures)
 }
 
@@ -91,7 +91,7 @@ fn count_ok<T>(entries: impl Iterator<Item = logkv::Result<T>>) -> Outcome<u64> 
     Ok(count)
 }
 
-/// What the keys of the `part`th hundredth of `count`, a power of ten, begin with.
+/// Returns the common prefix of the keys in hundredth number `part` of `count`, a power of ten.
 fn prefix(count: u64, part: u64) -> Vec<u8> {
     let first = key(part * count / 100);
     let last = key((part + 1) * count / 100 - 1);
