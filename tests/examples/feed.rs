@@ -1,6 +1,6 @@
-//! A change feed: a thread keeps its own index, in a file, up to date with all writes. It resumes
-//! where it stopped, and rebuilds the index if it cannot: after a restore, or if compaction removed
-//! records that it missed.
+//! A change feed: a thread keeps its own index up to date with all writes and saves it in a file. After
+//! a restart it resumes at the saved cursor. It rebuilds the index if the feed cannot resume: after a
+//! restore, or if compaction removed records that it missed.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -14,7 +14,7 @@ use logkv::{Changes, Cursor, Error, Options, Store};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// The residence of each person, and the cursor up to which it is current.
+/// The town of each person, and the cursor up to which the index is current.
 struct Index {
     path: PathBuf,
     cursor: Cursor,
@@ -22,7 +22,7 @@ struct Index {
 }
 
 impl Index {
-    /// The index saved at `path`; `None` at the first start.
+    /// Loads the index from `path`. Returns `None` at the first start.
     fn load(path: &Path) -> Result<Option<Self>, Failure> {
         let text = match fs::read_to_string(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -35,7 +35,7 @@ impl Index {
         Ok(Some(Self { path: path.to_owned(), cursor, town_of }))
     }
 
-    /// The index of all that `store` holds now. A feed goes on from the snapshot's cursor, without a gap.
+    /// Builds the index from a snapshot of `store`. A feed from the snapshot's cursor has no gap.
     fn build(store: &Store, path: &Path) -> Result<Self, Failure> {
         let snapshot = store.snapshot()?;
         let mut index = Self { path: path.to_owned(), cursor: snapshot.cursor(), town_of: BTreeMap::new() };
@@ -44,13 +44,13 @@ impl Index {
             index.town_of.insert(text(&entry.meta.key), text(&entry.value));
         }
         index.save()?;
-        println!("the index is built anew");
+        println!("the index is rebuilt");
         Ok(index)
     }
 
-    /// Applies the present `changes`: a feed ends between two batches. After an error the saved
-    /// index is unchanged.
-    fn take_in(&mut self, changes: &mut Changes) -> Result<(), Failure> {
+    /// Applies all pending `changes`, which end between two batches. After an error, the saved index is
+    /// unchanged.
+    fn apply(&mut self, changes: &mut Changes) -> Result<(), Failure> {
         for change in changes.by_ref() {
             let change = change?;
             match change.value {
@@ -62,7 +62,7 @@ impl Index {
         self.save()
     }
 
-    /// Saves the index and its cursor together, durably: a crash leaves the old ones or the new ones.
+    /// Saves the index and its cursor durably. A crash leaves the old file or the new one.
     fn save(&self) -> Result<(), Failure> {
         let new = self.path.with_extension("new");
         let mut file = File::create(&new)?;
@@ -72,7 +72,7 @@ impl Index {
         }
         file.sync_all()?;
         fs::rename(&new, &self.path)?;
-        Ok(File::open(self.path.parent().expect("it is in a directory"))?.sync_all()?)
+        Ok(File::open(self.path.parent().expect("the path has a parent"))?.sync_all()?)
     }
 }
 
@@ -90,7 +90,7 @@ fn follow(store: &Store, path: &Path) -> Result<Index, Failure> {
         };
         let mut changes = store.changes(index.cursor);
         let stopped = loop {
-            if let Err(stopped) = index.take_in(&mut changes) {
+            if let Err(stopped) = index.apply(&mut changes) {
                 break stopped;
             }
             match changes.wait(Duration::from_secs(60)) {
@@ -99,7 +99,7 @@ fn follow(store: &Store, path: &Path) -> Result<Index, Failure> {
             };
         };
         match stopped.downcast_ref() {
-            // Nothing leads from the saved index to what the store is now.
+            // The feed cannot resume from the saved index, so it is rebuilt.
             Some(
                 Error::OtherLineage { .. }
                 | Error::BeyondEnd { .. }
@@ -111,7 +111,7 @@ fn follow(store: &Store, path: &Path) -> Result<Index, Failure> {
     }
 }
 
-/// Opens the store, writes `people` while a thread follows, and returns the index.
+/// Writes `people` to the store while a thread follows it, then prints the index.
 fn run(dir: &Path, index: &Path, people: &[(&str, &str)]) -> Result<(), Failure> {
     let store = Store::open(dir)?;
     let follower = thread::spawn({
@@ -121,7 +121,7 @@ fn run(dir: &Path, index: &Path, people: &[(&str, &str)]) -> Result<(), Failure>
     for (person, town) in people {
         store.put(person, town)?;
     }
-    // The follower sees all of it before it is told that the store is closed.
+    // The follower receives every change before it learns that the store is closed.
     store.close()?;
     let index = follower.join().expect("the follower does not panic")?;
     for (person, town) in &index.town_of {
@@ -138,9 +138,9 @@ fn main() -> Result<(), Failure> {
     store.backup(&copy, &mut |_| ControlFlow::Continue(()))?;
     store.close()?;
     run(&data, &index, &[])?;
-    // The next start goes on from the saved cursor.
+    // The next run resumes at the saved cursor.
     run(&data, &index, &[("alice", "Oslo"), ("bob", "Rome")])?;
-    // The store goes back to the backup: its next records have numbers that the index has seen.
+    // After a restore, new records reuse sequence numbers that the index has already seen.
     fs::remove_dir_all(&data)?;
     logkv::backup::restore(&copy, &data, &Options::new(), &mut |_| ControlFlow::Continue(()))?;
     run(&data, &index, &[])

@@ -1,11 +1,11 @@
-//! A store's metrics over HTTP, for Prometheus to fetch: `curl http://127.0.0.1:PORT/metrics`.
+//! Metrics over HTTP for Prometheus: `curl http://127.0.0.1:PORT/metrics`.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 use logkv::Store;
 
-/// Answers each request with what the store tells now.
+/// Answers each request with the current metrics.
 fn serve(listener: &TcpListener, store: &Store) -> Result<(), Box<dyn std::error::Error>> {
     for stream in listener.incoming() {
         let mut stream = stream?;
@@ -21,7 +21,7 @@ fn serve(listener: &TcpListener, store: &Store) -> Result<(), Box<dyn std::error
     Ok(())
 }
 
-/// What Prometheus does every few seconds.
+/// Fetches the metrics once, as Prometheus does every few seconds.
 fn fetch(listener: &TcpListener) -> io::Result<String> {
     let mut stream = TcpStream::connect(listener.local_addr()?)?;
     stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n")?;
@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     std::thread::spawn({
         let (listener, store) = (listener.try_clone()?, store.clone());
-        move || serve(&listener, &store).map_err(|error| eprintln!("no metrics any more: {error}"))
+        move || serve(&listener, &store).map_err(|error| eprintln!("the metrics server stopped: {error}"))
     });
     store.put("k", "v")?;
     store.get("k")?;

@@ -1,4 +1,4 @@
-//! A scan of one moment, while another thread goes on writing.
+//! A scan of a snapshot while another thread writes.
 
 use logkv::Store;
 

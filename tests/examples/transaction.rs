@@ -1,19 +1,19 @@
-//! Writes that happen together: a batch, which only writes, and a transaction, which reads what it changes.
+//! Atomic writes: a batch, which only writes, and a transaction, which also reads.
 
 use std::fmt;
 
 use logkv::{Batch, Error, Store};
 
-/// Why money was not moved.
+/// The reason why a transfer failed.
 enum Refused {
-    Short { there: i64 },
+    Short { balance: i64 },
     Store(Error),
 }
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Short { there } => write!(f, "there are only {there}"),
+            Self::Short { balance } => write!(f, "the balance is only {balance}"),
             Self::Store(error) => error.fmt(f),
         }
     }
@@ -25,12 +25,12 @@ impl From<Error> for Refused {
     }
 }
 
-/// Moves `amount`; nothing happens when `from` has less.
+/// Transfers `amount`. Changes nothing if `from` has less.
 fn transfer(store: &Store, from: &str, to: &str, amount: i64) -> Result<(), Refused> {
     store.transact(|transaction| {
-        let there = transaction.incr(from, -amount)? + amount;
-        if there < amount {
-            return Err(Refused::Short { there });
+        let balance = transaction.incr(from, -amount)? + amount;
+        if balance < amount {
+            return Err(Refused::Short { balance });
         }
         transaction.incr(to, amount)?;
         Ok(())
@@ -46,8 +46,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     for amount in [40, 70] {
         match transfer(&store, "alice", "bob", amount) {
-            Ok(()) => println!("{amount} were moved"),
-            Err(refused) => println!("{amount} were not moved: {refused}"),
+            Ok(()) => println!("transferred {amount}"),
+            Err(refused) => println!("refused {amount}: {refused}"),
         }
     }
     for name in ["alice", "bob"] {

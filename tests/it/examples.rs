@@ -9,13 +9,13 @@ const EXAMPLES: [(&str, &str); 5] = [
     ("embed", "user:1 is Alice\n"),
     (
         "feed",
-        "the index is built anew\nalice lives in Paris\n\
+        "the index is rebuilt\nalice lives in Paris\n\
          alice lives in Oslo\nbob lives in Rome\n\
-         the index is built anew\nalice lives in Paris\n",
+         the index is rebuilt\nalice lives in Paris\n",
     ),
     ("metrics", "logkv_get_hits_total{store=\"example\"} 1\nlogkv_get_misses_total{store=\"example\"} 1\n"),
     ("snapshot", "the snapshot has 100 old values, the store Some(b\"new\") for item:00\n"),
-    ("transaction", "40 were moved\n70 were not moved: there are only 60\nalice has 60\nbob has 40\n"),
+    ("transaction", "transferred 40\nrefused 70: the balance is only 60\nalice has 60\nbob has 40\n"),
 ];
 
 #[test]
