@@ -12,7 +12,7 @@ use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
 #[path = "../fuzz/src/lib.rs"]
 pub(crate) mod properties;
 
-use properties::{PROPERTIES, Property, laws};
+use properties::{PROPERTIES, Property, invariants};
 
 /// The number of random inputs for each property.
 const CASES: u32 = 256;
@@ -67,7 +67,7 @@ fn check(name: &str) {
 
 #[test]
 fn the_properties_hold_for_the_intact_sample_stores() {
-    laws::hold_for_the_samples();
+    invariants::check_samples();
 }
 
 #[test]

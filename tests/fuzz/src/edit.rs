@@ -1,4 +1,4 @@
-//! Edits of a store's files, drawn from an input's bytes: small ones, of the kind that damage or a liar would make.
+//! Small edits of a store's files, decoded from an input: accidental damage and deliberate forgery.
 
 use arbitrary::{Arbitrary, Unstructured};
 use logkv::fs::StoreFile;
@@ -7,83 +7,44 @@ use logkv::layout::RECORD_FIELDS;
 use super::memory::{Image, file_mut};
 use super::seal;
 
-/// More edits than that make no file that a few would not.
+/// The most edits of one input. More would reach no new cases.
 const EDITS_MAX: usize = 12;
-/// No edit makes a file longer than this, in bytes.
+/// The longest file that edits make, in bytes.
 const FILE_LEN_MAX: usize = 128 << 10;
 
-/// What is done to one file, or to two. Numbers wrap at what there is.
+/// An edit of one or two files. Indexes and offsets wrap around. The order of variants and fields
+/// is part of the corpus format.
 #[derive(Arbitrary, Clone, Debug)]
 enum Edit {
-    /// Bytes are overwritten.
-    Write {
-        file: u8,
-        at: u16,
-        bytes: [u8; 8],
-        len: u8,
-    },
-    /// A field of a record is, with a number.
-    Field {
-        file: u8,
-        record: u8,
-        field: u8,
-        number: u64,
-    },
-    /// Bits are flipped.
-    Flip {
-        file: u8,
-        at: u16,
-        mask: u8,
-    },
-    /// The file ends here.
-    Cut {
-        file: u8,
-        at: u16,
-    },
-    /// Bytes are taken out, or put in twice, in this file or another.
-    Copy {
-        from: u8,
-        at: u16,
-        len: u16,
-        to: u8,
-        to_at: u16,
-        overwrites: bool,
-    },
-    Remove {
-        file: u8,
-        at: u16,
-        len: u16,
-    },
-    /// The file is gone, or two have each other's names.
-    Unlink {
-        file: u8,
-    },
-    Swap {
-        file: u8,
-        with: u8,
-    },
-    /// A line of MANIFEST goes, comes again at the end, or changes places with another one.
-    LineGone {
-        line: u8,
-    },
-    LineAgain {
-        line: u8,
-    },
-    LinesSwapped {
-        line: u8,
-        with: u8,
-    },
-    /// A word of it is another number.
-    Word {
-        line: u8,
-        word: u8,
-        number: u64,
-    },
+    /// Overwrites bytes.
+    Write { file: u8, at: u16, bytes: [u8; 8], len: u8 },
+    /// Overwrites a field of a record.
+    Field { file: u8, record: u8, field: u8, number: u64 },
+    /// Flips bits.
+    Flip { file: u8, at: u16, mask: u8 },
+    /// Cuts the file.
+    Cut { file: u8, at: u16 },
+    /// Copies bytes within a file or to another one.
+    Copy { from: u8, at: u16, len: u16, to: u8, to_at: u16, overwrites: bool },
+    /// Removes bytes.
+    Remove { file: u8, at: u16, len: u16 },
+    /// Removes the file.
+    Unlink { file: u8 },
+    /// Exchanges two files.
+    Swap { file: u8, with: u8 },
+    /// Removes a line of MANIFEST.
+    LineGone { line: u8 },
+    /// Repeats a line of MANIFEST at the end.
+    LineAgain { line: u8 },
+    /// Exchanges two lines of MANIFEST.
+    LinesSwapped { line: u8, with: u8 },
+    /// Replaces a word of MANIFEST with a number.
+    Word { line: u8, word: u8, number: u64 },
 }
 
-/// Which checksums are put right after the edits. Those that are not, tell of them.
+/// The checksums that are corrected after the edits. The others reveal the edits.
 #[derive(Arbitrary, Clone, Copy, Debug)]
-struct Sealed {
+struct CorrectedChecksums {
     manifest: bool,
     segment_headers: bool,
     records: bool,
@@ -91,41 +52,41 @@ struct Sealed {
     keydir: bool,
 }
 
-/// What an input says.
+/// The edits of one input.
 #[derive(Clone, Debug)]
 pub struct Edits {
-    /// Whether the store's writer died before.
+    /// Whether the store was left unclosed.
     pub is_unclosed: bool,
-    sealed: Sealed,
+    corrected: CorrectedChecksums,
     edits: Vec<Edit>,
 }
 
 impl Edits {
-    /// The edits that `input` stands for: every input stands for some.
+    /// Decodes `input`. Every input is valid.
     #[must_use]
     pub fn of(input: &[u8]) -> Self {
         let mut input = Unstructured::new(input);
-        // Where an input ends before, the rest of it is zeros.
-        let is_unclosed = input.arbitrary().expect("one bit, or zero");
-        let sealed = input.arbitrary().expect("five bits, or zeros");
+        // An input that ends early continues with zeros.
+        let is_unclosed = input.arbitrary().expect("any bytes are valid");
+        let corrected = input.arbitrary().expect("any bytes are valid");
         let mut edits = Vec::new();
         while edits.len() < EDITS_MAX && !input.is_empty() {
-            edits.push(input.arbitrary().expect("numbers, or zeros"));
+            edits.push(input.arbitrary().expect("any bytes are valid"));
         }
-        Self { is_unclosed, sealed, edits }
+        Self { is_unclosed, corrected, edits }
     }
 
-    /// Does the edits to the files of `image` that `are_meant`, and puts the checksums right.
-    pub fn apply(&self, image: &mut Image, are_meant: fn(StoreFile) -> bool) {
+    /// Edits the files of `image` for which `is_edited` is true, then corrects the checksums.
+    pub fn apply(&self, image: &mut Image, is_edited: fn(StoreFile) -> bool) {
         for edit in &self.edits {
-            let names: Vec<_> = image.iter().map(|(name, _)| *name).filter(|name| are_meant(*name)).collect();
+            let names: Vec<_> = image.iter().map(|(name, _)| *name).filter(|name| is_edited(*name)).collect();
             edit.apply(image, &names);
         }
-        self.seal(image);
+        self.correct_checksums(image);
     }
 
-    fn seal(&self, image: &mut Image) {
-        let Sealed { manifest, segment_headers, records, hints, keydir } = self.sealed;
+    fn correct_checksums(&self, image: &mut Image) {
+        let CorrectedChecksums { manifest, segment_headers, records, hints, keydir } = self.corrected;
         for (name, bytes) in image.iter_mut() {
             match name {
                 StoreFile::Manifest if manifest => seal::manifest(bytes),
@@ -142,7 +103,7 @@ impl Edits {
 }
 
 impl Edit {
-    /// Does the edit to files of these names, if there are any of the kind that it is for.
+    /// Edits the files `names`. Does nothing if none of them is of the right kind.
     fn apply(&self, image: &mut Image, names: &[StoreFile]) {
         let pick = |number: u8| names.get(usize::from(number) % names.len().max(1)).copied();
         match *self {
@@ -165,7 +126,7 @@ impl Edit {
             Self::Copy { from, at, len, to, to_at, overwrites } => {
                 if let (Some(from), Some(to)) = (pick(from), pick(to)) {
                     let bytes = file_mut(image, from);
-                    let at = place(at, bytes.len());
+                    let at = offset(at, bytes.len());
                     let part = bytes[at..bytes.len().min(at + usize::from(len))].to_vec();
                     put(file_mut(image, to), to_at, &part, overwrites);
                 }
@@ -194,14 +155,14 @@ impl Edit {
                 }
             }
             Self::Flip { at, mask, .. } => {
-                let at = place(at, file.len());
+                let at = offset(at, file.len());
                 if let Some(byte) = file.get_mut(at) {
                     *byte ^= mask;
                 }
             }
-            Self::Cut { at, .. } => file.truncate(place(at, file.len())),
+            Self::Cut { at, .. } => file.truncate(offset(at, file.len())),
             Self::Remove { at, len, .. } => {
-                let at = place(at, file.len());
+                let at = offset(at, file.len());
                 file.drain(at..file.len().min(at + usize::from(len)));
             }
             _ => unreachable!("an edit of names or lines"),
@@ -230,16 +191,16 @@ impl Edit {
     }
 }
 
-/// The place in a file of `len` bytes that `at` means: counted from its start, or, with the top bit, from its end, where a
-/// KEYDIR has its slots.
-fn place(at: u16, len: usize) -> usize {
-    let offset = usize::from(at & 0x7fff) % (len + 1);
-    if at & 0x8000 == 0 { offset } else { len - offset }
+/// Returns the offset that `at` selects in a file of `len` bytes. It counts from the start, or with
+/// the top bit set from the end, where KEYDIR has its slots.
+fn offset(at: u16, len: usize) -> usize {
+    let distance = usize::from(at & 0x7fff) % (len + 1);
+    if at & 0x8000 == 0 { distance } else { len - distance }
 }
 
-/// Puts `bytes` into `file`, over what is there or before it.
+/// Writes `bytes` over those at `at`, or inserts them there.
 fn put(file: &mut Vec<u8>, at: u16, bytes: &[u8], overwrites: bool) {
-    let at = place(at, file.len());
+    let at = offset(at, file.len());
     let end = if overwrites { file.len().min(at + bytes.len()) } else { at };
     file.splice(at..end, bytes.iter().copied());
     file.truncate(FILE_LEN_MAX);

@@ -1,15 +1,17 @@
-//! What must hold for any bytes that logkv reads: one property a format, each a function of any input.
+//! Properties of logkv for any bytes in its files: one property per format, a function of any
+//! input.
 //!
-//! The fuzzer drives them ([`libFuzzer`](https://llvm.org/docs/LibFuzzer.html), a program a property in `targets`), and so
-//! do the project's ordinary tests (`tests/it/any_bytes.rs`), which include this very file: at random, and with every
-//! input in `corpus`. They go through the library's front door alone, on a directory in memory.
+//! The fuzzer ([`libFuzzer`](https://llvm.org/docs/LibFuzzer.html)) runs one program in `targets`
+//! per property. The integration tests (`tests/it/any_bytes.rs`) include this file and run the
+//! properties on random inputs and on the corpus. The properties use only the public API, on a
+//! directory in memory.
 //!
-//! A format that comes later (an import, say) takes a function here, a row in [`PROPERTIES`], a file in `targets` with
-//! its `[[bin]]`, and inputs in `corpus`; a test says which of them is missing. The shell's words
-//! have their property beside them, in `src/shell/lang/words/any_line.rs`.
+//! A property for a new format needs a function here, a row in [`PROPERTIES`], a file in `targets`
+//! with its `[[bin]]`, and inputs in `corpus`. A test names what is missing. The shell's words have
+//! their property in `src/shell/lang/words/any_line.rs`.
 
 pub mod edit;
-pub mod laws;
+pub mod invariants;
 pub mod memory;
 pub mod offline;
 pub mod sample;
@@ -20,10 +22,10 @@ use logkv::SegmentId;
 use logkv::fs::StoreFile;
 use memory::{Image, file_mut};
 
-/// A property of any input: returns, or panics.
+/// A property of any input. It panics if the property does not hold.
 pub type Property = fn(&[u8]);
 
-/// Every property, by the name of its target and of its corpus.
+/// Every property with the name of its target and corpus.
 pub const PROPERTIES: &[(&str, Property)] = &[
     ("directory", directory),
     ("hint", hint),
@@ -37,13 +39,14 @@ fn sample(is_unclosed: bool) -> Image {
     if is_unclosed { sample::unclosed() } else { sample::closed() }.clone()
 }
 
-/// The input's first byte, as bits, and the rest.
+/// Returns the bits of the input's first byte, and the rest of the input.
 fn bits(input: &[u8]) -> (impl Fn(u32) -> bool, &[u8]) {
     let (first, rest) = input.split_first().map_or((0, input), |(first, rest)| (*first, rest));
     (move |bit| first >> bit & 1 == 1, rest)
 }
 
-/// The input is the records of a segment: of a sealed one, or of the log's end, closed or not; with right checksums or not.
+/// Reads the input as the records of a sealed or active segment, in a closed or unclosed store,
+/// with or without correct checksums.
 pub fn records(input: &[u8]) {
     let (bit, input) = bits(input);
     let mut image = sample(bit(0));
@@ -51,15 +54,15 @@ pub fn records(input: &[u8]) {
     let segment = file_mut(&mut image, StoreFile::Segment(id));
     segment.truncate(seal::SEGMENT_HEADER_LEN);
     segment.extend_from_slice(input);
-    // What was derived of the segment as it was is no lie, but it is of another one of the same name.
+    // The hint and KEYDIR describe the segment before the change. They would count as damage.
     image.retain(|(name, _)| *name != StoreFile::Keydir && *name != StoreFile::Hint(id));
     if bit(2) {
         seal::all_records(&mut image);
     }
-    laws::hold(&image);
+    invariants::check(&image);
 }
 
-/// The input is the text of MANIFEST, with a right checksum or without.
+/// Reads the input as MANIFEST, with or without a correct checksum.
 pub fn manifest(input: &[u8]) {
     let (bit, input) = bits(input);
     let mut image = sample(bit(0));
@@ -68,10 +71,10 @@ pub fn manifest(input: &[u8]) {
     if bit(1) {
         seal::manifest(text);
     }
-    laws::hold(&image);
+    invariants::check(&image);
 }
 
-/// The input is the hint of a segment, with a right checksum or without.
+/// Reads the input as the hint of a segment, with or without a correct checksum.
 pub fn hint(input: &[u8]) {
     let (bit, input) = bits(input);
     let mut image = sample(bit(0));
@@ -83,27 +86,27 @@ pub fn hint(input: &[u8]) {
     if bit(3) {
         seal::hint(hint);
     }
-    laws::hold(&image);
+    invariants::check(&image);
 }
 
-/// The input says how KEYDIR is edited: it is too long to be an input itself.
+/// Reads the input as edits of KEYDIR, which is too long for an input.
 pub fn keydir(input: &[u8]) {
-    laws::hold(&edited(input, |name| name == StoreFile::Keydir));
+    invariants::check(&edited(input, |name| name == StoreFile::Keydir));
 }
 
-/// The input says how all files are edited.
+/// Reads the input as edits of all files.
 pub fn directory(input: &[u8]) {
-    laws::hold(&edited(input, |_| true));
+    invariants::check(&edited(input, |_| true));
 }
 
-/// The input says how all files are edited before they are repaired.
+/// Reads the input as edits of all files, and repairs the store.
 pub fn repair(input: &[u8]) {
-    laws::hold_for_a_repair(&edited(input, |_| true));
+    invariants::check_repair(&edited(input, |_| true));
 }
 
-fn edited(input: &[u8], are_meant: fn(StoreFile) -> bool) -> Image {
+fn edited(input: &[u8], is_edited: fn(StoreFile) -> bool) -> Image {
     let edits = Edits::of(input);
     let mut image = sample(edits.is_unclosed);
-    edits.apply(&mut image, are_meant);
+    edits.apply(&mut image, is_edited);
     image
 }

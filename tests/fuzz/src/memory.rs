@@ -1,4 +1,4 @@
-//! A directory in memory: quickly made of files, and quickly compared with what they were.
+//! A directory in memory, which is fast to create and to compare.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -13,27 +13,27 @@ use logkv::fs::{
 };
 use tempfile::TempDir;
 
-/// The files of a directory, in the order of their names.
+/// The files of a directory, sorted by name.
 pub type Image = Vec<(StoreFile, Vec<u8>)>;
 
-/// The bytes of one file of an image.
+/// Returns the bytes of a file.
 #[must_use]
 pub fn file(image: &Image, name: StoreFile) -> Option<&Vec<u8>> {
     image.iter().find(|(known, _)| *known == name).map(|(_, bytes)| bytes)
 }
 
-/// The bytes of one file of an image, which is there.
+/// Returns the bytes of a file.
 ///
 /// # Panics
-/// When it is not there.
+/// If the file is missing.
 pub fn file_mut(image: &mut Image, name: StoreFile) -> &mut Vec<u8> {
     let found = image.iter_mut().find(|(known, _)| *known == name);
-    found.map(|(_, bytes)| bytes).unwrap_or_else(|| panic!("{name} is there"))
+    found.map(|(_, bytes)| bytes).unwrap_or_else(|| panic!("{name} is missing"))
 }
 
 type Bytes = Arc<Mutex<Vec<u8>>>;
 
-/// A directory that holds a store. Clones are the same one.
+/// A directory that holds a store. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Memory(Arc<Shared>);
 
@@ -41,14 +41,15 @@ pub struct Memory(Arc<Shared>);
 struct Shared {
     files: Mutex<HashMap<StoreFile, Bytes>>,
     is_locked: AtomicBool,
-    /// Calls that changed a file or a name.
+    /// The count of calls that changed a file or a name.
     change_count: AtomicU64,
-    /// The next of the "random" bytes: they are the same in every run, so that an input means the same to each.
+    /// The next "random" byte. The bytes are the same in every run, so that inputs are
+    /// reproducible.
     random: AtomicU8,
 }
 
 impl Memory {
-    /// A directory with these files.
+    /// Creates a directory with the files of `image`.
     #[must_use]
     pub fn of(image: &Image) -> Self {
         let memory = Self::default();
@@ -57,7 +58,7 @@ impl Memory {
         memory
     }
 
-    /// Its files as they are now, but for the lock.
+    /// Returns the current files without LOCK.
     #[must_use]
     pub fn image(&self) -> Image {
         let files = self.files();
@@ -67,7 +68,7 @@ impl Memory {
         image
     }
 
-    /// How many calls changed something so far.
+    /// Returns the count of calls that changed a file or a name.
     #[must_use]
     pub fn change_count(&self) -> u64 {
         self.0.change_count.load(Ordering::SeqCst)
@@ -77,12 +78,12 @@ impl Memory {
         lock(&self.0.files)
     }
 
-    fn note_change(&self) {
+    fn count_change(&self) {
         self.0.change_count.fetch_add(1, Ordering::SeqCst);
     }
 }
 
-/// A panic of the engine is told by itself, and its store is dropped after that.
+/// Locks `mutex`, even after a panic: the store is dropped during unwinding.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -122,7 +123,7 @@ impl Directory for Memory {
         let bytes = match (files.get(&name), access) {
             (Some(_), Access::Create | Access::Replace(_)) => return Err(io::ErrorKind::AlreadyExists.into()),
             (None, Access::Create | Access::Replace(_)) => {
-                self.note_change();
+                self.count_change();
                 Arc::clone(files.entry(name).or_default())
             }
             (found, Access::Read | Access::Write) => Arc::clone(found.ok_or(io::ErrorKind::NotFound)?),
@@ -134,13 +135,13 @@ impl Directory for Memory {
         let mut files = self.files();
         let bytes = files.remove(&from).ok_or(io::ErrorKind::NotFound)?;
         files.insert(to, bytes);
-        self.note_change();
+        self.count_change();
         Ok(())
     }
 
     fn remove(&self, name: StoreFile) -> io::Result<()> {
         self.files().remove(&name).ok_or(io::ErrorKind::NotFound)?;
-        self.note_change();
+        self.count_change();
         Ok(())
     }
 
@@ -152,7 +153,7 @@ impl Directory for Memory {
         if self.0.is_locked.swap(true, Ordering::SeqCst) {
             return Ok(LockOutcome::HeldBy { pid: None });
         }
-        self.note_change();
+        self.count_change();
         Ok(LockOutcome::Held(Box::new(MemoryLock(self.clone()))))
     }
 
@@ -166,7 +167,7 @@ struct MemoryLock(Memory);
 
 impl Lock for MemoryLock {
     fn lost(&self) -> io::Result<Option<String>> {
-        // There is no file LOCK here, and no other directory.
+        // No other process can replace LOCK in memory.
         Ok(None)
     }
 }
@@ -177,7 +178,7 @@ impl Drop for MemoryLock {
     }
 }
 
-/// Stays the same file when its name goes to another one, or away.
+/// An open file. It stays valid if it is renamed or removed.
 #[derive(Debug)]
 struct MemoryFile {
     memory: Memory,
@@ -205,13 +206,13 @@ impl File for MemoryFile {
             bytes.resize(end, 0);
         }
         bytes[at..end].copy_from_slice(from);
-        self.memory.note_change();
+        self.memory.count_change();
         Ok(from.len())
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
         lock(&self.bytes).resize(len as usize, 0);
-        self.memory.note_change();
+        self.memory.count_change();
         Ok(())
     }
 
@@ -223,25 +224,27 @@ impl File for MemoryFile {
     fn drop_cache(&self) {}
 
     fn map(&self, len: u64) -> io::Result<Option<Mapping>> {
-        // A mapping has to show what is written later, and this one is of a copy.
+        // A mapping must show later writes, and this one maps a copy.
         if self.access == Access::Read { map_copy(&lock(&self.bytes), len).map(Some) } else { Ok(None) }
     }
 }
 
-/// Where Linux has a file system in memory: files that live for a moment need no disk.
+/// The file system in memory of Linux. Short-lived files need no disk.
 const IN_MEMORY: &str = "/dev/shm";
 
-/// Where mappings are made: they are always ones of real files, which are unlinked at once.
+/// The directory of mapped files. A mapping needs a real file, which is unlinked at once.
 struct Mapped {
     directory: Arc<dyn Directory>,
-    /// Removes the directory at the end.
+    /// Removes the directory when it is dropped.
     _dir: TempDir,
 }
 
 thread_local! {
     static MAPPED: Mapped = {
-        let dir = tempfile::tempdir_in(IN_MEMORY).or_else(|_| tempfile::tempdir()).expect("a temporary directory");
-        Mapped { directory: OsFileSystem.open_directory(dir.path()).expect("it was just made"), _dir: dir }
+        let dir = tempfile::tempdir_in(IN_MEMORY).or_else(|_| tempfile::tempdir());
+        let dir = dir.expect("a temporary directory");
+        let directory = OsFileSystem.open_directory(dir.path()).expect("the new directory opens");
+        Mapped { directory, _dir: dir }
     };
 }
 
@@ -251,7 +254,7 @@ fn map_copy(bytes: &[u8], len: u64) -> io::Result<Mapping> {
         let file = directory.open(NAME, Access::Create)?;
         let written = file.write_at(bytes, 0);
         directory.remove(NAME)?;
-        // One write takes it all: it is far smaller than what a file system takes at once.
+        // The file is small enough for one write.
         assert_eq!(written?, bytes.len());
         file.map(len)?.ok_or(io::ErrorKind::Unsupported.into())
     })

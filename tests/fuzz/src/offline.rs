@@ -1,4 +1,4 @@
-//! What holds for `verify` and `repair`, which read files alone, of any directory: also of one that does not open.
+//! Checks of `verify` and `repair`, which work on any directory, even if the store does not open.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
@@ -17,19 +17,19 @@ use super::sample;
 const OLD: &str = "memory";
 const NEW: &str = "memory, repaired";
 
-/// What a verification says.
+/// The result of a verification.
 #[derive(Debug)]
 pub struct Verified {
-    /// The counts.
+    /// The report.
     pub report: VerifyReport,
     findings: Vec<Finding>,
 }
 
 impl Verified {
-    /// What `verify` says of these files, which it leaves alone; `None` when there is no store.
+    /// Verifies the files of `image`. Returns `None` if they are no store.
     ///
     /// # Panics
-    /// When it changes something, or fails for another reason.
+    /// If the verification changes a file, or fails for another reason.
     #[must_use]
     pub fn of(image: &Image) -> Option<Self> {
         let memory = Memory::of(image);
@@ -48,7 +48,7 @@ impl Verified {
         }
     }
 
-    /// Whether a hint or KEYDIR says under a right checksum what the log does not, or may.
+    /// Returns whether a hint or KEYDIR contradicts the log under a correct checksum, or may do so.
     #[must_use]
     pub fn may_lie(&self) -> bool {
         self.findings.iter().any(|finding| {
@@ -63,34 +63,35 @@ impl Verified {
         })
     }
 
-    /// Whether there is nothing to say, not even of what costs nothing.
+    /// Returns whether there is no finding, not even a note.
     #[must_use]
     pub fn is_spotless(&self) -> bool {
         self.findings.is_empty()
     }
 }
 
-/// The files that `repair` makes of these, which stay as they are; `None` when there is nothing to make a store of.
+/// Returns the files that `repair` makes from those of `image`, or `None` if they hold no store.
 ///
 /// # Panics
-/// When it changes the old files, leaves something behind without success, or makes a store that is not intact.
+/// If the repair changes an old file, leaves files behind after an error, or makes a store with
+/// faults.
 #[must_use]
 pub fn repaired(image: &Image) -> Option<Image> {
     let pair = Pair { old: Memory::of(image), new: Memory::default() };
     let outcome = copy(&pair);
-    assert_eq!(&pair.old.image(), image, "a repair leaves the old store alone");
+    assert_eq!(&pair.old.image(), image, "a repair does not change the old store");
     let made = pair.new.image();
     match outcome {
         Ok(report) => {
-            let verified = Verified::of(&made).expect("there is a store now");
-            // What a later version has compressed is taken along: it can read it.
+            let verified = Verified::of(&made).expect("a repair makes a store");
+            // Values that a later version compressed are kept for that version.
             let is_kept = |found: &Finding| matches!(found.fault, Fault::Record(Damage::Codec(_)));
             assert!(verified.findings.iter().all(is_kept), "{:?} after {report:?}", verified.findings);
             assert_eq!(verified.report.record_count, report.record_count, "{report:?}");
             Some(made)
         }
         Err(Error::Missing { .. } | Error::Unsupported { .. }) => {
-            assert_eq!(made, [], "nothing is left of a repair that failed");
+            assert_eq!(made, [], "a failed repair leaves no file");
             None
         }
         Err(error) => panic!("repairing: {}", error.sentence()),
@@ -102,7 +103,7 @@ fn copy(pair: &Pair) -> Result<RepairReport, Error> {
     repair::copy(Path::new(OLD), Path::new(NEW), &options, &mut |_| ControlFlow::Continue(()))
 }
 
-/// A store, and an empty directory beside it.
+/// A store and an empty directory beside it.
 #[derive(Clone, Debug)]
 struct Pair {
     old: Memory,

@@ -1,4 +1,4 @@
-//! Small stores made in memory, always of the same bytes: what edits start from.
+//! Small sample stores in memory, which edits start from. Their bytes are the same in every run.
 
 use std::sync::{Arc, LazyLock};
 
@@ -7,19 +7,19 @@ use logkv::{Batch, ManualClock, Options, SegmentId, Store, Sync};
 
 use super::memory::{Image, Memory};
 
-/// The time on the clocks of all stores here, in milliseconds since 1970.
+/// The time on the clock of every sample, in milliseconds since 1970.
 pub const NOW_MS: u64 = 1_700_000_000_000;
 
-/// The keys that the samples ever held, and one that they never did.
+/// The keys that the samples held at some time, and one that they never held.
 pub const KEYS: [&str; 9] =
     ["a", "b", "batched", "deleted", "empty", LONG_KEY, "nested", "never there", "written last"];
 
-/// The log's last segment: the ones before it are sealed.
+/// The active segment. The segments before it are sealed.
 pub const LAST_SEGMENT: SegmentId = SegmentId(3);
 
 const LONG_KEY: &str = "a key that takes more than one row of eight bytes";
 
-/// Options of a store in `memory` that does nothing unasked.
+/// Returns options for a store in `memory` without background work.
 #[must_use]
 pub fn options(memory: &Memory) -> Options {
     Options::new()
@@ -30,8 +30,8 @@ pub fn options(memory: &Memory) -> Options {
         .file_system(Arc::new(memory.clone()))
 }
 
-/// A store that was closed: two sealed segments with hints, one to go on with, and a KEYDIR that covers the first of them
-/// and a part of the second.
+/// Returns a closed store: two sealed segments with hints, an active one, and a KEYDIR that covers
+/// the first segment and a part of the second.
 #[must_use]
 pub fn closed() -> &'static Image {
     static CLOSED: LazyLock<Image> = LazyLock::new(|| {
@@ -42,7 +42,7 @@ pub fn closed() -> &'static Image {
     &CLOSED
 }
 
-/// The same store, whose writer died.
+/// Returns the same store, left unclosed.
 #[must_use]
 pub fn unclosed() -> &'static Image {
     static UNCLOSED: LazyLock<Image> = LazyLock::new(|| {
@@ -52,7 +52,7 @@ pub fn unclosed() -> &'static Image {
     &UNCLOSED
 }
 
-/// A store that is still open, with all its records.
+/// Makes the sample. The store is still open.
 fn made() -> (Memory, Store) {
     let memory = Memory::default();
     let store = Store::open_with("memory", options(&memory).checkpoint_records(1)).expect("opens");
@@ -66,9 +66,9 @@ fn made() -> (Memory, Store) {
     store.rotate().expect("rotates");
     put(&store, LONG_KEY, b"a value of nearly two rows");
     put(&store, "empty", b"");
-    assert!(store.delete("deleted").expect("a delete"), "it was there");
+    assert!(store.delete("deleted").expect("a delete"), "the key was present");
     store.close().expect("closes");
-    // KEYDIR knows of all of this, and of nothing that comes now.
+    // Closing wrote a KEYDIR. It does not cover the later records.
     let store = Store::open_with("memory", options(&memory)).expect("opens");
     put(&store, "b", b"another value of b");
     write_batch(&store, "second");
@@ -82,24 +82,24 @@ fn made() -> (Memory, Store) {
     (memory, store)
 }
 
-/// Three changes that happen together.
+/// Writes a batch of three changes.
 fn write_batch(store: &Store, which: &str) {
     let mut batch = Batch::new();
     batch.put("a", format!("{which}, in a batch")).put("batched", which).delete("never there");
     store.write(&batch).expect("a batch");
 }
 
-/// The same files, with the hints that a reader who has no KEYDIR makes of the segments.
+/// Adds hints to the files. Opening a store without KEYDIR writes them.
 fn with_hints(mut image: Image) -> Image {
     let without: Image = image.iter().filter(|(name, _)| *name != StoreFile::Keydir).cloned().collect();
-    assert!(without.len() < image.len(), "there is a KEYDIR");
+    assert!(without.len() < image.len(), "the sample has a KEYDIR");
     let memory = Memory::of(&without);
     Store::open_with("memory", options(&memory)).expect("opens").close().expect("closes");
     let made = memory.image();
     let of_both =
         |(name, _): &&(StoreFile, Vec<u8>)| matches!(name, StoreFile::Hint(id) if *id < LAST_SEGMENT);
     image.extend(made.iter().filter(of_both).cloned());
-    assert_eq!(image.len(), without.len() + 3, "KEYDIR, and a hint for each sealed segment");
+    assert_eq!(image.len(), without.len() + 3, "KEYDIR and a hint for each sealed segment");
     image.sort_by_key(|(name, _)| name.to_string());
     image
 }

@@ -1,5 +1,5 @@
-//! Checksums put right after bytes were changed, so that what lies behind them is reached; and an independent reader of
-//! records, which knows what was ever written.
+//! Corrects checksums after edits, so that inputs reach the code behind the checks. Also an
+//! independent reader of records, which finds every value ever written.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -11,35 +11,37 @@ use logkv::layout::{
 
 use super::memory::{Image, file};
 
-/// The length of a segment's header, and of a record's, as this version writes them.
+/// The length of a segment's header in this version.
 pub const SEGMENT_HEADER_LEN: usize = 64;
+/// The length of a record's header in this version.
 const RECORD_HEADER_LEN: usize = 32;
-/// What a record's checksums cover starts here.
+/// The offset in a record at which its checksums start to cover it.
 const BODY_AT: usize = 8;
 const EXPIRY_FLAG: u64 = 1;
 
-/// Where the field `name` stands.
-fn place(fields: &[Field], name: &str) -> Range<usize> {
+/// Returns the range of the field `name`.
+fn range_of(fields: &[Field], name: &str) -> Range<usize> {
     let field = fields.iter().find(|field| field.name == name);
-    let field = field.unwrap_or_else(|| panic!("there is a field {name}"));
+    let field = field.unwrap_or_else(|| panic!("no field {name}"));
     field.at..field.at + field.len
 }
 
-/// The length of what has these fields.
+/// Returns the total length of `fields`.
 fn len(fields: &[Field]) -> usize {
     fields.iter().map(|field| field.len).sum()
 }
 
-/// The little-endian number in the first eight bytes of `bytes`, or in all of them.
+/// Decodes the first eight bytes of `bytes`, or all if fewer, as a little-endian number.
 fn number(bytes: &[u8]) -> u64 {
     bytes.iter().take(8).rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 fn record_field(record: &[u8], name: &str) -> u64 {
-    number(&record[place(RECORD_FIELDS, name)])
+    number(&record[range_of(RECORD_FIELDS, name)])
 }
 
-/// What the records of a segment are read with, as MANIFEST and the segment's header say; they agree unless edited.
+/// The salt and header length of a segment's records. MANIFEST and the segment header have both,
+/// and agree unless edited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Context {
     salt: u32,
@@ -48,11 +50,12 @@ pub struct Context {
 
 impl Context {
     fn crc(self, at: usize, bytes: &[u8]) -> u32 {
-        let place = [&self.salt.to_le_bytes()[..], &(at as u64).to_le_bytes()].concat();
-        crc32c::crc32c_append(crc32c::crc32c(&place), bytes)
+        let prefix = [&self.salt.to_le_bytes()[..], &(at as u64).to_le_bytes()].concat();
+        crc32c::crc32c_append(crc32c::crc32c(&prefix), bytes)
     }
 
-    /// Where key and value of the record at the start of `bytes` are, and its length; `None` if it ends behind them.
+    /// Returns the key range, the value range and the length of the record at the start of `bytes`,
+    /// or `None` if it does not fit.
     fn frame(self, bytes: &[u8]) -> Option<(Range<usize>, Range<usize>, usize)> {
         bytes.get(..self.header_len)?;
         let expiry = if record_field(bytes, "flag") & EXPIRY_FLAG == 0 { 0 } else { 8 };
@@ -65,12 +68,12 @@ impl Context {
     }
 }
 
-/// The contexts in which the records of segment `name` may be read.
+/// Returns the contexts that MANIFEST and the header give for segment `name`.
 fn contexts(image: &Image, name: StoreFile, bytes: &[u8]) -> BTreeSet<Context> {
     let mut contexts = BTreeSet::new();
     if let Some(header) = bytes.get(..SEGMENT_HEADER_LEN) {
-        let salt = number(&header[place(SEGMENT_FIELDS, "salt")]) as u32;
-        let header_len = number(&header[place(SEGMENT_FIELDS, "record_header_len")]) as usize;
+        let salt = number(&header[range_of(SEGMENT_FIELDS, "salt")]) as u32;
+        let header_len = number(&header[range_of(SEGMENT_FIELDS, "record_header_len")]) as usize;
         contexts.insert(Context { salt, header_len });
     }
     let manifest = file(image, StoreFile::Manifest).map(Vec::as_slice).unwrap_or_default();
@@ -88,7 +91,7 @@ fn contexts(image: &Image, name: StoreFile, bytes: &[u8]) -> BTreeSet<Context> {
     contexts
 }
 
-/// Every key and value that some record in the image's segments holds under a right checksum, wherever it stands.
+/// Returns every key and value in a record with a correct checksum, at any offset of any segment.
 #[must_use]
 pub fn ever_written(image: &Image) -> BTreeSet<(Vec<u8>, Vec<u8>)> {
     let mut written = BTreeSet::new();
@@ -99,7 +102,7 @@ pub fn ever_written(image: &Image) -> BTreeSet<(Vec<u8>, Vec<u8>)> {
                 let Some((key, value, len)) = context.frame(&bytes[at..]) else { continue };
                 let record = &bytes[at..at + len];
                 let crc = u64::from(context.crc(at, &record[BODY_AT..]));
-                // Nothing has an empty key, whatever a checksum says.
+                // An empty key is invalid, even under a correct checksum.
                 if record_field(record, "rcrc") == crc && !key.is_empty() {
                     written.insert((record[key].to_vec(), record[value].to_vec()));
                 }
@@ -109,7 +112,7 @@ pub fn ever_written(image: &Image) -> BTreeSet<(Vec<u8>, Vec<u8>)> {
     written
 }
 
-/// Where the records of the segment that `bytes` are start, going by their lengths, checked or not.
+/// Returns the offsets of the records in a segment's `bytes`, by their lengths alone.
 #[must_use]
 pub fn record_starts(bytes: &[u8]) -> Vec<usize> {
     let context = Context { salt: 0, header_len: RECORD_HEADER_LEN };
@@ -118,7 +121,7 @@ pub fn record_starts(bytes: &[u8]) -> Vec<usize> {
     starts.take_while(|at| at + RECORD_HEADER_LEN <= bytes.len()).collect()
 }
 
-/// Puts a right checksum under MANIFEST's lines.
+/// Corrects the checksum of MANIFEST.
 pub fn manifest(bytes: &mut Vec<u8>) {
     let body_len = match bytes.strip_suffix(b"\n").unwrap_or(bytes).rsplit(|&byte| byte == b'\n').next() {
         Some(last) if last.starts_with(b"crc ") => {
@@ -134,18 +137,19 @@ pub fn manifest(bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(format!("crc {crc:08x}\n").as_bytes());
 }
 
-/// Puts the right checksum into a segment's header, as long as it says it is.
+/// Corrects the checksum of a segment header of any stated length.
 pub fn segment_header(bytes: &mut [u8]) {
     let Some(header) = bytes.get(..SEGMENT_HEADER_LEN) else { return };
-    let len = number(&header[place(SEGMENT_FIELDS, "header_len")]) as usize;
-    let crc_at = place(SEGMENT_FIELDS, "crc");
+    let len = number(&header[range_of(SEGMENT_FIELDS, "header_len")]) as usize;
+    let crc_at = range_of(SEGMENT_FIELDS, "crc");
     let behind = bytes.get(SEGMENT_HEADER_LEN..len).unwrap_or_default();
     let crc = crc32c::crc32c_append(crc32c::crc32c(&bytes[..crc_at.start]), behind);
     bytes[crc_at].copy_from_slice(&crc.to_le_bytes());
 }
 
-/// Puts right checksums into all records of a segment, one behind the other, as far as their lengths lead. A record that
-/// would end behind the segment gets a right checksum of its header; the next one is the next that has one already.
+/// Corrects the checksums of a segment's records, following their lengths. For a record that does
+/// not fit, only the header's checksum is corrected, and the next record is the next one with a
+/// correct header.
 pub fn records(bytes: &mut [u8], context: Context, from: usize) {
     let mut at = from;
     while let Some(header) = bytes.get(at..at + context.header_len) {
@@ -169,7 +173,7 @@ pub fn records(bytes: &mut [u8], context: Context, from: usize) {
     }
 }
 
-/// Puts the right checksums into all segments' records.
+/// Corrects the checksums of the records in all segments.
 pub fn all_records(image: &mut Image) {
     let contexts: Vec<_> = image
         .iter()
@@ -185,19 +189,19 @@ pub fn all_records(image: &mut Image) {
     }
 }
 
-/// Puts the right checksum at the end of a hint.
+/// Corrects the checksum of a hint.
 pub fn hint(bytes: &mut [u8]) {
     let Some(end) = bytes.len().checked_sub(8) else { return };
     let crc = u64::from(crc32c::crc32c(&bytes[..end]));
     bytes[end..].copy_from_slice(&crc.to_le_bytes());
 }
 
-/// Puts the right checksums into KEYDIR's head and shards, and the right count of keys.
+/// Corrects the checksums of KEYDIR's head and shards, and its count of keys.
 pub fn keydir(bytes: &mut [u8]) {
     const SHARD_COUNT: usize = 1024;
     let shard_row_len = len(KEYDIR_SHARD_FIELDS);
     let Some(header) = bytes.get(..len(KEYDIR_FIELDS)) else { return };
-    let header_field = |name| number(&header[place(KEYDIR_FIELDS, name)]) as usize;
+    let header_field = |name| number(&header[range_of(KEYDIR_FIELDS, name)]) as usize;
     let segments_len = header_field("segment_count") * len(KEYDIR_SEGMENT_FIELDS);
     let shards_at = header_field("header_len") + segments_len;
     let crc_at = shards_at + SHARD_COUNT * shard_row_len;
@@ -207,17 +211,17 @@ pub fn keydir(bytes: &mut [u8]) {
     let mut key_count: u64 = 0;
     for row_at in (shards_at..crc_at).step_by(shard_row_len) {
         let row = &bytes[row_at..row_at + shard_row_len];
-        let row_field = |name| number(&row[place(KEYDIR_SHARD_FIELDS, name)]);
+        let row_field = |name| number(&row[range_of(KEYDIR_SHARD_FIELDS, name)]);
         let slots_at = row_field("slots_at") as usize;
         let slots_len = row_field("slot_count") as usize * 8;
         key_count += row_field("count");
         if let Some(slots) = slots_at.checked_add(slots_len).and_then(|end| bytes.get(slots_at..end)) {
             let crc = crc32c::crc32c(slots).to_le_bytes();
-            let crc_place = place(KEYDIR_SHARD_FIELDS, "crc");
-            bytes[row_at + crc_place.start..row_at + crc_place.end].copy_from_slice(&crc);
+            let crc_range = range_of(KEYDIR_SHARD_FIELDS, "crc");
+            bytes[row_at + crc_range.start..row_at + crc_range.end].copy_from_slice(&crc);
         }
     }
-    bytes[place(KEYDIR_FIELDS, "key_count")].copy_from_slice(&key_count.to_le_bytes());
+    bytes[range_of(KEYDIR_FIELDS, "key_count")].copy_from_slice(&key_count.to_le_bytes());
     let crc = u64::from(crc32c::crc32c(&bytes[..crc_at]));
     bytes[crc_at..crc_at + 8].copy_from_slice(&crc.to_le_bytes());
 }

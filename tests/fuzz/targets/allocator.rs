@@ -1,5 +1,5 @@
-//! An allocator that ends the program when it is asked for more than any input here can justify: the largest store has a
-//! few hundred KiB.
+//! An allocator that aborts the program above a limit that no input justifies. The largest store
+//! has a few hundred KiB.
 
 use std::alloc::System;
 

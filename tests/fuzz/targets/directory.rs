@@ -1,4 +1,4 @@
-//! The property `directory`, fuzzed.
+//! Fuzzes the property `directory`.
 #![no_main]
 
 mod allocator;

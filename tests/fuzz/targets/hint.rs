@@ -1,4 +1,4 @@
-//! The property `hint`, fuzzed.
+//! Fuzzes the property `hint`.
 #![no_main]
 
 mod allocator;

@@ -1,8 +1,8 @@
-//! What `import` reads, fuzzed: lines of each format, and the data files of other stores.
+//! Fuzzes the input of `import`: lines of each format, and data files of other stores.
 #![no_main]
 
 mod allocator;
-#[expect(dead_code, reason = "the shell alone names files, shows words and makes larger objects")]
+#[expect(dead_code, reason = "only the shell names files, shows words and makes larger objects")]
 #[path = "../../../src/shell"]
 mod shell {
     pub mod commands {

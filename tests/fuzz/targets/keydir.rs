@@ -1,4 +1,4 @@
-//! The property `keydir`, fuzzed.
+//! Fuzzes the property `keydir`.
 #![no_main]
 
 mod allocator;

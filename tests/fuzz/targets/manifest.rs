@@ -1,4 +1,4 @@
-//! The property `manifest`, fuzzed.
+//! Fuzzes the property `manifest`.
 #![no_main]
 
 mod allocator;

@@ -1,4 +1,4 @@
-//! The property `records`, fuzzed.
+//! Fuzzes the property `records`.
 #![no_main]
 
 mod allocator;

@@ -1,4 +1,4 @@
-//! The property `repair`, fuzzed.
+//! Fuzzes the property `repair`.
 #![no_main]
 
 mod allocator;

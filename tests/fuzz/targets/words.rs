@@ -1,8 +1,8 @@
-//! The shell's lexer and printer, fuzzed.
+//! Fuzzes the shell's lexer and printer.
 #![no_main]
 
 mod allocator;
-#[expect(dead_code, reason = "the shell alone opens the paths that words name")]
+#[expect(dead_code, reason = "only the shell opens the paths that words name")]
 #[path = "../../../src/shell"]
 mod shell {
     pub mod lang {

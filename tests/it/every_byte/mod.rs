@@ -22,7 +22,7 @@ use logkv::fs::StoreFile;
 use logkv::inspect::{Item, Kind};
 use logkv::{Error, ReadWith, SegmentId, Store};
 
-use crate::any_bytes::properties::laws::Answer;
+use crate::any_bytes::properties::invariants::Answer;
 use crate::any_bytes::properties::memory::{Image, Memory, file, file_mut};
 use crate::any_bytes::properties::sample::{self, LAST_SEGMENT};
 

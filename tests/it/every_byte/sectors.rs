@@ -6,7 +6,7 @@ use logkv::fs::StoreFile;
 use logkv::{Error, SegmentId};
 
 use super::{LAST_SEGMENT, Next, Record, SEGMENTS, Sample, Seen, look, samples};
-use crate::any_bytes::properties::laws::Answer;
+use crate::any_bytes::properties::invariants::Answer;
 use crate::any_bytes::properties::memory::{Image, file, file_mut};
 
 const SECTOR_LENS: [usize; 2] = [64, 512];

@@ -7,7 +7,7 @@ use logkv::SegmentId;
 use logkv::fs::StoreFile;
 
 use super::{Answers, MASKS, Next, Record, SEGMENTS, Sample, after, look, samples};
-use crate::any_bytes::properties::laws::Answer;
+use crate::any_bytes::properties::invariants::Answer;
 use crate::any_bytes::properties::memory::file;
 
 /// The header checksum, which a get does not read.

@@ -1,18 +1,23 @@
-//! What holds for a directory, whatever bytes its files have.
+//! Invariants of any directory, whatever bytes its files have.
 //!
-//! 1. Nothing panics, and (the fuzzer's allocator sees to it) no memory is taken that the files' lengths do not justify.
-//! 2. A value that is read, by key or in a scan, is one that a record of exactly this key holds under a right checksum.
-//! 3. Opening read-only changes nothing, and read or mapped the answers are the same.
-//! 4. Opening that fails leaves each segment as it was, but for a torn end.
-//! 5. What opening for writing recovers is what a reader saw (or the log is damaged: how far ahead of a damaged place a number
-//!    may lie depends on how much is still to be written), stays so through compaction and reopening, and takes writes.
-//! 6. Where hints and KEYDIR change what is read, `verify` finds fault; what it finds none in opens, and all of it reads.
-//! 7. `repair` changes nothing in the old store, and makes one that is intact, of records of the old one alone; of all, where
-//!    that has no fault.
+//! 1. Nothing panics, and no allocation is larger than the files justify. The fuzzer's allocator
+//!    checks that.
+//! 2. Every value read, by key or in a scan, is in a record of exactly this key with a correct
+//!    checksum.
+//! 3. Opening read-only changes nothing. Mapped and unmapped reads give the same answers.
+//! 4. A failed open leaves every segment unchanged except for a torn tail.
+//! 5. Opening for writing recovers what a reader saw, except in a damaged log. There, how far a
+//!    sequence number may jump depends on the room left in the segment. The answers survive
+//!    compaction and reopening, and the store accepts writes.
+//! 6. If hints or KEYDIR change the answers, `verify` finds a fault. A store without faults opens,
+//!    and every read succeeds.
+//! 7. `repair` changes nothing in the old store. It makes an intact store from records of the old
+//!    one, and from all of them if the old one has no fault.
 //!
-//! A hint or KEYDIR with a right checksum over what the log does not say is no accident: somebody made it. It may hide keys or
-//! put them out of order, for nothing short of reading the whole log, which a derived file is there to save, could tell; it
-//! makes no value up, since each is read under its own checksum and key. `verify` reads the whole log, and tells.
+//! A hint or KEYDIR with a correct checksum that contradicts the log is a forgery, not an accident.
+//! It can hide keys or show them out of order, because finding that out takes reading the whole
+//! log, which `verify` does. It cannot forge a value, because every value is read under its own
+//! checksum and key.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,12 +29,12 @@ use super::offline::{self, Verified};
 use super::sample::{self, KEYS, options};
 use super::seal;
 
-/// What a get says.
+/// The answer of a get.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The value.
     Value(Vec<u8>),
-    /// There is no such key.
+    /// The key is missing.
     Missing,
     /// The record is damaged.
     Damaged,
@@ -37,43 +42,44 @@ pub enum Answer {
 
 type Answers = BTreeMap<Vec<u8>, Answer>;
 
-/// Checks all of the laws for a directory with these files.
+/// Checks all invariants for a directory with the files of `image`.
 ///
 /// # Panics
-/// When one of them does not hold.
-pub fn hold(image: &Image) {
+/// If one does not hold.
+pub fn check(image: &Image) {
     let directory = Directory::of(image);
     let [read, mapped] = [ReadWith::Pread, ReadWith::Mmap].map(|read_with| directory.read(read_with));
-    // KEYDIR is used where it can be mapped: a reader who maps believes it, and the other one the hints.
+    // Only a mapped reader uses KEYDIR. The other one uses the hints.
     if !directory.may_lie() {
-        assert_eq!(read, mapped, "read, and mapped");
+        assert_eq!(read, mapped, "unmapped and mapped reads");
     }
     directory.recover(mapped.as_ref());
     directory.check_verified(read.as_ref());
 }
 
-/// Checks what holds for a repair of a directory with these files.
+/// Checks the invariants of a repair of a directory with the files of `image`.
 ///
 /// # Panics
-/// When it does not.
-pub fn hold_for_a_repair(image: &Image) {
+/// If one does not hold.
+pub fn check_repair(image: &Image) {
     let Some(made) = offline::repaired(image) else { return };
     let old = Directory::of(image);
     let mut new = Directory { image: &made, ..Directory::of(image) };
-    // Records whose salt is told nowhere any more are found by their own checksums, which nobody here puts right.
+    // A repair also finds records whose salt is lost, by their checksums. Edits do not correct
+    // those.
     new.written.extend([sample::closed(), sample::unclosed()].into_iter().flat_map(seal::ever_written));
-    let answers = new.read(ReadWith::Pread).expect("what was repaired opens");
+    let answers = new.read(ReadWith::Pread).expect("a repaired store opens");
     if old.verified.as_ref().is_some_and(Verified::is_spotless) {
-        assert_eq!(old.read(ReadWith::Pread).as_ref(), Some(&answers), "nothing had to be given up");
+        assert_eq!(old.read(ReadWith::Pread).as_ref(), Some(&answers), "an intact store loses nothing");
     }
-    hold(&made);
+    check(&made);
 }
 
 struct Directory<'a> {
     image: &'a Image,
     written: BTreeSet<(Vec<u8>, Vec<u8>)>,
     keys: BTreeSet<Vec<u8>>,
-    /// What `verify` says of it; `None` when it sees no store.
+    /// The result of `verify`, or `None` if it finds no store.
     verified: Option<Verified>,
 }
 
@@ -85,24 +91,25 @@ impl<'a> Directory<'a> {
         Self { image, keys, written, verified: Verified::of(image) }
     }
 
-    /// Whether a hint or KEYDIR may say under a right checksum what the log does not.
+    /// Returns whether a hint or KEYDIR may contradict the log under a correct checksum.
     fn may_lie(&self) -> bool {
         self.verified.as_ref().is_some_and(Verified::may_lie)
     }
 
-    /// What `verify` finds no fault in has none that a reader sees, and hints and KEYDIR change nothing in it.
+    /// If `verify` finds no fault, every read succeeds, and hints and KEYDIR change no answer.
     fn check_verified(&self, read: Option<&Answers>) {
         if !self.verified.as_ref().is_some_and(|verified| verified.report.is_intact()) {
             return;
         }
-        let read = read.expect("what is intact opens");
-        assert!(!read.values().any(|answer| *answer == Answer::Damaged), "what is intact reads: {read:?}");
+        let read = read.expect("an intact store opens");
+        assert!(!read.values().any(|answer| *answer == Answer::Damaged), "an intact store reads: {read:?}");
         let is_log = |name: &StoreFile| !matches!(name, StoreFile::Hint(_) | StoreFile::Keydir);
         let log: Image = self.image.iter().filter(|(name, _)| is_log(name)).cloned().collect();
         let bare = Directory { image: &log, ..Directory::of(self.image) };
         assert_eq!(bare.read(ReadWith::Pread).as_ref(), Some(read), "without hints and KEYDIR");
     }
-    /// What a reader sees, if it can open it.
+
+    /// Returns the answers of a reader, or `None` if the store does not open.
     fn read(&self, read_with: ReadWith) -> Option<Answers> {
         let memory = Memory::of(self.image);
         let options = options(&memory).read_only(true).read_with(read_with);
@@ -110,13 +117,13 @@ impl<'a> Directory<'a> {
         let answers = self.answers(&store);
         self.check_order(&store, &answers);
         check_inspection(&store);
-        assert!(store.put("a", "").is_err(), "a reader takes no write");
+        assert!(store.put("a", "").is_err(), "a reader accepts no write");
         drop(store);
         assert_eq!(memory.change_count(), 0, "a reader changes nothing");
         Some(answers)
     }
 
-    /// Opens for writing, writes, compacts and opens again.
+    /// Opens the store for writing, writes, compacts and reopens it.
     fn recover(&self, read: Option<&Answers>) {
         let memory = Memory::of(self.image);
         let Ok(store) = open(options(&memory)) else {
@@ -124,12 +131,12 @@ impl<'a> Directory<'a> {
         };
         let mut answers = self.answers(&store);
         if let Some(read) = read.filter(|_| store.open_report().damage.is_empty()) {
-            assert_eq!(&answers, read, "what is recovered is what a reader saw");
+            assert_eq!(&answers, read, "the writer recovers what the reader saw");
         }
         self.check_order(&store, &answers);
         check_inspection(&store);
         for key in ["a", "new"] {
-            // An old segment may end where no more can come; then nothing is written at all.
+            // The log may have used up its sequence numbers. Then every write fails.
             if store.put(key, "a new value").is_ok() {
                 answers.insert(key.into(), Answer::Value(b"a new value".to_vec()));
             }
@@ -137,16 +144,16 @@ impl<'a> Directory<'a> {
         if store.delete("b").is_ok() {
             answers.insert(b"b".to_vec(), Answer::Missing);
         }
-        assert_eq!(self.answers_with(&store, &answers), answers, "what was written is there");
+        assert_eq!(self.answers_with(&store, &answers), answers, "after the writes");
         store.close().expect("closes");
-        let store = open(options(&memory)).expect("what was closed opens");
+        let store = open(options(&memory)).expect("a closed store opens");
         assert_eq!(self.answers_with(&store, &answers), answers, "reopened");
         if !self.may_lie() {
             self.compact(store, &memory, &answers);
         }
     }
 
-    /// Compacts all that can be. A segment with damage stays as it is.
+    /// Compacts the store. Damaged segments stay as they are.
     fn compact(&self, store: Store, memory: &Memory, answers: &Answers) {
         match store.compact(&Compact::All) {
             Ok(_) | Err(Error::Damaged { .. }) => {}
@@ -154,11 +161,11 @@ impl<'a> Directory<'a> {
         }
         assert_eq!(&self.answers_with(&store, answers), answers, "compacted");
         store.close().expect("closes");
-        let store = open(options(memory).read_only(true)).expect("what was closed opens");
+        let store = open(options(memory).read_only(true)).expect("a closed store opens");
         assert_eq!(&self.answers_with(&store, answers), answers, "compacted and reopened");
     }
 
-    /// What a get of each key says, which must be what some record said.
+    /// Returns the answer for each key. Every value must be in some record.
     fn answers(&self, store: &Store) -> Answers {
         let answers: Answers = self.keys.iter().map(|key| (key.clone(), answer(store, key))).collect();
         for (key, answer) in &answers {
@@ -169,7 +176,7 @@ impl<'a> Directory<'a> {
         answers
     }
 
-    /// The same for the keys of `known`, among which are new ones.
+    /// Returns the answers for the keys of `known`, which include new keys.
     fn answers_with(&self, store: &Store, known: &Answers) -> Answers {
         known.keys().map(|key| (key.clone(), answer(store, key))).collect()
     }
@@ -179,7 +186,8 @@ impl<'a> Directory<'a> {
         assert!(self.written.contains(&pair), "{} was never {}", key.escape_ascii(), value.escape_ascii());
     }
 
-    /// A scan shows keys in order, each once, with the values that gets give; and all of them, where nothing is damaged.
+    /// Checks that a scan shows every key once, in order, with the values of gets. In an undamaged
+    /// store it shows all keys.
     fn check_order(&self, store: &Store, answers: &Answers) {
         let Ok(scan) = store.scan(..) else { return };
         let (shown, errors): (Vec<_>, Vec<_>) = scan.partition(Result::is_ok);
@@ -192,9 +200,9 @@ impl<'a> Directory<'a> {
         }
         for entry in &shown {
             let value = Answer::Value(entry.value.to_vec());
-            assert_eq!(answers.get(&*entry.meta.key), Some(&value), "a scan and a get");
+            assert_eq!(answers.get(&*entry.meta.key), Some(&value), "a scan agrees with a get");
         }
-        assert!(shown.is_sorted_by(|one, next| one.meta.key < next.meta.key), "in order, and each once");
+        assert!(shown.is_sorted_by(|one, next| one.meta.key < next.meta.key), "keys are in order, each once");
         let backward = store.scan(..).expect("scans again").rev().flatten();
         let backward: Vec<_> = backward.map(|entry| entry.meta.key.to_vec()).collect();
         assert!(shown.iter().rev().map(|entry| &*entry.meta.key).eq(backward.iter().map(Vec::as_slice)));
@@ -204,26 +212,26 @@ impl<'a> Directory<'a> {
         if is_whole {
             let count = |is_it: fn(&Answer) -> bool| answers.values().filter(|answer| is_it(answer)).count();
             let values = count(|answer| matches!(answer, Answer::Value(_)));
-            assert_eq!(shown.len(), values, "all that is there");
-            // What has expired is counted until it is compacted away, and reads as missing.
+            assert_eq!(shown.len(), values, "all keys");
+            // An expired key is counted until it is compacted away, but reads as missing.
             let may_count = values..=values + count(|answer| *answer == Answer::Missing);
             assert!(may_count.contains(&(store.len() as usize)), "{} of {may_count:?} keys", store.len());
         }
     }
 
-    /// Nothing was taken away but the end of a torn segment.
+    /// Checks that the failed open only cut torn tails.
     fn check_untouched(&self, memory: &Memory) {
         let now = memory.image();
         for (name, before) in self.image {
             if let StoreFile::Segment(_) = name {
                 let now = file(&now, *name).unwrap_or_else(|| panic!("{name} was removed"));
-                assert!(before.starts_with(now), "{name} was changed, and the store did not open");
+                assert!(before.starts_with(now), "{name} was changed although the store did not open");
             }
         }
     }
 }
 
-/// Opens a store, which must not fail for reasons of the operating system: it does not.
+/// Opens the store. The file system in memory never fails, so an I/O error is a fault.
 fn open(options: Options) -> Result<Store, Error> {
     let opened = Store::open_with("memory", options);
     if let Err(Error::Io { .. }) = &opened {
@@ -241,7 +249,7 @@ fn answer(store: &Store, key: &[u8]) -> Answer {
     }
 }
 
-/// A segment taken apart accounts for each of its bytes once.
+/// Checks that an inspection covers every byte of a segment exactly once.
 fn check_inspection(store: &Store) {
     for segment in store.segments().expect("segments") {
         let Ok(inspection) = store.inspect(segment.id) else { continue };
@@ -254,14 +262,14 @@ fn check_inspection(store: &Store) {
     }
 }
 
-/// The laws for the samples as they are, which hold what they should.
+/// Checks the invariants for the unedited samples.
 ///
 /// # Panics
-/// When they do not: then nothing else here says much.
-pub fn hold_for_the_samples() {
+/// If one does not hold. Then the other checks mean little.
+pub fn check_samples() {
     for image in [sample::closed(), sample::unclosed()] {
-        hold(image);
-        hold_for_a_repair(image);
+        check(image);
+        check_repair(image);
         let store = open(options(&Memory::of(image)).read_only(true)).expect("opens");
         let values: Vec<_> = store.scan(..).expect("scans").flatten().collect();
         assert_eq!(values.len(), KEYS.len() - 1, "{values:?}");
