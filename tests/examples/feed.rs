@@ -1,6 +1,6 @@
-//! A change feed: a thread keeps its own index up to date with all writes and saves it in a file. After
-//! a restart it resumes at the saved cursor. It rebuilds the index if the feed cannot resume: after a
-//! restore, or if compaction removed records that it missed.
+//! A change feed: a thread keeps its own index up to date with all writes and saves it in a file.
+//! After a restart it resumes at the saved cursor. It rebuilds the index if the feed cannot resume:
+//! after a restore, or if compaction removed records that it missed.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -48,8 +48,8 @@ impl Index {
         Ok(index)
     }
 
-    /// Applies all pending `changes`, which end between two batches. After an error, the saved index is
-    /// unchanged.
+    /// Applies all pending `changes`, which end between two batches. After an error, the saved
+    /// index is unchanged.
     fn apply(&mut self, changes: &mut Changes) -> Result<(), Failure> {
         for change in changes.by_ref() {
             let change = change?;

@@ -30,13 +30,14 @@ pub(crate) fn key(n: u64) -> [u8; 12] {
     key
 }
 
-/// Returns the numbers below `count` in an order without locality. `count` and the step must have no
-/// common divisor.
+/// Returns the numbers below `count` in an order without locality. `count` and the step must have
+/// no common divisor.
 pub(crate) fn shuffled(count: u64) -> impl Iterator<Item = u64> {
     (0..count).map(move |n| (n * 7_368_787) % count)
 }
 
-/// Returns pseudorandom numbers below `count`, the same in every run (Marsaglia, "Xorshift RNGs", 2003).
+/// Returns pseudorandom numbers below `count`, the same in every run (Marsaglia, "Xorshift RNGs",
+/// 2003).
 pub(crate) fn random(count: u64) -> impl Iterator<Item = u64> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     std::iter::repeat_with(move || {
@@ -163,8 +164,8 @@ pub(crate) fn cpu_secs() -> f64 {
     /// Linux reports hundredths of a second, whatever its clock.
     const TICKS_PER_SEC: f64 = 100.0;
     let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The program's name in parentheses may hold anything. After it, user and system time are the 12th
-    // and 13th fields.
+    // The program's name in parentheses may hold anything. After it, user and system time are the
+    // 12th and 13th fields.
     let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace();
     let ticks: f64 = fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
     ticks / TICKS_PER_SEC

@@ -1,5 +1,5 @@
-//! The index: opening, memory and snapshots. Records have no values, so that ten million keys fit in
-//! memory with their log.
+//! The index: opening, memory and snapshots. Records have no values, so that ten million keys fit
+//! in memory with their log.
 //!
 //! Each open is timed in a new process, so that its memory is measured alone.
 

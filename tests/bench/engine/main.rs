@@ -1,9 +1,10 @@
 //! `cargo bench`: the costs of the engine's operations on this machine.
 //!
-//! Each row shows operations per second and nanoseconds per operation. If two rows do the same work in
-//! two ways, their ratio follows. Ratios carry over to other machines better than absolute figures.
-//! `cargo bench -- scans churn` runs only the named parts, `--quick` runs a tenth of everything, and
-//! `--keys 20000000` sets the count of keys in the largest index (default 10 million).
+//! Each row shows operations per second and nanoseconds per operation. If two rows do the same work
+//! in two ways, their ratio follows. Ratios carry over to other machines better than absolute
+//! figures. `cargo bench -- scans churn` runs only the named parts, `--quick` runs a tenth of
+//! everything, and `--keys 20000000` sets the count of keys in the largest index (default 10
+//! million).
 
 mod basics;
 mod churn;
