@@ -17,12 +17,11 @@ use crate::shell::term::output::Output;
 use crate::shell::term::units;
 
 const FLAGS: &[Flag] = &[
-    Flag {
-        name: "level",
-        short: None,
-        takes: Takes::Number,
-        doc: "The compression level of an archive, from 1 (fast) to 22 (small); 3 by default",
-    },
+    Flag::long(
+        "level",
+        Takes::Number,
+        "The compression level of an archive, from 1 (fast) to 22 (small); 3 by default",
+    ),
     YES,
 ];
 

@@ -20,18 +20,16 @@ use crate::shell::run::session::{Command, Invocation, Run, Session};
 use report::{write, write_needless};
 
 const FLAGS: &[Flag] = &[
-    Flag {
-        name: "to",
-        short: None,
-        takes: Takes::Directory,
-        doc: "Creates the repaired store in this directory, which must be missing or empty",
-    },
-    Flag {
-        name: "in-place",
-        short: None,
-        takes: Takes::Nothing,
-        doc: "Replaces the damaged store, and keeps it under another name; asks first",
-    },
+    Flag::long(
+        "to",
+        Takes::Directory,
+        "Creates the repaired store in this directory, which must be missing or empty",
+    ),
+    Flag::long(
+        "in-place",
+        Takes::Nothing,
+        "Replaces the damaged store, and keeps it under another name; asks first",
+    ),
     YES,
 ];
 

@@ -79,12 +79,7 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
     }
     let report = verified.map_err(|error| match error {
         Error::NoSuchSegment { segment } => {
-            let named = |word: &&_| segments::parse(word, "verify").is_ok_and(|id| id == segment);
-            let failure = segments::missing(segment, session);
-            match invocation.args.iter().find(named) {
-                Some(word) => failure.at(word.span.clone()),
-                None => failure,
-            }
+            segments::point_at(&invocation.args, segment, segments::missing(segment, session))
         }
         Error::Cancelled => {
             let done = units::bytes(reached.0);

@@ -158,6 +158,11 @@ pub struct Flag {
 }
 
 impl Flag {
+    /// A flag without a one-letter form.
+    pub const fn long(name: &'static str, takes: Takes, doc: &'static str) -> Self {
+        Self { name, short: None, takes, doc }
+    }
+
     /// How it is given: `-o, --output FILE`.
     pub fn usage(&self) -> String {
         let short = self.short.map_or_else(String::new, |short| format!("-{short}, "));

@@ -50,6 +50,14 @@ pub fn missing(id: SegmentId, session: &mut Session) -> Failure {
     }
 }
 
+/// Points `failure` at the argument that names `segment`, if one does.
+pub fn point_at(args: &[Word], segment: SegmentId, failure: Failure) -> Failure {
+    match args.iter().find(|word| parse(word, "").is_ok_and(|id| id == segment)) {
+        Some(word) => failure.at(word.span.clone()),
+        None => failure,
+    }
+}
+
 /// `3`, `3 to 5, 9`.
 pub fn numbers(ids: &[SegmentId]) -> String {
     units::ranges(&ids.iter().map(|id| id.0).collect::<Vec<_>>())

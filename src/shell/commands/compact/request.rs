@@ -1,6 +1,6 @@
 //! The arguments and flags of `compact`.
 
-use logkv::{Compact, Error, SegmentId};
+use logkv::{Compact, Error};
 
 use crate::shell::lang::command::{DRY_RUN, Flag, Takes};
 use crate::shell::lang::failure::Failure;
@@ -10,15 +10,15 @@ use crate::shell::run::session::{Invocation, Session};
 
 /// The flags of `compact`.
 pub const FLAGS: &[Flag] = &[
-    flag("all", Takes::Nothing, "Compacts every segment with dead records; seals the active one first"),
-    flag(DRY_RUN, Takes::Nothing, "Changes nothing; shows which records would be kept or dropped, and why"),
-    flag("limit", Takes::Number, "Shows at most this many records; needs --dry-run"),
-    flag("step", Takes::Nothing, "Stops before each step, and says what a crash would leave"),
+    Flag::long("all", Takes::Nothing, "Compacts every segment with dead records; seals the active one first"),
+    Flag::long(
+        DRY_RUN,
+        Takes::Nothing,
+        "Changes nothing; shows which records would be kept or dropped, and why",
+    ),
+    Flag::long("limit", Takes::Number, "Shows at most this many records; needs --dry-run"),
+    Flag::long("step", Takes::Nothing, "Stops before each step, and says what a crash would leave"),
 ];
-
-const fn flag(name: &'static str, takes: Takes, doc: &'static str) -> Flag {
-    Flag { name, short: None, takes, doc }
-}
 
 /// The arguments and flags of one call of `compact`.
 #[derive(Debug)]
@@ -63,17 +63,11 @@ impl<'a> CompactRequest<'a> {
             Error::ReadOnly => {
                 Failure::from(error).hint("compact --dry-run shows the effect and changes nothing")
             }
-            Error::NoSuchSegment { segment } => self.point_at(segment, segments::missing(segment, session)),
-            Error::NotCompactable { segment, .. } => self.point_at(segment, error.into()),
+            Error::NoSuchSegment { segment } => {
+                segments::point_at(self.words, segment, segments::missing(segment, session))
+            }
+            Error::NotCompactable { segment, .. } => segments::point_at(self.words, segment, error.into()),
             error => error.into(),
-        }
-    }
-
-    fn point_at(&self, segment: SegmentId, failure: Failure) -> Failure {
-        let named = |word: &&Word| segments::parse(word, "compact").is_ok_and(|id| id == segment);
-        match self.words.iter().find(named) {
-            Some(word) => failure.at(word.span.clone()),
-            None => failure,
         }
     }
 }

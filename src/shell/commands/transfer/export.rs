@@ -24,17 +24,13 @@ use crate::shell::term::progress::Progress;
 use crate::shell::term::units;
 
 const FLAGS: &[Flag] = &[
-    flag("format", Takes::Enum(RowFormat::NAMES), "The format, if the file's name does not say it"),
-    flag("glob", Takes::Glob, "Exports the keys that match this pattern"),
+    Flag::long("format", Takes::Enum(RowFormat::NAMES), "The format, if the file's name does not say it"),
+    Flag::long("glob", Takes::Glob, "Exports the keys that match this pattern"),
     PREFIX,
-    flag("from", Takes::Key, "Starts at this key"),
-    flag("to", Takes::Key, "Stops before this key"),
+    Flag::long("from", Takes::Key, "Starts at this key"),
+    Flag::long("to", Takes::Key, "Stops before this key"),
     YES,
 ];
-
-const fn flag(name: &'static str, takes: Takes, doc: &'static str) -> Flag {
-    Flag { name, short: None, takes, doc }
-}
 
 pub const EXPORT: Command = Command {
     name: "export",

@@ -20,20 +20,16 @@ use crate::shell::run::session::{Command, Invocation, Run, Session};
 use crate::shell::term::progress::Progress;
 
 const FLAGS: &[Flag] = &[
-    flag("format", Takes::Enum(FORMATS), "The format, if neither the name nor the content says it"),
-    flag("key", Takes::Field, "Imports any table: this field, or column, is the key"),
-    flag("value", Takes::Field, "The field that is the value; without it, the whole row as JSON"),
-    flag(
+    Flag::long("format", Takes::Enum(FORMATS), "The format, if neither the name nor the content says it"),
+    Flag::long("key", Takes::Field, "Imports any table: this field, or column, is the key"),
+    Flag::long("value", Takes::Field, "The field that is the value; without it, the whole row as JSON"),
+    Flag::long(
         "rejects",
         Takes::File,
         "Keeps each rejected row, with its place and the reason; - is the standard output",
     ),
     YES,
 ];
-
-const fn flag(name: &'static str, takes: Takes, doc: &'static str) -> Flag {
-    Flag { name, short: None, takes, doc }
-}
 
 pub const IMPORT: Command = Command {
     name: "import",

@@ -109,19 +109,15 @@ pub enum DumpForm {
 
 /// The flags of `dump-segment`.
 pub const FLAGS: &[Flag] = &[
-    flag("from", Takes::Number, "Starts at the first record at or after this byte"),
-    flag("limit", Takes::Number, "Shows at most this many records"),
-    flag("tail", Takes::Number, "Shows this many of the last records"),
-    flag("record", Takes::Number, "Shows only the record with this number, counted from 0"),
-    flag("key", Takes::Glob, "Shows only records of matching keys"),
-    flag("only", Takes::Enum(StateFilter::NAMES), "Shows only records in this state"),
-    flag("values", Takes::Enum(ValueDisplay::NAMES), "How much of each value to show"),
-    flag("hex", Takes::Nothing, "Shows every byte, field by field"),
+    Flag::long("from", Takes::Number, "Starts at the first record at or after this byte"),
+    Flag::long("limit", Takes::Number, "Shows at most this many records"),
+    Flag::long("tail", Takes::Number, "Shows this many of the last records"),
+    Flag::long("record", Takes::Number, "Shows only the record with this number, counted from 0"),
+    Flag::long("key", Takes::Glob, "Shows only records of matching keys"),
+    Flag::long("only", Takes::Enum(StateFilter::NAMES), "Shows only records in this state"),
+    Flag::long("values", Takes::Enum(ValueDisplay::NAMES), "How much of each value to show"),
+    Flag::long("hex", Takes::Nothing, "Shows every byte, field by field"),
 ];
-
-const fn flag(name: &'static str, takes: Takes, doc: &'static str) -> Flag {
-    Flag { name, short: None, takes, doc }
-}
 
 /// The arguments and flags of one call of `dump-segment`.
 #[derive(Debug)]
