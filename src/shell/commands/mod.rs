@@ -6,6 +6,7 @@ mod clear;
 pub mod compact;
 mod config;
 mod diff;
+pub mod dump_segment;
 mod expiry;
 pub mod foreign;
 pub mod get;
@@ -31,7 +32,6 @@ pub mod verify;
 mod version;
 mod versions;
 pub mod words;
-pub mod xray;
 
 use crate::shell::run::session::Command;
 
@@ -53,7 +53,7 @@ pub static TABLE: &[Command] = &[
     batch::ROLLBACK,
     stats::STATS,
     segments::SEGMENTS,
-    xray::DUMP_SEGMENT,
+    dump_segment::DUMP_SEGMENT,
     versions::VERSIONS,
     diff::DIFF,
     tail::TAIL,

@@ -12,12 +12,12 @@ use logkv::repair::{self, RepairProgress, RepairReport};
 use logkv::verify::{self, VerifyEvent};
 use logkv::{Error, Options};
 
+use self::report::{write, write_needless};
 use crate::shell::commands::words::place_of;
 use crate::shell::lang::command::{Arity, Example, Flag, Group, Needs, Outcome, Takes, YES};
 use crate::shell::lang::failure::{Failure, Kind, plain_words};
 use crate::shell::lang::words::{Word, visible_path};
 use crate::shell::run::session::{Command, Invocation, Run, Session};
-use report::{write, write_needless};
 
 const FLAGS: &[Flag] = &[
     Flag::long(
