@@ -55,18 +55,21 @@ pub use engine::metrics::Metrics;
 pub use engine::metrics::meter::Distribution;
 pub use engine::metrics::prometheus::Prometheus;
 pub use engine::metrics::stats::{MemoryStats, SegmentState, SegmentStats, Stats};
-pub use engine::open::{FoundDamage, OpenReport};
+pub use engine::open::opened::{FoundDamage, OpenReport};
 pub use engine::options::{
     CompactionPolicy, OpenProgress, Options, ReadWith, SEGMENT_LEN_MAX_BOUNDS, SEGMENT_LEN_MAX_DEFAULT, Sync,
     VALUE_LEN_MAX_DEFAULT, VALUE_READ_MAX_DEFAULT,
 };
 pub use engine::read::changes::{Change, Changes};
-pub use engine::read::history::{At, Difference, Differences, Past, PastScan, Version, Versions};
+pub use engine::read::history::diff::{Difference, Differences};
+pub use engine::read::history::{At, Past, PastScan, Version, Versions};
 pub use engine::read::scan::{Entry, KeyEntry, Keys, Scan};
 pub use engine::read::snapshot::Snapshot;
 pub use engine::segment::value::Value;
+pub use engine::store::Store;
 pub use engine::store::overlay::{Overlay, OverlayEntries, OverlayEntry, OverlayScan};
-pub use engine::store::{Pending, PutOptions, Refreshed, Store};
+pub use engine::store::view::Refreshed;
+pub use engine::store::write::{Pending, PutOptions};
 pub use engine::upkeep::compaction::{
     Compact, CompactionEvent, CompactionPlan, CompactionReason, CompactionReport, CompactionRun,
     CompactionStage, Decided, Decision, Dropped, Kept, LeftAlone, RunReport, Tallies, Tally,

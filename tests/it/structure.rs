@@ -37,15 +37,7 @@ fn no_wing_uses_a_higher_one() {
 
 /// Known circles of files, one in each line. A circle that is cut leaves the list.
 const CIRCLES: &[(&str, &[&str])] = &[
-    (
-        "engine",
-        &[
-            "open open::follow open::load",
-            "read::history read::history::diff",
-            "store store::view store::write",
-            "upkeep::compaction upkeep::compaction::copy upkeep::compaction::rewrite",
-        ],
-    ),
+    ("engine", &["upkeep::compaction upkeep::compaction::copy upkeep::compaction::rewrite"]),
     ("shell", &["run::config run::config::environment run::config::init run::config::rows"]),
 ];
 

@@ -1,10 +1,10 @@
-//! Segments on their way from files to a state: headers checked, torn tails cut.
+//! Loads segments: checks their headers, finds the end of the log, and cuts off a torn tail.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
-use super::follow::SeenEnd;
-use super::{FoundDamage, OpenReport};
+use super::opened::{FoundDamage, OpenReport};
+use super::seen::SeenEnd;
 use crate::engine::base::error::{Damage, Error, Result};
 use crate::engine::base::ids::{Location, SegmentId, Seqno};
 use crate::engine::files::tail::{DurablePrefix, TailReport};
@@ -18,22 +18,22 @@ use crate::engine::segment::{Identity, ReadMode, Segment, StoreContext, file};
 use crate::engine::state::{SegmentSet, State};
 use crate::engine::upkeep::checkpoint::Checkpoint;
 
-/// A store on its way from files to a state.
+/// A store that is being loaded.
 pub(super) struct Load<'a> {
-    pub(super) home: StoreContext,
-    options: &'a Options,
+    pub(super) context: StoreContext,
+    pub(super) options: &'a Options,
     pub(super) state: Arc<State>,
-    /// What the index knew before a segment was read.
+    /// The part of the log that KEYDIR covers, if KEYDIR is usable.
     pub(super) covering: Option<Covering>,
     pub(super) report: OpenReport,
-    /// The segment to append to, its file and how long it may become.
+    /// The segment to append to, its file, and its capacity.
     pub(super) end: Option<(Arc<Segment>, Arc<dyn File>, u64)>,
     pub(super) last_seq: Seqno,
-    /// The part of the growing segment that has been read already.
+    /// The part of the last segment that a reader has read before.
     pub(super) read: Option<DurablePrefix>,
-    /// The log's end as a reader found it.
+    /// The end of the log as a reader found it.
     pub(super) seen_end: Option<SeenEnd>,
-    /// The state that this one replaces.
+    /// The state that the new one replaces.
     earlier: Option<Arc<State>>,
 }
 
@@ -44,7 +44,7 @@ impl<'a> Load<'a> {
         manifest: &Manifest,
         earlier: Option<&Arc<State>>,
     ) -> Self {
-        let home = StoreContext {
+        let context = StoreContext {
             directory: Arc::clone(directory),
             store: manifest.store,
             lineage: manifest.lineage,
@@ -53,8 +53,8 @@ impl<'a> Load<'a> {
             wakeup: Arc::default(),
         };
         Self {
-            state: new_state(&home, options, earlier),
-            home,
+            state: new_state(&context, options, earlier),
+            context,
             options,
             covering: None,
             report: OpenReport::default(),
@@ -66,7 +66,7 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Loads every segment of `manifest`, in log order; what KEYDIR covers is not read.
+    /// Loads every segment of `manifest`, in log order. Reads only what KEYDIR does not cover.
     pub(super) fn all(&mut self, manifest: &Manifest) -> Result<()> {
         self.take_checkpoint(manifest);
         let mut loaded = self.segments(manifest)?;
@@ -83,22 +83,22 @@ impl<'a> Load<'a> {
             self.covering = None;
             self.last_seq = Seqno(0);
             self.end = None;
-            self.state = new_state(&self.home, self.options, self.earlier.as_ref());
+            self.state = new_state(&self.context, self.options, self.earlier.as_ref());
             loaded = self.segments(manifest)?;
         }
         self.index(&loaded)
     }
 
-    /// Begins with the index that is in KEYDIR, if that can be used.
+    /// Starts from the index in KEYDIR, if it is usable.
     fn take_checkpoint(&mut self, manifest: &Manifest) {
-        let Some(checkpoint) = Checkpoint::open(&self.home, manifest) else { return };
+        let Some(checkpoint) = Checkpoint::open(&self.context, manifest) else { return };
         let about = checkpoint.about().clone();
         let mut is_usable = false;
         let state = Arc::new_cyclic(|state| {
             let keydir = checkpoint.keydir(Weak::clone(state));
             is_usable = keydir.is_some();
             let keydir = keydir.unwrap_or_else(Keydir::new);
-            with_keydir(&self.home, self.options, keydir, self.earlier.as_ref())
+            with_keydir(&self.context, self.options, keydir, self.earlier.as_ref())
         });
         if is_usable {
             self.last_seq = about.covered_seq;
@@ -123,7 +123,7 @@ impl<'a> Load<'a> {
         })
     }
 
-    /// Opens one segment; its records are not in the index yet.
+    /// Opens one segment and adds it to `set`. Does not index its records.
     pub(super) fn segment(
         &mut self,
         set: &mut SegmentSet,
@@ -131,8 +131,8 @@ impl<'a> Load<'a> {
         seq_end: Seqno,
         covered: Option<Covered>,
     ) -> Result<Loaded> {
-        let directory = Arc::clone(&self.home.directory);
-        // Only the log's end is ever written to, and only by a writer.
+        let directory = Arc::clone(&self.context.directory);
+        // A writer appends to the last segment only.
         let appends = matches!(line.extent, Extent::Closed(_)) && !self.options.read_only;
         let file = file::open(&*directory, line.id, if appends { Access::Write } else { Access::Read })?;
         let file_len = file::len(&*directory, line.id, &*file)?;
@@ -140,9 +140,9 @@ impl<'a> Load<'a> {
             Ok(header) => (Some(header), None),
             Err(damage) => (None, Some(damage)),
         };
-        // Somebody may be writing to it, or cutting it back: its bytes are read, not mapped.
+        // A writer may truncate the file, and reading a mapping beyond the end kills the process.
         let is_unsettled = line.extent.is_unsettled(file_len);
-        let reading = &self.home.reading;
+        let reading = &self.context.reading;
         let reading = if is_unsettled { reading.unmapped() } else { reading.clone() };
         let (Extent::Sealed(wants) | Extent::Closed(wants) | Extent::Active(wants)) = line.extent;
         let (len, wants) = if is_unsettled {
@@ -151,12 +151,12 @@ impl<'a> Load<'a> {
         } else {
             (wants.min(file_len), wants)
         };
-        // A segment that another version laid out is not gone on with: its records would not be read as ours.
+        // New records in a segment of another layout would be read by the rules of that layout.
         let is_ours = header.is_some_and(|header| {
             header.minor == segment_header::MINOR && line.layout == Layout::current(line.layout.records.salt)
         });
         let resumes = appends && len == wants && is_ours;
-        // A reader follows a writer, which may have another limit.
+        // The writer that a reader follows may have a larger segment limit.
         let follows = is_unsettled && self.options.read_only;
         let capacity = match (resumes, follows) {
             (true, _) => wants.max(self.options.segment_len_max),
@@ -165,18 +165,24 @@ impl<'a> Load<'a> {
         };
         let is_sealed = matches!(line.extent, Extent::Sealed(_));
         if !is_sealed && !is_unsettled {
-            self.seen_end = Some(SeenEnd::new(&file, file_len));
+            self.seen_end = Some(SeenEnd::closed(&file, file_len));
         }
         let created_ms = header.map_or(0, |header| header.created_ms);
         let seq_end = if is_sealed { seq_end } else { seq_end.max(line.seq_end(capacity)) };
         let (first_page, room) = match covered {
-            // Its records' addresses are in the index already; behind it the pages may be another segment's.
+            // The index has addresses in these pages. The pages behind them may be another segment's.
             Some(Covered { first_page, .. }) => (first_page, set.room_at(first_page, capacity)),
             None => (set.free_page(capacity, None)?, capacity),
         };
         let (is_crowded, capacity) = (room < len, room.max(len));
-        let place = Place { seq_end, created_ms, first_page };
-        let segment = Arc::new(self.map(line, &file, place, &reading, (len, capacity))?);
+        let segment = Segment::new(
+            identity(line, seq_end, created_ms, first_page),
+            &*self.context.directory,
+            &file,
+            &reading,
+            (len, capacity),
+        )?;
+        let segment = Arc::new(segment);
         if is_sealed {
             segment.mark_sealed();
         }
@@ -188,12 +194,12 @@ impl<'a> Load<'a> {
         Ok(Loaded { segment, is_sealed, covered, is_crowded, header_damage, missing_end })
     }
 
-    /// Tells of the damage in one segment: in its header, in its records, and that its end is missing.
-    pub(super) fn tell(&mut self, loaded: &Loaded, damage: &[FoundDamage]) {
+    /// Reports the damage of one segment: in its header, in its records, and a missing end.
+    pub(super) fn report_damage(&mut self, loaded: &Loaded, damage: &[FoundDamage]) {
         let Loaded { segment, header_damage, missing_end, .. } = loaded;
         let mut found: Vec<_> = header_damage.iter().chain(damage).cloned().collect();
         if let Some((has, wants)) = *missing_end {
-            // By itself, or with the record that is cut there.
+            // The missing bytes belong to the record that is cut off there, if one is.
             match found.last_mut().filter(|last| last.at.offset + last.len == has) {
                 Some(last) => last.len += wants - has,
                 None => {
@@ -207,44 +213,27 @@ impl<'a> Load<'a> {
             segment.mark_unfit();
         }
         if !found.is_empty() && self.end.as_ref().is_some_and(|(end, ..)| end.id == segment.id) {
-            // Nothing is appended behind damage: a length in it might reach over what comes next.
+            // Nothing is appended behind damage: a damaged length could reach over the next record.
             self.end = None;
         }
         self.report.damage.extend(found);
     }
 
-    /// Whether hints may be written.
     pub(super) fn writes_hints(&self) -> bool {
         !self.options.read_only
     }
 
-    /// Tells how far opening has come.
     pub(super) fn report_progress(&self, progress: OpenProgress) {
         if let Some(observer) = &self.options.open_observer {
             observer.tell(progress);
         }
     }
 
-    fn map(
-        &self,
-        line: &SegmentLine,
-        file: &Arc<dyn File>,
-        place: Place,
-        reading: &ReadMode,
-        (len, capacity): (u64, u64),
-    ) -> Result<Segment> {
-        let Place { seq_end, created_ms, first_page } = place;
-        let SegmentLine { id, base_seq, layout, .. } = *line;
-        let identity = Identity { id, base_seq, layout, created_ms, seq_end, first_page };
-        Segment::new(identity, &*self.home.directory, file, reading, (len, capacity))
-    }
-
-    /// The segment's header, if it is intact and this segment's. Damage costs nothing but the header: its line in
-    /// MANIFEST says the same.
+    /// Reads the segment's header. A damaged header does no harm: the line in MANIFEST says the same.
     fn header(&self, line: &SegmentLine, file: &dyn File) -> Result<Result<SegmentHeader, FoundDamage>> {
-        let bytes = file::first_bytes(&*self.home.directory, line.id, file)?;
+        let bytes = file::first_bytes(&*self.context.directory, line.id, file)?;
         let damage = match SegmentHeader::decode(&bytes) {
-            Ok(header) => match header.unlike(self.home.store, line.id) {
+            Ok(header) => match header.unlike(self.context.store, line.id) {
                 Some(damage) => damage,
                 None => return Ok(Ok(header)),
             },
@@ -255,134 +244,138 @@ impl<'a> Load<'a> {
         Ok(Err(FoundDamage { at, len: line.layout.header_len.into(), damage }))
     }
 
-    /// How much of a segment that a writer has open, or died with, a reader can use.
+    /// Returns the readable length of a segment that no writer has closed.
     fn readable_len(&mut self, line: &SegmentLine, next_seq: Seqno, file: &Arc<dyn File>) -> Result<u64> {
-        let verdict = self.judge(line, next_seq, file)?;
-        self.seen_end = Some(SeenEnd::of(&verdict, file, &self.path(line.id))?);
+        let tail = self.inspect_tail(line, next_seq, file)?;
+        self.seen_end = Some(SeenEnd::unclosed(&tail, file, &self.path(line.id))?);
         self.report.unclean = true;
         self.report.outgrown = matches!(line.extent, Extent::Closed(_));
-        self.report.torn = verdict.torn(line.id);
-        Ok(verdict.end)
+        self.report.torn = tail.torn(line.id);
+        Ok(tail.end)
     }
 
-    /// The log's last segment, if its end has to be found: it was not closed, or there is more than was closed.
+    /// Returns the last segment if it was not closed, or has grown since it was closed.
     pub(super) fn unsettled(&self, manifest: &Manifest) -> Result<Option<SegmentLine>> {
         let Some(line) = manifest.segments.last() else { return Ok(None) };
-        let file = file::open(&*self.home.directory, line.id, Access::Read)?;
-        let file_len = file::len(&*self.home.directory, line.id, &*file)?;
+        let file = file::open(&*self.context.directory, line.id, Access::Read)?;
+        let file_len = file::len(&*self.context.directory, line.id, &*file)?;
         Ok(line.extent.is_unsettled(file_len).then_some(*line))
     }
 
-    /// Cuts off the torn tail of the segment that the last writer died with, and seals it in `manifest`.
+    /// Cuts off the torn tail of the active segment of a writer that died, and seals it in `manifest`.
     pub(super) fn settle_active(&mut self, manifest: &mut Manifest, line: SegmentLine) -> Result<()> {
         let path = self.path(line.id);
-        let file = file::open(&*self.home.directory, line.id, Access::Write)?;
+        let file = file::open(&*self.context.directory, line.id, Access::Write)?;
         self.refuse_other(&line, &*file)?;
-        // What the dead writer wrote may be in memory alone: what is judged must be what the disk has.
+        // The dead writer's last writes may be in the page cache only. The inspection must see the
+        // bytes on the disk.
         file.sync().map_err(Error::io("fsync", path.clone()))?;
         file.drop_cache();
-        let verdict = self.judge(&line, manifest.next_seq, &file)?;
-        if let Some((offset, witness)) = verdict.durable_damage {
+        let tail = self.inspect_tail(&line, manifest.next_seq, &file)?;
+        if let Some((offset, witness)) = tail.durable_damage {
             return Err(Error::Rot { segment: line.id, offset, witness });
         }
-        if let Some((offset, found)) = verdict.unknown {
-            // Intact, and written by a version that knows more: cutting it off would lose it.
+        if let Some((offset, found)) = tail.unknown {
+            // A newer version wrote this intact record. Cutting it off would lose it.
             let what = format!("the record at {}", Location { segment: line.id, offset });
             return Err(Error::Unsupported { what, found, supported: "1.x".to_owned() });
         }
-        if verdict.end < verdict.file_len {
-            file.truncate(verdict.end).map_err(Error::io("truncate", path.clone()))?;
+        if tail.end < tail.file_len {
+            file.truncate(tail.end).map_err(Error::io("truncate", path.clone()))?;
             file.sync().map_err(Error::io("fsync", path))?;
-            self.report.torn = verdict.torn(line.id);
+            self.report.torn = tail.torn(line.id);
         }
         self.report.outgrown = matches!(line.extent, Extent::Closed(_));
-        self.report.end_count = verdict.record_count;
-        // Numbers that the lost writes could have had are not given out again.
-        let first = manifest.next_seq.max(line.base_seq).max(verdict.last.plus(1));
-        manifest.next_seq = manifest.next_seq.max(line.seq_end(verdict.file_len)).min(Seqno::END);
+        self.report.end_count = tail.record_count;
+        // Sequence numbers of lost records must not be assigned again.
+        let first = manifest.next_seq.max(line.base_seq).max(tail.last.plus(1));
+        manifest.next_seq = manifest.next_seq.max(line.seq_end(tail.file_len)).min(Seqno::END);
         self.report.skipped = first..first.max(manifest.next_seq);
         manifest.generation = manifest.next_generation();
-        if verdict.end > line.layout.header_len.into() {
+        if tail.end > line.layout.header_len.into() {
             if let Some(last) = manifest.segments.last_mut() {
-                last.extent = Extent::Sealed(verdict.end);
+                last.extent = Extent::Sealed(tail.end);
             }
         } else {
-            // It holds no record: unlisted, it is an orphan.
+            // A segment without records leaves the list, and becomes an orphan.
             manifest.segments.pop();
         }
         Ok(())
     }
 
-    /// Refuses a segment that is intact and another's, or of another format, before anything is cut off it.
+    /// Refuses an intact segment of another store or format, before anything is cut off it.
     fn refuse_other(&self, line: &SegmentLine, file: &dyn File) -> Result<()> {
-        let bytes = file::first_bytes(&*self.home.directory, line.id, file)?;
+        let bytes = file::first_bytes(&*self.context.directory, line.id, file)?;
         match SegmentHeader::decode(&bytes) {
-            Ok(header) => match header.unlike(self.home.store, line.id) {
+            Ok(header) => match header.unlike(self.context.store, line.id) {
                 Some(damage) => Err(Error::Damaged { segment: line.id, offset: 0, damage }),
                 None => Ok(()),
             },
             Err(HeaderError::Unsupported(found)) => Err(unsupported(line, found)),
-            // Only the header is lost: its line says how the records are read.
+            // The line in MANIFEST gives the layout of the records.
             Err(HeaderError::Damaged(_)) => Ok(()),
         }
     }
 
-    /// Torn tail or rot? Reads what a crash may have left, without a mapping, since it may be cut.
-    fn judge(&self, line: &SegmentLine, next_seq: Seqno, file: &Arc<dyn File>) -> Result<TailReport> {
-        let file_len = file::len(&*self.home.directory, line.id, &**file)?;
-        let place = Place { seq_end: line.seq_end(file_len), created_ms: 0, first_page: 0 };
-        let segment = self.map(line, file, place, &self.home.reading.passing(), (file_len, file_len))?;
+    /// Inspects the end of the log. Reads without a mapping, since the file may be truncated.
+    fn inspect_tail(&self, line: &SegmentLine, next_seq: Seqno, file: &Arc<dyn File>) -> Result<TailReport> {
+        let file_len = file::len(&*self.context.directory, line.id, &**file)?;
+        let identity = identity(line, line.seq_end(file_len), 0, 0);
+        let reading = self.context.reading.passing();
+        let segment = Segment::new(identity, &*self.context.directory, file, &reading, (file_len, file_len))?;
         TailReport::of(&segment, self.read.unwrap_or_else(|| DurablePrefix::of(Some(line.extent), next_seq)))
     }
 
     pub(super) fn path(&self, id: SegmentId) -> PathBuf {
-        self.home.directory.path(StoreFile::Segment(id))
+        self.context.directory.path(StoreFile::Segment(id))
     }
 }
 
-/// A segment that was opened.
+/// A loaded segment.
 pub(super) struct Loaded {
     pub(super) segment: Arc<Segment>,
     pub(super) is_sealed: bool,
-    /// What KEYDIR knows of it.
+    /// The part of the segment that KEYDIR covers.
     pub(super) covered: Option<Covered>,
-    /// Whether it has outgrown its pages, and reaches those of another segment.
+    /// Whether the segment has outgrown its pages and reaches into those of another segment.
     pub(super) is_crowded: bool,
     header_damage: Option<FoundDamage>,
-    /// How long the file is and how long it should be.
+    /// The length of the file, and the length in MANIFEST, if the file is too short.
     missing_end: Option<(u64, u64)>,
 }
 
-/// A state that knows of no segment.
-fn new_state(home: &StoreContext, options: &Options, earlier: Option<&Arc<State>>) -> Arc<State> {
-    Arc::new(with_keydir(home, options, Keydir::new(), earlier))
+/// Creates a state without segments.
+fn new_state(context: &StoreContext, options: &Options, earlier: Option<&Arc<State>>) -> Arc<State> {
+    Arc::new(with_keydir(context, options, Keydir::new(), earlier))
 }
 
 fn with_keydir(
-    home: &StoreContext,
+    context: &StoreContext,
     options: &Options,
     keydir: Keydir,
     earlier: Option<&Arc<State>>,
 ) -> State {
-    let state = State::new(home.clone(), Arc::clone(&options.clock), keydir);
+    let state = State::new(context.clone(), Arc::clone(&options.clock), keydir);
     match earlier {
         Some(earlier) => state.in_place_of(earlier),
         None => state,
     }
 }
 
-/// A number that is greater than that of any record in segment number `index` of `manifest`.
+/// Returns a sequence number above every record in segment `index` of `manifest`.
 pub(super) fn seq_end(manifest: &Manifest, index: usize) -> Seqno {
     let next = manifest.segments.get(index.saturating_add(1));
     next.map_or(manifest.next_seq, |next| next.base_seq)
 }
 
-/// What a segment's line does not say of it.
-#[derive(Clone, Copy)]
-struct Place {
-    seq_end: Seqno,
-    created_ms: u64,
-    first_page: u32,
+/// Returns the last segment of `manifest`, unless it is sealed.
+pub(super) fn unsealed(manifest: &Manifest) -> Option<SegmentId> {
+    manifest.segments.last().filter(|line| !matches!(line.extent, Extent::Sealed(_))).map(|line| line.id)
+}
+
+fn identity(line: &SegmentLine, seq_end: Seqno, created_ms: u64, first_page: u32) -> Identity {
+    let SegmentLine { id, base_seq, layout, .. } = *line;
+    Identity { id, base_seq, layout, created_ms, seq_end, first_page }
 }
 
 fn unsupported(line: &SegmentLine, found: String) -> Error {

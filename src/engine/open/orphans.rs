@@ -1,4 +1,5 @@
-//! Segment files that MANIFEST does not list: ours are removed, others left alone.
+//! Orphan files: segments that MANIFEST does not list. Opening removes those of this store, and leaves
+//! those of other stores alone.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -14,15 +15,15 @@ use crate::engine::fs::{Access, StoreFile};
 use crate::engine::segment::{file, hint};
 
 impl Load<'_> {
-    /// Removes segments that MANIFEST, durable by now, does not list, and hints of segments that are not there.
+    /// Removes segments that MANIFEST does not list, and hints without a segment.
     pub(super) fn remove_orphans(&mut self, path: &Path, manifest: &Manifest) -> Result<()> {
         let listed: HashSet<_> = manifest.segments.iter().map(|line| line.id).collect();
         let is_listed = |id: SegmentId| listed.contains(&id);
-        let directory = Arc::clone(&self.home.directory);
+        let directory = Arc::clone(&self.context.directory);
         let mut unlisted = file::present(&*directory)?;
         unlisted.retain(|id| !is_listed(*id));
         if !unlisted.is_empty() {
-            // An orphan may be the only copy of something, if the MANIFEST that does without it is lost.
+            // Until MANIFEST is durable, a power cut could bring back one that lists the orphan.
             manifest_file::sync(&*directory)?;
         }
         let mut ours = Vec::new();
@@ -32,8 +33,8 @@ impl Load<'_> {
                 None => self.report.strangers.push(id),
             }
         }
-        // The oldest first: without the deletes after it, its keys would return if MANIFEST were
-        // lost.
+        // Oldest first: if MANIFEST were lost, deleted keys would return if the orphan with the
+        // delete was removed before the orphan with the put.
         ours.sort_unstable();
         for (_, id) in ours {
             directory.remove(StoreFile::Segment(id)).map_err(Error::io("remove", self.path(id)))?;
@@ -45,8 +46,8 @@ impl Load<'_> {
             if is_listed(id) || self.report.strangers.contains(&id) {
                 continue;
             }
-            // What is derived never blocks opening, whatever lies there under its name.
-            if let Err(error) = hint::remove(&self.home, id) {
+            // A derived file never blocks opening, whatever stands under its name.
+            if let Err(error) = hint::remove(&self.context, id) {
                 tracing::warn!(segment = id.0, %error, "the hint of a segment that is gone cannot be removed");
             }
         }
@@ -56,14 +57,14 @@ impl Load<'_> {
         directory.sync().map_err(Error::io("fsync", path))
     }
 
-    /// The first number of an unlisted segment, 0 if it cannot be read. `None` if this store did
-    /// not make it: it starts neither like one of ours, as far as it goes, nor with only zeros, as
-    /// after a crash before its bytes were written.
+    /// Returns the base sequence number of an unlisted segment of this store, or 0 if its header is
+    /// damaged. Returns `None` for another store's segment. A file of zeros is ours: a crash before
+    /// the header was written leaves one.
     fn own_base_seq(&self, id: SegmentId) -> Option<Seqno> {
-        let bytes = file::open(&*self.home.directory, id, Access::Read)
-            .and_then(|file| file::first_bytes(&*self.home.directory, id, &*file))
+        let bytes = file::open(&*self.context.directory, id, Access::Read)
+            .and_then(|file| file::first_bytes(&*self.context.directory, id, &*file))
             .ok()?;
-        let is_ours = bytes.iter().all(|&byte| byte == 0) || may_start(&bytes, self.home.store);
+        let is_ours = bytes.iter().all(|&byte| byte == 0) || may_start(&bytes, self.context.store);
         is_ours.then(|| SegmentHeader::decode(&bytes).map_or(Seqno(0), |header| header.base_seq))
     }
 }

@@ -73,13 +73,13 @@ impl Store {
         let cut = match &self.0.log {
             Some(log) => log.cut()?,
             None => {
-                let segments = view.state.segments();
+                let segments = view.opened.state.segments();
                 let whole = |segment: &Arc<_>| (Arc::clone(segment), segment_len(segment));
-                let (last_seq, history) = (view.opened_at, segments.history);
+                let (last_seq, history) = (view.opened.last_seq, segments.history);
                 Cut { last_seq, history, segments: segments.iter().map(whole).collect() }
             }
         };
-        BackupSource::new(&view.state.context, cut)
+        BackupSource::new(&view.opened.state.context, cut)
     }
 }
 

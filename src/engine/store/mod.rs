@@ -4,18 +4,17 @@ mod backup;
 mod ordered;
 pub(crate) mod overlay;
 mod past;
+mod refresh;
 mod transaction;
 mod update;
 mod upkeep;
-mod view;
-mod write;
+pub(crate) mod view;
+pub(crate) mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use view::Refreshed;
-use view::{View, Views};
-pub use write::{Pending, PutOptions};
+use self::view::{View, Views};
 
 use super::log::Log;
 use super::options::{Options, Sync};
@@ -23,7 +22,8 @@ use super::segment::Record;
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::SegmentId;
 use crate::engine::log::transaction_lock::TransactionLock;
-use crate::engine::open::{self, OpenReport};
+use crate::engine::open;
+use crate::engine::open::opened::{OpenReport, Role};
 use crate::engine::read::scan::Entry;
 use crate::engine::segment::value::Value;
 use crate::engine::tools::inspect::{self, Inspection};
@@ -106,14 +106,16 @@ impl Store {
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         let path = path.as_ref();
         let options = options.within_bounds();
-        let opened = open::open(path, &options)?;
-        let log = opened.log.map(Arc::new);
+        let (opened, role) = open::open(path, &options)?;
+        let (log, covering, seen) = match role {
+            Role::Writer { log, covering } => (Some(log), covering, None),
+            Role::Reader(seen) => (None, None, Some(seen)),
+        };
         let syncer = match (&log, options.sync) {
             (Some(log), Sync::Every(interval)) => Some(Syncer::start(Arc::clone(log), interval)?),
             _ => None,
         };
         let compactor = Arc::new(Compactor::new(Arc::clone(&opened.state), log.clone(), &options));
-        let covering = opened.covering;
         let checkpointer =
             log.as_ref().map(|log| Arc::new(Checkpointer::new(&opened.state, log, &options, covering)));
         let background = match &checkpointer {
@@ -122,18 +124,10 @@ impl Store {
             }
             _ => None,
         };
-        let view = View {
-            directory: opened.directory,
-            state: opened.state,
-            compactor,
-            report: Arc::new(opened.report),
-            opened_at: opened.last_seq,
-            end: opened.end,
-        };
         Ok(Self(Arc::new(Shared {
             path: path.to_owned(),
             options,
-            views: Views::new(view, opened.seen),
+            views: Views::new(View { opened, compactor }, seen),
             syncer,
             background,
             checkpointer,
@@ -161,9 +155,9 @@ impl Store {
         self.reveal()?;
         let mut values = Vec::with_capacity(keys.len());
         let view = self.view();
-        view.state.find_many(keys, |found| {
+        view.opened.state.find_many(keys, |found| {
             // Each is counted as a get; none is timed alone.
-            let found = view.state.meter.count_get(found);
+            let found = view.opened.state.meter.count_get(found);
             values.push(found.and_then(|found| found.map(Record::into_value).transpose()));
         });
         Ok(values)
@@ -192,7 +186,7 @@ impl Store {
             // The log is poisoned now, and whoever writes next is told.
             tracing::error!(%error, "what was held back could not be written");
         }
-        self.view().state.keydir.count()
+        self.view().opened.state.keydir.count()
     }
 
     /// Whether there are no keys.
@@ -225,13 +219,13 @@ impl Store {
     pub fn inspect(&self, segment: SegmentId) -> Result<Inspection> {
         self.reveal()?;
         let view = self.view();
-        inspect::of_open_store(&view.directory, &self.0.options, &view.state, segment)
+        inspect::of_open_store(&view.opened.directory, &self.0.options, &view.opened.state, segment)
     }
 
     /// What opening this store found and did. After a [`Store::refresh`] it describes damage and the torn end as that found them.
     #[must_use]
     pub fn open_report(&self) -> Arc<OpenReport> {
-        Arc::clone(&self.view().report)
+        Arc::clone(&self.view().opened.report)
     }
 
     /// Whether it was opened read-only.
@@ -263,9 +257,9 @@ impl Store {
     #[inline]
     fn find(&self, key: &[u8]) -> Result<Option<Record>> {
         let view = self.view();
-        view.state.meter.get(|| {
+        view.opened.state.meter.get(|| {
             self.reveal()?;
-            view.state.find(key)
+            view.opened.state.find(key)
         })
     }
 

@@ -9,7 +9,8 @@ use crate::engine::base::error::Result;
 use crate::engine::base::ids::Seqno;
 use crate::engine::base::stop::Search;
 use crate::engine::read::changes::Changes;
-use crate::engine::read::history::{At, Differences, Past, Versions};
+use crate::engine::read::history::diff::Differences;
+use crate::engine::read::history::{At, Past, Versions};
 use crate::engine::read::scan::Entry;
 use crate::engine::state::frozen::Frozen;
 
@@ -135,8 +136,8 @@ impl Store {
     pub fn changes(&self, from: impl Into<Cursor>) -> Changes {
         let from = from.into();
         match &self.0.log {
-            Some(log) => Changes::of_log(Arc::clone(&self.view().state), Arc::clone(log), from),
-            None => Changes::of_files(&self.view().state.context, from),
+            Some(log) => Changes::of_log(Arc::clone(&self.view().opened.state), Arc::clone(log), from),
+            None => Changes::of_files(&self.view().opened.state.context, from),
         }
     }
 
@@ -171,7 +172,7 @@ impl Store {
             Some(log) => log.freeze(),
             None => {
                 let view = self.view();
-                Ok((view.state.freeze(), view.opened_at))
+                Ok((view.opened.state.freeze(), view.opened.last_seq))
             }
         }
     }

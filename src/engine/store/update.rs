@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Pending, Store};
+use super::Store;
+use super::write::Pending;
 use crate::engine::base::batch::{Batch, Expiry};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::log::{Condition, Staged, Urgency};
@@ -101,7 +102,7 @@ impl Store {
     ) -> Result<(T, Pending)> {
         let log = self.log()?;
         let _held = self.0.transaction_lock.exclusive()?;
-        let there = self.view().state.meter.get(|| log.newest(key))?.map(Entry::of).transpose()?;
+        let there = self.view().opened.state.meter.get(|| log.newest(key))?.map(Entry::of).transpose()?;
         let mut batch = Batch::new();
         let answer = change(there, &mut batch)?;
         let ticket = log.append(&mut Staged::all(&batch), Condition::None, Urgency::WhenWaitedFor)?;

@@ -94,7 +94,7 @@ impl Store {
     /// back while the store is open.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
-        self.view().state.now_ms()
+        self.view().opened.state.now_ms()
     }
 
     /// The present reading of the store's clock, in milliseconds since 1970. A time to live counts
@@ -118,14 +118,14 @@ impl Store {
         let expired = self.expired(view)?;
         let (last_seq, durable_seq) = match &self.0.log {
             Some(log) => log.progress().map(|(last, durable)| (last, Some(durable)))?,
-            None => (view.opened_at, None),
+            None => (view.opened.last_seq, None),
         };
         Ok(Stats {
             last_seq,
             durable_seq,
-            key_count: view.state.keydir.count(),
-            keydir_len: view.state.keydir.memory_len(),
-            damage_count: view.report.damage.len() as u64,
+            key_count: view.opened.state.keydir.count(),
+            keydir_len: view.opened.state.keydir.memory_len(),
+            damage_count: view.opened.report.damage.len() as u64,
             expired_count: expired.count,
             expired_len: expired.len,
             ..Stats::sum(&segments)
@@ -136,12 +136,12 @@ impl Store {
     #[must_use]
     pub fn memory(&self) -> MemoryStats {
         let view = self.view();
-        let keydir = &view.state.keydir;
+        let keydir = &view.opened.state.keydir;
         let (keydir_len, keydir_mapped_len) = (keydir.memory_len(), keydir.mapped_len());
         let keydir_used_len = keydir.used_len();
         let mut memory =
             MemoryStats { keydir_len, keydir_mapped_len, keydir_used_len, ..MemoryStats::default() };
-        for segment in view.state.segments().iter() {
+        for segment in view.opened.state.segments().iter() {
             let (hint_len, order_len) = segment.order_len();
             memory.hint_mapped_len += hint_len;
             memory.order_len += order_len;
@@ -156,7 +156,7 @@ impl Store {
     /// As [`Store::stats`].
     pub fn metrics(&self) -> Result<Metrics> {
         let view = self.view();
-        Ok(Metrics::of(&view.state.meter, self.stats_of(&view)?, view.report.took))
+        Ok(Metrics::of(&view.opened.state.meter, self.stats_of(&view)?, view.opened.report.took))
     }
 
     /// Removes every key; how many there were. All of them or, when it fails, none; a crash leaves all or none, too. Snapshots
@@ -184,7 +184,7 @@ impl Store {
 
     /// What has expired by now and was not compacted away.
     fn expired(&self, view: &View) -> Result<Expired> {
-        let (state, now_ms) = (&view.state, self.now_ms());
+        let (state, now_ms) = (&view.opened.state, self.now_ms());
         state.segments().iter().try_fold(Expired::default(), |sum, segment| {
             let Expired { count, len } = state.expired(segment, now_ms)?;
             Ok(Expired { count: sum.count + count, len: sum.len + len })
@@ -201,14 +201,14 @@ impl Store {
 
     fn segments_of(&self, view: &View) -> Result<Vec<SegmentStats>> {
         self.reveal()?;
-        let hinted = file::hinted(&*view.directory)?.into_iter().collect();
+        let hinted = file::hinted(&*view.opened.directory)?.into_iter().collect();
         let figures = |active| {
-            let segments = view.state.segments();
+            let segments = view.opened.state.segments();
             segments.iter().map(|segment| SegmentStats::of(segment, active, &hinted)).collect()
         };
         match &self.0.log {
             Some(log) => log.while_at_rest(figures),
-            None => Ok(figures(view.end)),
+            None => Ok(figures(view.opened.unsealed)),
         }
     }
 }

@@ -180,7 +180,7 @@ impl Store {
     /// Append, wait until it is durable and visible: the protocol of every write.
     pub(super) fn commit(&self, staged: &mut [Staged<'_>], condition: Condition) -> Result<Option<Commit>> {
         let log = self.log()?;
-        self.view().state.meter.write(|| {
+        self.view().opened.state.meter.write(|| {
             let held = self.0.transaction_lock.shared()?;
             let ticket = log.append(staged, condition, Urgency::Now)?;
             drop(held);

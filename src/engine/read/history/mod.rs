@@ -4,7 +4,7 @@
 //! MANIFEST says which numbers that concerns ([`History`]): what cannot be told any more is an error, and never shown as
 //! absent.
 
-mod diff;
+pub(crate) mod diff;
 mod moment;
 mod newest;
 
@@ -12,7 +12,6 @@ use std::fmt;
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
-pub use self::diff::{Difference, Differences};
 use self::newest::NewestRecords;
 use super::scan::{Entry, KeyEntry};
 use crate::engine::base::error::{Error, Result};

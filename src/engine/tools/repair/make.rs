@@ -12,7 +12,7 @@ use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::base::stop::Stop;
 use crate::engine::fs::Directory;
 use crate::engine::fs::staging::{DirectoryEntry, Unfinished};
-use crate::engine::open;
+use crate::engine::open::read_only::open_read_only;
 use crate::engine::segment::file;
 
 impl Repair<'_> {
@@ -60,7 +60,7 @@ impl Repair<'_> {
 
     /// Opens the new store, which reads and checks all of it, and looks up the lost keys in it.
     fn check(&mut self, directory: &Arc<dyn Directory>, to: &Path) -> Result<()> {
-        let opened = open::look(directory, &self.options.clone().read_only(true), None)?;
+        let (opened, _) = open_read_only(directory, &self.options.clone().read_only(true), None)?;
         if let Some(found) = opened.report.damage.first() {
             return Err(Error::damaged(found.at, found.damage.clone()));
         }
