@@ -1,7 +1,7 @@
-//! The merge of runs that are in key order, from both ends.
+//! A double-ended merge of runs in key order.
 #![expect(
     clippy::mutable_key_type,
-    reason = "what a value shows never changes, though its mapping's end moves"
+    reason = "the bytes of a value never change, only the length of its mapping"
 )]
 
 use std::collections::BTreeMap;
@@ -16,74 +16,74 @@ pub(super) enum End {
     Back,
 }
 
-/// Rows of one segment, in key order.
-pub(super) trait Run {
-    /// What it holds at a key.
+/// The rows of one segment, in key order.
+pub(super) trait MergeRun {
+    /// The item at a key.
     type Head;
 
-    /// The next key from `end`, and what the run holds there. After an error it goes on behind the
-    /// row that cannot be read.
+    /// Returns the next key from `end` and its item. After an error, the next call continues with the
+    /// row after the unreadable one.
     fn advance(&mut self, end: End) -> Option<Result<(Value, Self::Head)>>;
 }
 
-/// The remaining keys of all runs. Of each run it holds one head for each end.
-pub(super) struct Merge<R: Run> {
+/// The remaining keys of all runs. Holds one head of each run for each end.
+pub(super) struct Merge<R: MergeRun> {
     pub(super) runs: Vec<R>,
-    fronts: BTreeMap<Place, R::Head>,
-    backs: BTreeMap<Place, R::Head>,
-    /// Runs whose next head has to be read.
-    behind: Vec<(usize, End)>,
+    fronts: BTreeMap<HeadKey, R::Head>,
+    backs: BTreeMap<HeadKey, R::Head>,
+    /// The runs and ends without a head, which must be read next.
+    missing_heads: Vec<(usize, End)>,
     has_begun: [bool; 2],
-    /// Errors that belong to no key, returned first.
-    unnamed: Vec<Error>,
+    /// Errors that belong to no key. They are returned first.
+    errors_without_key: Vec<Error>,
 }
 
-/// The key of a head, and the number of its run: several runs may have one key.
-type Place = (Value, usize);
+/// The key of a head, and the index of its run, since several runs may hold the same key.
+type HeadKey = (Value, usize);
 
-impl<R: Run> Merge<R> {
-    pub(super) fn new(runs: Vec<R>, unnamed: Vec<Error>) -> Self {
+impl<R: MergeRun> Merge<R> {
+    pub(super) fn new(runs: Vec<R>, errors_without_key: Vec<Error>) -> Self {
         Self {
             runs,
             fronts: BTreeMap::new(),
             backs: BTreeMap::new(),
-            behind: Vec::new(),
+            missing_heads: Vec::new(),
             has_begun: [false; 2],
-            unnamed,
+            errors_without_key,
         }
     }
 
-    /// The next head from `end`, and its key. Heads of one key come in no order.
+    /// Returns the next head from `end` with its key. Heads of the same key come in no order.
     pub(super) fn next(&mut self, end: End) -> Option<Result<(Value, R::Head)>> {
-        if let Some(error) = self.unnamed.pop() {
+        if let Some(error) = self.errors_without_key.pop() {
             return Some(Err(error));
         }
         if !std::mem::replace(&mut self.has_begun[end as usize], true) {
-            self.behind.extend((0..self.runs.len()).map(|run| (run, end)));
+            self.missing_heads.extend((0..self.runs.len()).map(|run| (run, end)));
         }
-        match self.catch_up() {
+        match self.fill_heads() {
             Some(error) => Some(Err(error)),
             None => self.take_next(end).map(Ok),
         }
     }
 
-    /// Another head of `key`, whose first one came from the front. Errors on the way there are
-    /// returned by the following [`Merge::next`].
+    /// Returns another head of `key`, whose first head came from the front. The following call of
+    /// [`Merge::next`] returns the errors met here.
     pub(super) fn next_of(&mut self, key: &Value) -> Option<R::Head> {
-        while let Some(error) = self.catch_up() {
-            self.unnamed.push(error);
+        while let Some(error) = self.fill_heads() {
+            self.errors_without_key.push(error);
         }
         peek(&self.fronts, End::Front).filter(|(first, _)| first == key)?;
         self.take_next(End::Front).map(|(_, head)| head)
     }
 
-    /// Removes the next head from `end`. Its run is behind then.
+    /// Removes the next head from `end`, and marks it as missing.
     fn take_next(&mut self, end: End) -> Option<(Value, R::Head)> {
         let (ours, others) = match end {
             End::Front => (&mut self.fronts, &mut self.backs),
             End::Back => (&mut self.backs, &mut self.fronts),
         };
-        // Where one end has nothing left, what the other end holds is next.
+        // If one end has no heads left, the next head is one that the other end has read.
         let is_ours = match (peek(ours, end), peek(others, end)) {
             (None, None) => return None,
             (Some(ours), Some(others)) if end == End::Front => ours <= others,
@@ -97,22 +97,22 @@ impl<R: Run> Merge<R> {
             End::Back => heads.pop_last(),
         }?;
         let refilled = if is_ours == (end == End::Front) { End::Front } else { End::Back };
-        self.behind.push((run, refilled));
+        self.missing_heads.push((run, refilled));
         Some((key, head))
     }
 
-    /// Reads the next heads of the runs that are behind, up to the first error.
-    fn catch_up(&mut self) -> Option<Error> {
-        while let Some(&(run, end)) = self.behind.last() {
+    /// Reads the missing heads, up to the first error.
+    fn fill_heads(&mut self) -> Option<Error> {
+        while let Some(&(run, end)) = self.missing_heads.last() {
             match self.runs[run].advance(end) {
                 Some(Ok((key, head))) => {
                     let heads = if end == End::Front { &mut self.fronts } else { &mut self.backs };
                     heads.insert((key, run), head);
-                    self.behind.pop();
+                    self.missing_heads.pop();
                 }
                 Some(Err(error)) => return Some(error),
                 None => {
-                    self.behind.pop();
+                    self.missing_heads.pop();
                 }
             }
         }
@@ -120,11 +120,10 @@ impl<R: Run> Merge<R> {
     }
 }
 
-/// The first place from `end`.
-fn peek<H>(heads: &BTreeMap<Place, H>, end: End) -> Option<&Place> {
+fn peek<H>(heads: &BTreeMap<HeadKey, H>, end: End) -> Option<&HeadKey> {
     match end {
         End::Front => heads.first_key_value(),
         End::Back => heads.last_key_value(),
     }
-    .map(|(place, _)| place)
+    .map(|(key, _)| key)
 }

@@ -1,4 +1,4 @@
-//! Reads that last: a snapshot, a scan, the past, the feed of changes.
+//! Reads at a point of the log: snapshots, scans, history, and the change feed.
 
 pub(crate) mod changes;
 pub(crate) mod history;

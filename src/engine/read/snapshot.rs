@@ -1,4 +1,4 @@
-//! A store as it was at one moment.
+//! Snapshots of a store.
 
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
@@ -11,12 +11,13 @@ use crate::engine::segment::Record;
 use crate::engine::segment::value::Value;
 use crate::engine::state::frozen::Frozen;
 
-/// A store as it was at one moment: reads see that moment, whatever is written, sealed and compacted meanwhile.
+/// An unchanging view of a store.
 ///
-/// Making one copies no key and no part of the index, at any size; while it lives, a part of the index that is written to is
-/// copied first, and files that are compacted away keep their disk space. Records still expire. One
-/// call, even a whole scan, judges expiry at one time. Clones are handles to the same
-/// snapshot, which stays good after the store was closed.
+/// Reads see the store as it was when the snapshot was taken, whatever is written or compacted later.
+/// Taking a snapshot copies no key and no part of the index. While it exists, the first write to an
+/// index shard copies that shard, and compacted files keep their disk space. Records still expire.
+/// One call, even a whole scan, uses one time for expiry. Clones are handles to the same snapshot. A
+/// snapshot stays usable after the store is closed.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -38,15 +39,15 @@ impl Snapshot {
         Self { frozen: Arc::new(frozen), last_seq }
     }
 
-    /// The snapshot shows the effect of every record up to this number, and of none after it. No
-    /// record may have the number itself: it was compacted away, or skipped after a crash.
+    /// Returns the last sequence number that the snapshot includes. The record with that number may
+    /// not exist: it was compacted away, or the number was skipped after a crash.
     #[must_use]
     pub fn seq(&self) -> Seqno {
         self.last_seq
     }
 
-    /// [`Store::changes`](crate::Store::changes) continues from here after the snapshot, without
-    /// gaps or repeats.
+    /// Returns the cursor from which [`Store::changes`](crate::Store::changes) continues after this
+    /// snapshot, without gaps or repeats.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -54,7 +55,7 @@ impl Snapshot {
     /// store.put("k", "before")?;
     /// let snapshot = store.snapshot()?;
     /// store.put("k", "after")?;
-    /// let change = store.changes(snapshot.cursor()).next().expect("the second put")?;
+    /// let change = store.changes(snapshot.cursor()).next().expect("there is a second put")?;
     /// assert_eq!(change.value.as_deref(), Some(&b"after"[..]));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -63,16 +64,16 @@ impl Snapshot {
         Cursor { seq: self.last_seq.plus(1), lineage: Some(self.frozen.state.context.lineage) }
     }
 
-    /// As [`Store::get`](crate::Store::get).
+    /// Returns the value of `key`, as [`Store::get`](crate::Store::get).
     ///
     /// # Errors
-    /// [`Error::Damaged`](crate::Error::Damaged) when the key's record is not as it was written, and what the operating
-    /// system says.
+    /// [`Error::Damaged`](crate::Error::Damaged) if the record of `key` is damaged, and
+    /// [`Error::Io`](crate::Error::Io).
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
         self.frozen.find(key.as_ref())?.map(Record::into_value).transpose()
     }
 
-    /// As [`Store::get_entry`](crate::Store::get_entry).
+    /// Returns the value of `key` with its record, as [`Store::get_entry`](crate::Store::get_entry).
     ///
     /// # Errors
     /// As [`Snapshot::get`].
@@ -80,7 +81,7 @@ impl Snapshot {
         self.frozen.find(key.as_ref())?.map(Entry::of).transpose()
     }
 
-    /// Whether `key` was there.
+    /// Whether the snapshot holds `key`.
     ///
     /// # Errors
     /// As [`Snapshot::get`].
@@ -88,54 +89,55 @@ impl Snapshot {
         Ok(self.frozen.find(key.as_ref())?.is_some())
     }
 
-    /// The number of keys there were.
+    /// Returns the number of keys.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.frozen.count()
     }
 
-    /// Whether there were none.
+    /// Whether the snapshot holds no keys.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// As [`Store::keys`](crate::Store::keys).
+    /// Returns the keys of `range`, as [`Store::keys`](crate::Store::keys).
     ///
     /// # Errors
-    /// What the operating system says.
+    /// [`Error::Io`](crate::Error::Io).
     pub fn keys(&self, range: impl RangeBounds<[u8]>) -> Result<Keys> {
         Keys::new(Arc::clone(&self.frozen), &range)
     }
 
-    /// As [`Store::scan`](crate::Store::scan).
+    /// Returns the keys and values of `range`, as [`Store::scan`](crate::Store::scan).
     ///
     /// # Errors
-    /// What the operating system says.
+    /// [`Error::Io`](crate::Error::Io).
     pub fn scan(&self, range: impl RangeBounds<[u8]>) -> Result<Scan> {
         Scan::new(Arc::clone(&self.frozen), &range)
     }
 
-    /// As [`Store::keys_with_prefix`](crate::Store::keys_with_prefix).
+    /// Returns the keys that start with `prefix`, as
+    /// [`Store::keys_with_prefix`](crate::Store::keys_with_prefix).
     ///
     /// # Errors
-    /// What the operating system says.
+    /// [`Error::Io`](crate::Error::Io).
     pub fn keys_with_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<Keys> {
         let end = prefix_end(prefix.as_ref());
         self.keys((Bound::Included(prefix.as_ref()), bound_before(end.as_deref())))
     }
 
-    /// As [`Store::scan_prefix`](crate::Store::scan_prefix).
+    /// Returns the keys that start with `prefix`, with their values.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// [`Error::Io`](crate::Error::Io).
     pub fn scan_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<Scan> {
         let end = prefix_end(prefix.as_ref());
         self.scan((Bound::Included(prefix.as_ref()), bound_before(end.as_deref())))
     }
 }
 
-/// The first key after all those that start with `prefix`; `None` when there can be none.
+/// Returns the first key after all keys that start with `prefix`, or `None` if no key can follow.
 fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|&byte| byte < u8::MAX)?;
     let mut end = prefix[..=last].to_vec();
@@ -152,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_a_prefix_is_the_next_key_without_it() {
+    fn the_end_of_a_prefix_is_the_first_key_after_all_keys_with_it() {
         assert_eq!(prefix_end(b"ab"), Some(b"ac".to_vec()));
         assert_eq!(prefix_end(b"a\xff\xff"), Some(b"b".to_vec()));
         assert_eq!(prefix_end(b"\xff"), None);

@@ -1,7 +1,7 @@
-//! The log as a feed — its records in order, and those that come.
+//! The change feed: the records of the log in order, and new ones as they are appended.
 //!
-//! The log is what others make feeds of: here it is given as it is. A batch is given when it is there as a whole; what
-//! compaction has dropped is told, and never passed over in silence.
+//! The feed returns a batch only when the whole batch is visible. Records lost by compaction are an
+//! error; the feed never skips them silently.
 
 mod source;
 
@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use self::source::{Part, Source, Wanted};
+use self::source::{FeedPosition, FeedSource, SegmentView};
 use super::scan::{Entry, KeyEntry};
 use crate::engine::base::cursor::Cursor;
 use crate::engine::base::error::{Damage, Error, Result};
@@ -22,20 +22,19 @@ use crate::engine::segment::value::Value;
 use crate::engine::segment::{Bodies, Record, Scanner, Step, StoreContext};
 use crate::engine::state::State;
 
-/// How many records are found at a time, if no batch has more.
+/// The number of records that are gathered together, unless a batch has more.
 const GATHERED_COUNT: usize = 1024;
-/// The least time between two ends of a wait: who writes without a pause does not wake a follower at each write.
-const PACE: Duration = Duration::from_millis(5);
+/// The least time between two wakeups, so that a busy writer does not wake the feed for each write.
+const WAKEUP_INTERVAL_MIN: Duration = Duration::from_millis(5);
 
 /// One record of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The key, and what the record says of itself.
+    /// The key and the facts of the record.
     pub meta: KeyEntry,
-    /// What the key was set to; `None`: it was deleted.
+    /// The new value; `None` if the key was deleted.
     pub value: Option<Value>,
-    /// Whether the next change belongs to the same batch. Compaction takes batches apart: what is in the log alone is whole
-    /// by then.
+    /// Whether the next change belongs to the same batch. A compacted record is in a batch of its own.
     pub goes_on: bool,
 }
 
@@ -50,87 +49,87 @@ impl Change {
     }
 }
 
-/// The records of the log in its order, from some number on, and those that come: see [`Store::changes`](crate::Store::changes).
+/// A change feed; see [`Store::changes`](crate::Store::changes).
 ///
 /// The iterator ends at the end of the log, and continues when records are appended:
 /// [`Changes::wait`] waits for them. A damaged record is one error, and the next records follow. If
-/// records from the start on were compacted away, [`Error::CompactedAway`] comes first, once, and
-/// the remaining records follow. After a clear none are left. It is [`Error::GivenUp`] if a repair
-/// may have given them up. A cursor of another lineage is [`Error::OtherLineage`], and one beyond
-/// the log's end is [`Error::BeyondEnd`], on every call. Expiry writes no record: see
-/// [`KeyEntry::expires_ms`].
+/// records after the start were compacted away, the feed returns [`Error::CompactedAway`] once, and
+/// then the remaining records; after a clear no record remains. If a repair may have given up
+/// records, that error is [`Error::GivenUp`]. For a cursor of another lineage every call returns
+/// [`Error::OtherLineage`], and for a cursor beyond the end of the log [`Error::BeyondEnd`]. Expiry
+/// appends no record; see [`KeyEntry::expires_ms`].
 #[derive(Debug)]
 pub struct Changes {
-    source: Source,
-    /// The log's lineage.
+    source: FeedSource,
     lineage: Lineage,
-    /// The start, until it is checked against this log.
+    /// The start of the feed, until it is checked against this log.
     unchecked: Option<Cursor>,
-    wanted: Wanted,
-    /// The first record of a batch that was returned in part.
+    position: FeedPosition,
+    /// The first record of the batch that was returned in part.
     batch: Option<Seqno>,
     /// Records up to this number were reported missing.
-    told: Seqno,
-    reading: Option<Reading>,
-    /// What was found of the segment that is read, and not given yet: whole batches.
-    found: VecDeque<Found>,
-    /// When the last wait ended.
+    reported_missing: Seqno,
+    reading: Option<SegmentReader>,
+    /// Items of that segment that were gathered and not yet returned: whole batches.
+    gathered: VecDeque<LogItem>,
+    /// The end of the last wait.
     woken: Option<Instant>,
 }
 
-/// The segment that is read, and where what was found ends.
+/// The segment that is being read.
 #[derive(Debug)]
-struct Reading {
-    part: Part,
+struct SegmentReader {
+    view: SegmentView,
+    /// The offset up to which items were gathered.
     at: u64,
 }
 
-/// What stands at a place of the log.
+/// A record or damage, with its offset.
 #[derive(Debug)]
-enum Found {
+enum LogItem {
     Record(u64),
     Damaged(u64, Box<Damage>),
 }
 
 impl Changes {
-    /// Of a store that is open for writing.
+    /// Follows a store that is open for writing in this process.
     pub(crate) fn of_log(state: Arc<State>, log: Arc<Log>, from: Cursor) -> Self {
         let lineage = state.context.lineage;
-        Self::new(Source::own(state, log), lineage, from)
+        Self::new(FeedSource::own(state, log), lineage, from)
     }
 
-    /// Of the files at `home`.
-    pub(crate) fn of_files(home: &StoreContext, from: Cursor) -> Self {
-        Self::new(Source::files(home), home.lineage, from)
+    /// Follows the files of a store that another process may write.
+    pub(crate) fn of_files(context: &StoreContext, from: Cursor) -> Self {
+        Self::new(FeedSource::files(context), context.lineage, from)
     }
 
-    /// From the last `count` records on, and not from the first.
+    /// Starts at the last `count` records of the log.
     pub(crate) fn recent(mut self, count: usize, search: &mut Search<'_>) -> Result<Self, Stop> {
         let first = self.source.seq_from_end(count.max(1), search)?;
         let behind = |seq: Seqno| if count > 0 { seq } else { seq.plus(1) };
         // An empty log starts at the next record.
-        self.wanted.next = first.map_or(Seqno(0), behind);
-        // What is not in the log is none of its last records.
-        let (_, history) = self.source.next_part(&mut self.wanted)?;
-        self.told = history.missing();
+        self.position.next = first.map_or(Seqno(0), behind);
+        // Records that are gone are not among the last ones.
+        let (_, history) = self.source.next_segment(&mut self.position)?;
+        self.reported_missing = history.missing();
         Ok(self)
     }
 
-    fn new(source: Source, lineage: Lineage, from: Cursor) -> Self {
+    fn new(source: FeedSource, lineage: Lineage, from: Cursor) -> Self {
         Self {
             source,
             lineage,
             unchecked: Some(from),
-            wanted: Wanted { next: from.seq, done: None },
+            position: FeedPosition { next: from.seq, done: None },
             batch: None,
-            told: Seqno(0),
+            reported_missing: Seqno(0),
             reading: None,
-            found: VecDeque::new(),
+            gathered: VecDeque::new(),
             woken: None,
         }
     }
 
-    /// Checks that the start is in this log.
+    /// Checks that the log contains the start.
     fn check_start(&mut self) -> Result<()> {
         let Some(cursor) = self.unchecked else { return Ok(()) };
         if cursor.lineage.is_some_and(|lineage| lineage != self.lineage) {
@@ -141,54 +140,56 @@ impl Changes {
         Ok(())
     }
 
-    /// Waits until there may be more to give; `false` when there was not within `timeout`. Sleeps meanwhile: a write of this
-    /// process, or of another one, wakes it within some milliseconds.
+    /// Waits until the log may have new records. Returns `false` after `timeout`. A write by this or
+    /// another process ends the wait within milliseconds.
     ///
     /// # Errors
-    /// [`Error::OtherLineage`], [`Error::BeyondEnd`], [`Error::Closed`] when the store was closed, and what the operating
-    /// system says.
+    /// [`Error::OtherLineage`], [`Error::BeyondEnd`], [`Error::Closed`] if the store was closed, and
+    /// [`Error::Io`].
     pub fn wait(&mut self, timeout: Duration) -> Result<bool> {
-        if !self.found.is_empty() {
+        if !self.gathered.is_empty() {
             return Ok(true);
         }
         self.check_start()?;
         if let Some(woken) = self.woken {
-            std::thread::sleep((woken + PACE).saturating_duration_since(Instant::now()).min(timeout));
+            std::thread::sleep(
+                (woken + WAKEUP_INTERVAL_MIN).saturating_duration_since(Instant::now()).min(timeout),
+            );
         }
         let waited = self.source.wait(timeout);
         self.woken = Some(Instant::now());
         waited
     }
 
-    /// A later feed continues from here: after the last record returned, but never inside a batch.
-    /// If a batch was returned in part, this is its first record.
+    /// Returns the cursor from which a later feed continues: after the last record returned, or at the
+    /// start of its batch if the batch was returned in part.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
-        let seq = self.batch.unwrap_or(self.wanted.next);
+        let seq = self.batch.unwrap_or(self.position.next);
         Cursor { seq, lineage: Some(self.lineage) }
     }
 
-    /// Finds more; whether there is any.
-    fn find(&mut self) -> Result<bool> {
+    /// Gathers more items. Returns whether the log has any.
+    fn gather(&mut self) -> Result<bool> {
         self.check_start()?;
         loop {
             match &mut self.reading {
-                Some(reading) => self.source.renew(&mut reading.part)?,
+                Some(reading) => self.source.refresh(&mut reading.view)?,
                 None => {
-                    // What was dropped from there on is told, also where the next segment begins behind it.
-                    let next = self.wanted.next;
-                    let (part, history) = self.source.next_part(&mut self.wanted)?;
+                    // Uses the old position: the next segment may start after the missing records.
+                    let next = self.position.next;
+                    let (view, history) = self.source.next_segment(&mut self.position)?;
                     self.reading =
-                        part.map(|part| Reading { at: part.segment.layout.header_len.into(), part });
-                    self.tell_missing(next, history)?;
+                        view.map(|view| SegmentReader { at: view.segment.layout.header_len.into(), view });
+                    self.report_missing(next, history)?;
                 }
             }
             let Some(reading) = &mut self.reading else { return Ok(false) };
-            let is_done = reading.gather(self.wanted.next, &mut self.found)?;
+            let is_done = reading.gather(self.position.next, &mut self.gathered)?;
             if is_done {
-                self.wanted.done = Some(reading.part.segment.id);
+                self.position.done = Some(reading.view.segment.id);
             }
-            if !self.found.is_empty() {
+            if !self.gathered.is_empty() {
                 return Ok(true);
             }
             if !is_done {
@@ -198,29 +199,29 @@ impl Changes {
         }
     }
 
-    /// Fails, once, if a record from `next` on was compacted away or given up by a repair.
-    fn tell_missing(&mut self, next: Seqno, history: History) -> Result<()> {
+    /// Fails once if a record from `next` on was compacted away or given up by a repair.
+    fn report_missing(&mut self, next: Seqno, history: History) -> Result<()> {
         let missing = history.missing();
-        if missing < next || missing <= self.told {
+        if missing < next || missing <= self.reported_missing {
             return Ok(());
         }
-        self.told = missing;
+        self.reported_missing = missing;
         Err(Error::gone(missing.plus(1), history.given_up > history.dropped))
     }
 
-    fn give(&mut self, found: Found) -> Result<Change> {
-        let segment = &self.reading.as_ref().expect("what was found is of a segment").part.segment;
-        match found {
-            Found::Record(at) => {
+    fn read_item(&mut self, item: LogItem) -> Result<Change> {
+        let segment = &self.reading.as_ref().expect("gathered items belong to a segment").view.segment;
+        match item {
+            LogItem::Record(at) => {
                 let record = segment.read(at)?;
-                self.wanted.next = record.header.seq.plus(1);
+                self.position.next = record.header.seq.plus(1);
                 self.batch = match record.header.flag.has_more() {
                     true => self.batch.or(Some(record.header.seq)),
                     false => None,
                 };
                 Change::of(record)
             }
-            Found::Damaged(at, damage) => Err(Error::damaged(segment.location(at), *damage)),
+            LogItem::Damaged(at, damage) => Err(Error::damaged(segment.location(at), *damage)),
         }
     }
 }
@@ -229,37 +230,36 @@ impl Iterator for Changes {
     type Item = Result<Change>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.found.is_empty() {
-            match self.find() {
+        if self.gathered.is_empty() {
+            match self.gather() {
                 Ok(true) => {}
                 Ok(false) => {
-                    // All remaining records were returned: a feed that continues here gets no
-                    // error.
-                    self.wanted.next = self.wanted.next.max(self.told.plus(1));
-                    self.source.forget();
+                    // A feed that continues here must not report the missing records again.
+                    self.position.next = self.position.next.max(self.reported_missing.plus(1));
+                    self.source.end_pass();
                     return None;
                 }
                 Err(error) => return Some(Err(error)),
             }
         }
-        let found = self.found.pop_front()?;
-        Some(self.give(found))
+        let item = self.gathered.pop_front()?;
+        Some(self.read_item(item))
     }
 }
 
-impl Reading {
-    /// Puts into `found` the whole batches that begin at its place, but for records before `next`, and moves behind them;
-    /// whether the segment has nothing more, now or ever.
-    fn gather(&mut self, next: Seqno, found: &mut VecDeque<Found>) -> Result<bool> {
-        let Part { segment, is_final, last_seq } = &self.part;
+impl SegmentReader {
+    /// Moves past the next whole batches, and adds their records from `next` on to `found`. Returns
+    /// whether the segment is sealed and read to its end.
+    fn gather(&mut self, next: Seqno, found: &mut VecDeque<LogItem>) -> Result<bool> {
+        let SegmentView { segment, is_final, last_seq } = &self.view;
         let mut scanner = Scanner::new(segment, Bodies::Checked).starting_at(self.at).growing(!is_final);
         let end = scanner.end();
-        // The batch that is not known to be whole.
+        // The batch that is not complete yet.
         let mut batch = Vec::new();
         while found.len() < GATHERED_COUNT {
-            let (what, goes_on, behind) = match scanner.next()? {
+            let (item, goes_on, behind) = match scanner.next()? {
                 None => {
-                    // Of a batch without its end, which is damage, the rest is there.
+                    // If damage took the end of a batch, the rest of the batch is still returned.
                     if *is_final {
                         found.extend(batch);
                         self.at = end;
@@ -268,20 +268,20 @@ impl Reading {
                 }
                 Some(Step::Record(record)) => {
                     let behind = record.at + record.frame.len;
-                    let what = match record.damage {
+                    let item = match record.damage {
                         _ if record.header.seq > *last_seq => return Ok(false),
-                        Some(damage) => Some(Found::Damaged(record.at, damage.into())),
-                        // Of a later version, and said to be nothing that matters here.
+                        Some(damage) => Some(LogItem::Damaged(record.at, damage.into())),
+                        // A newer version wrote a record of a kind that older ones may skip.
                         None if matches!(record.header.kind(), Kind::Other(_)) => None,
-                        None => (record.header.seq >= next).then_some(Found::Record(record.at)),
+                        None => (record.header.seq >= next).then_some(LogItem::Record(record.at)),
                     };
-                    (what, record.header.flag.has_more(), behind)
+                    (item, record.header.flag.has_more(), behind)
                 }
                 Some(Step::Bad { at, len, damage }) => {
-                    (Some(Found::Damaged(at, damage.into())), false, at + len)
+                    (Some(LogItem::Damaged(at, damage.into())), false, at + len)
                 }
             };
-            batch.extend(what);
+            batch.extend(item);
             if !goes_on {
                 found.extend(batch.drain(..));
                 self.at = behind;

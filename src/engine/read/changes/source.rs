@@ -1,5 +1,5 @@
-//! Where a feed finds the log's segments: in the store that is open for writing here, or in the files that somebody else
-//! may be writing to.
+//! The source of a change feed: a store that is open for writing in this process, or the files of a
+//! store that another process may write.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -18,123 +18,133 @@ use crate::engine::log::Log;
 use crate::engine::segment::{Bodies, Identity, ReadMode, Scanner, Segment, Step, StoreContext, file};
 use crate::engine::state::State;
 
-/// How often MANIFEST is read again because a segment that it listed is gone: a compaction commits many times slower.
-const RETRIES: u32 = 100;
+/// The number of attempts to open a segment that compaction may remove. A compaction commits far more
+/// rarely than MANIFEST can be read.
+const ATTEMPTS: u32 = 100;
 
-/// A segment, as far as it may be given.
+/// A segment and its visible part.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct SegmentView {
     pub(super) segment: Arc<Segment>,
-    /// Whether nothing is appended to it any more.
+    /// Whether the segment is sealed.
     pub(super) is_final: bool,
-    /// Records behind this one are not for anybody to see yet.
+    /// Records after this one are not visible yet.
     pub(super) last_seq: Seqno,
 }
 
-/// A segment, with its line and its file.
-type Opened = (SegmentLine, Part, Arc<dyn File>);
+/// A segment with its line in MANIFEST and its file.
+type OpenSegment = (SegmentLine, SegmentView, Arc<dyn File>);
 
-/// What is looked for: the next segment in log order that may hold what has not been given.
+/// The position of a feed in the log.
 #[derive(Debug)]
-pub(super) struct Wanted {
-    /// Of all numbers before this one, what there was has been given.
+pub(super) struct FeedPosition {
+    /// Every record before this number was returned.
     pub(super) next: Seqno,
-    /// The segment that was given to its end last.
+    /// The last segment that was returned to its end.
     pub(super) done: Option<SegmentId>,
 }
 
-impl Wanted {
-    /// Which of `segments`, in log order, of which `place` says where their numbers begin and who they are.
-    fn among<T>(&mut self, segments: &[T], place: impl Fn(&T) -> (Seqno, SegmentId)) -> Option<usize> {
-        let mut at = segments.partition_point(|segment| place(segment).0 <= self.next).saturating_sub(1);
-        if segments.get(at).is_some_and(|segment| Some(place(segment).1) == self.done) {
+impl FeedPosition {
+    /// Returns the index of the next segment to read, and moves to its start. `segments` are in log
+    /// order, and `start` gives the base number and id of each.
+    fn next_of<T>(&mut self, segments: &[T], start: impl Fn(&T) -> (Seqno, SegmentId)) -> Option<usize> {
+        let mut at = segments.partition_point(|segment| start(segment).0 <= self.next).saturating_sub(1);
+        if segments.get(at).is_some_and(|segment| Some(start(segment).1) == self.done) {
             at += 1;
         }
-        self.next = self.next.max(place(segments.get(at)?).0);
+        self.next = self.next.max(start(segments.get(at)?).0);
         Some(at)
     }
 }
 
-/// Where the log's segments are looked for.
+/// The source of the segments of a log.
 #[derive(Debug)]
-pub(super) enum Source {
-    /// In the store that writes them: what its readers see.
-    Own(Own),
-    /// In the directory: what its files say.
-    Files(Box<Files>),
+pub(super) enum FeedSource {
+    Store(StoreSource),
+    Files(Box<FileSource>),
 }
 
 #[derive(Debug)]
-pub(super) struct Own {
+pub(super) struct StoreSource {
     state: Arc<State>,
     log: Arc<Log>,
-    /// The newest record that readers saw when it was looked last.
+    /// The newest record that was visible at the last check.
     published: Seqno,
 }
 
 #[derive(Debug)]
-pub(super) struct Files {
+pub(super) struct FileSource {
     directory: Arc<dyn Directory>,
     mode: ReadMode,
-    /// The lineage that MANIFEST must have.
+    /// The expected lineage of MANIFEST.
     lineage: Lineage,
-    /// Made when somebody waits first.
+    /// Created by the first wait.
     watch: Option<Box<dyn Watch>>,
-    /// What MANIFEST said; `None` when it may say something else by now.
+    /// The MANIFEST; `None` if it may have changed.
     manifest: Option<Manifest>,
-    /// The file that is read, while it may grow.
+    /// The segment that is being read, unless it is sealed.
     growing: Option<(SegmentLine, Arc<dyn File>)>,
 }
 
-impl Source {
+impl FeedSource {
     pub(super) fn own(state: Arc<State>, log: Arc<Log>) -> Self {
-        Self::Own(Own { state, log, published: Seqno(0) })
+        Self::Store(StoreSource { state, log, published: Seqno(0) })
     }
 
-    pub(super) fn files(home: &StoreContext) -> Self {
-        let (directory, mode) = (Arc::clone(&home.directory), home.reading.passing());
-        let lineage = home.lineage;
-        Self::Files(Box::new(Files { directory, mode, lineage, watch: None, manifest: None, growing: None }))
+    pub(super) fn files(context: &StoreContext) -> Self {
+        let (directory, mode) = (Arc::clone(&context.directory), context.reading.passing());
+        let lineage = context.lineage;
+        Self::Files(Box::new(FileSource {
+            directory,
+            mode,
+            lineage,
+            watch: None,
+            manifest: None,
+            growing: None,
+        }))
     }
 
     /// Checks that `next` is at most the number of the log's next record.
     ///
     /// # Errors
-    /// [`Error::BeyondEnd`], and as [`Source::next_part`].
+    /// [`Error::BeyondEnd`], and as [`FeedSource::next_segment`].
     pub(super) fn check_reached(&mut self, next: Seqno) -> Result<()> {
         let end = match self {
-            // A feed of the files may have shown records that are not published yet.
-            Self::Own(own) => own.log.next_seq()?,
+            // A feed of the files may have returned records before the writer published them.
+            Self::Store(store) => store.log.next_seq()?,
             Self::Files(files) => files.manifest()?.next_seq,
         };
         if next <= end {
             return Ok(());
         }
-        // MANIFEST was written when the last segment was created.
+        // MANIFEST is as old as the last segment, which may hold later records.
         let last = match self {
-            Self::Own(_) => None,
+            Self::Store(_) => None,
             Self::Files(_) => self.seq_from_end(1, &mut Search::new(&mut |_| ControlFlow::Continue(())))?,
         };
         let end = last.map_or(end, |last| end.max(last.plus(1)));
         if next <= end { Ok(()) } else { Err(Error::BeyondEnd { seq: next, next: end }) }
     }
 
-    /// The segment to go on with, and what compaction has dropped; `None` while there is none.
+    /// Returns the segment at `position`, if any, and the history that is lost.
     ///
     /// # Errors
-    /// What the operating system says, and that MANIFEST is damaged.
-    pub(super) fn next_part(&mut self, wanted: &mut Wanted) -> Result<(Option<Part>, History)> {
+    /// [`Error::Io`], and [`Error::ManifestDamaged`].
+    pub(super) fn next_segment(
+        &mut self,
+        position: &mut FeedPosition,
+    ) -> Result<(Option<SegmentView>, History)> {
         match self {
-            Self::Own(own) => own.next_part(wanted),
-            Self::Files(files) => files.next_part(wanted),
+            Self::Store(store) => store.next_segment(position),
+            Self::Files(files) => files.next_segment(position),
         }
     }
 
-    /// The number of the record that is the last but `count - 1`, or of the first; `None` where there is none. Reads the headers
-    /// of the segments that it goes back through, unless `search` is broken off.
+    /// Returns the number of the record `count - 1` before the last one, or of the first record, or `None`
+    /// if the log has no record. Reads the headers of the last segments, unless `search` is cancelled.
     ///
     /// # Errors
-    /// As [`Source::next_part`].
+    /// As [`FeedSource::next_segment`].
     pub(super) fn seq_from_end(
         &mut self,
         count: usize,
@@ -145,13 +155,13 @@ impl Source {
         let mut left = count;
         let mut end = None;
         while left > 0 {
-            let Some(part) = self.part_before(&mut end)? else { break };
+            let Some(view) = self.segment_before(&mut end)? else { break };
             seqs.clear();
-            let mut scanner = Scanner::new(&part.segment, Bodies::Skipped);
+            let mut scanner = Scanner::new(&view.segment, Bodies::Skipped);
             while let Some(step) = scanner.next()? {
                 search.step()?;
                 if let Step::Record(record) = step
-                    && record.header.seq <= part.last_seq
+                    && record.header.seq <= view.last_seq
                 {
                     seqs.push_back(record.header.seq);
                     if seqs.len() > left {
@@ -165,27 +175,28 @@ impl Source {
         Ok(first)
     }
 
-    /// The last segment that begins before number `end`, which becomes where it begins; at first the log's last one.
-    fn part_before(&mut self, end: &mut Option<Seqno>) -> Result<Option<Part>> {
+    /// Returns the last segment with a base number below `end`, or the last segment of the log if `end`
+    /// is `None`. Sets `end` to its base number.
+    fn segment_before(&mut self, end: &mut Option<Seqno>) -> Result<Option<SegmentView>> {
         match self {
-            Self::Own(own) => own.part_before(end),
-            Self::Files(files) => files.part_before(end),
+            Self::Store(store) => store.segment_before(end),
+            Self::Files(files) => files.segment_before(end),
         }
     }
 
-    /// `part` as it is by now.
+    /// Updates `view` to the current end of its segment.
     ///
     /// # Errors
-    /// As [`Source::next_part`].
-    pub(super) fn renew(&mut self, part: &mut Part) -> Result<()> {
+    /// As [`FeedSource::next_segment`].
+    pub(super) fn refresh(&mut self, view: &mut SegmentView) -> Result<()> {
         match self {
-            Self::Own(own) => own.renew(part),
-            Self::Files(files) => files.renew(part),
+            Self::Store(store) => store.refresh(view),
+            Self::Files(files) => files.refresh(view),
         }
     }
 
-    /// Takes note that the next look is at another time.
-    pub(super) fn forget(&mut self) {
+    /// Drops MANIFEST at the end of the log, unless a watch reports its changes.
+    pub(super) fn end_pass(&mut self) {
         if let Self::Files(files) = self
             && files.watch.is_none()
         {
@@ -193,84 +204,85 @@ impl Source {
         }
     }
 
-    /// Waits until there may be more than when it was looked last; `false` after `timeout`.
+    /// Waits until the log may have records after the last check. Returns `false` after `timeout`.
     ///
     /// # Errors
-    /// [`Error::Closed`], and what the operating system says.
+    /// [`Error::Closed`] and [`Error::Io`].
     pub(super) fn wait(&mut self, timeout: Duration) -> Result<bool> {
         match self {
-            Self::Own(own) => own.log.wait_behind(own.published, timeout),
+            Self::Store(store) => store.log.wait_behind(store.published, timeout),
             Self::Files(files) => files.wait(timeout),
         }
     }
 }
 
-impl Own {
-    fn next_part(&mut self, wanted: &mut Wanted) -> Result<(Option<Part>, History)> {
-        // Before the segments are asked for: they hold all that was to be seen then.
+impl StoreSource {
+    fn next_segment(&mut self, position: &mut FeedPosition) -> Result<(Option<SegmentView>, History)> {
+        // Read before the segments, so that they hold every record up to this number.
         self.published = self.log.published()?;
         let set = self.state.segments();
         let segments: Vec<_> = set.iter().collect();
-        let part = wanted.among(&segments, |segment| (segment.base_seq, segment.id)).map(|at| Part {
-            is_final: segments[at].is_sealed(),
-            segment: Arc::clone(segments[at]),
-            last_seq: self.published,
-        });
-        Ok((part, set.history))
+        let view =
+            position.next_of(&segments, |segment| (segment.base_seq, segment.id)).map(|at| SegmentView {
+                is_final: segments[at].is_sealed(),
+                segment: Arc::clone(segments[at]),
+                last_seq: self.published,
+            });
+        Ok((view, set.history))
     }
 
-    fn part_before(&mut self, end: &mut Option<Seqno>) -> Result<Option<Part>> {
+    fn segment_before(&mut self, end: &mut Option<Seqno>) -> Result<Option<SegmentView>> {
         let last_seq = self.log.published()?;
         let set = self.state.segments();
         let is_before = |segment: &&Arc<Segment>| end.is_none_or(|end| segment.base_seq < end);
         let found = set.iter().rev().find(is_before).map(Arc::clone);
         Ok(found.map(|segment| {
             *end = Some(segment.base_seq);
-            Part { is_final: segment.is_sealed(), segment, last_seq }
+            SegmentView { is_final: segment.is_sealed(), segment, last_seq }
         }))
     }
 
-    fn renew(&mut self, part: &mut Part) -> Result<()> {
+    fn refresh(&mut self, view: &mut SegmentView) -> Result<()> {
         self.published = self.log.published()?;
-        part.last_seq = self.published;
-        // Before its length is looked at, which is its last one then.
-        part.is_final = part.segment.is_sealed();
+        view.last_seq = self.published;
+        // Read before the length: the length of a sealed segment is final.
+        view.is_final = view.segment.is_sealed();
         Ok(())
     }
 }
 
-impl Files {
-    fn next_part(&mut self, wanted: &mut Wanted) -> Result<(Option<Part>, History)> {
+impl FileSource {
+    fn next_segment(&mut self, position: &mut FeedPosition) -> Result<(Option<SegmentView>, History)> {
         let mut history = History::default();
-        let found = self.part_of(|manifest| {
+        let found = self.open_segment(|manifest| {
             history = manifest.history;
-            let at = wanted.among(&manifest.segments, |line| (line.base_seq, line.id));
+            let at = position.next_of(&manifest.segments, |line| (line.base_seq, line.id));
             at.map(|at| manifest.segments[at])
         })?;
-        let part = found.map(|(line, part, file)| {
-            self.growing = (!part.is_final).then_some((line, file));
-            part
+        let view = found.map(|(line, view, file)| {
+            self.growing = (!view.is_final).then_some((line, file));
+            view
         });
-        Ok((part, history))
+        Ok((view, history))
     }
 
-    fn part_before(&mut self, end: &mut Option<Seqno>) -> Result<Option<Part>> {
+    fn segment_before(&mut self, end: &mut Option<Seqno>) -> Result<Option<SegmentView>> {
         let is_before = |line: &&SegmentLine| end.is_none_or(|end| line.base_seq < end);
-        let part = self.part_of(|manifest| manifest.segments.iter().rev().find(is_before).copied())?;
-        *end = part.as_ref().map(|(line, ..)| line.base_seq);
-        Ok(part.map(|(_, part, _)| part))
+        let found = self.open_segment(|manifest| manifest.segments.iter().rev().find(is_before).copied())?;
+        *end = found.as_ref().map(|(line, ..)| line.base_seq);
+        Ok(found.map(|(_, view, _)| view))
     }
 
-    /// The segment of the line that `choose` takes from MANIFEST, which is read again where the file is gone by then.
-    fn part_of(
+    /// Opens the segment that `choose` picks from MANIFEST. Reads MANIFEST again if the file is gone.
+    fn open_segment(
         &mut self,
         mut choose: impl FnMut(&Manifest) -> Option<SegmentLine>,
-    ) -> Result<Option<Opened>> {
-        for _ in 0..RETRIES {
+    ) -> Result<Option<OpenSegment>> {
+        for _ in 0..ATTEMPTS {
             let Some(line) = choose(self.manifest()?) else { return Ok(None) };
             let opened = file::open(&*self.directory, line.id, Access::Read);
-            match opened.and_then(|file| self.part(&line, &file).map(|part| (line, part, file))) {
-                // Compacted away meanwhile.
+            match opened.and_then(|file| self.view(&line, &file).map(|view| (line, view, file))) {
+                // A compaction removed the segment.
                 Err(Error::SegmentMissing { .. }) => self.manifest = None,
                 opened => return opened.map(Some),
             }
@@ -290,8 +302,8 @@ impl Files {
         Ok(self.manifest.insert(manifest))
     }
 
-    /// What there is of the segment of `line` now.
-    fn part(&self, line: &SegmentLine, file: &Arc<dyn File>) -> Result<Part> {
+    /// Returns a view of the segment of `line` at its current length.
+    fn view(&self, line: &SegmentLine, file: &Arc<dyn File>) -> Result<SegmentView> {
         let len = file::len(&*self.directory, line.id, &**file)?;
         let (is_final, len) = match line.extent {
             Extent::Sealed(sealed_len) => (true, len.min(sealed_len)),
@@ -301,24 +313,24 @@ impl Files {
         let seq_end = Seqno(u64::MAX);
         let identity = Identity { id, base_seq, layout, created_ms: 0, seq_end, first_page: 0 };
         let segment = Segment::new(identity, &*self.directory, file, &self.mode, (len, len))?;
-        Ok(Part { segment: Arc::new(segment), is_final, last_seq: Seqno(u64::MAX) })
+        Ok(SegmentView { segment: Arc::new(segment), is_final, last_seq: Seqno(u64::MAX) })
     }
 
-    fn renew(&mut self, part: &mut Part) -> Result<()> {
+    fn refresh(&mut self, view: &mut SegmentView) -> Result<()> {
         let Some((line, file)) = self.growing.clone() else { return Ok(()) };
-        if file::len(&*self.directory, line.id, &*file)? > part.segment.len() {
-            *part = self.part(&line, &file)?;
+        if file::len(&*self.directory, line.id, &*file)? > view.segment.len() {
+            *view = self.view(&line, &file)?;
             return Ok(());
         }
         let segments = &self.manifest()?.segments;
         let extent = match segments.iter().rev().find(|listed| listed.id == line.id) {
             Some(listed) => listed.extent,
-            // Sealed and compacted away; what we hold open is all of it.
+            // The segment was sealed and compacted away. The open file has all its records.
             None => Extent::Sealed(u64::MAX),
         };
         if let Extent::Sealed(_) = extent {
-            // What was written between the two looks is in it, too.
-            *part = self.part(&SegmentLine { extent, ..line }, &file)?;
+            // Includes records that were appended after the length was checked.
+            *view = self.view(&SegmentLine { extent, ..line }, &file)?;
             self.growing = None;
         }
         Ok(())
@@ -326,18 +338,18 @@ impl Files {
 
     fn wait(&mut self, timeout: Duration) -> Result<bool> {
         let path = || self.directory.path(StoreFile::Manifest);
-        let stirred = match &mut self.watch {
+        let changed = match &mut self.watch {
             Some(watch) => watch.wait(timeout).map_err(Error::io("watch the directory of", path()))?,
             None => {
                 let watch = self.directory.watch().map_err(Error::io("watch the directory of", path()))?;
                 self.watch = Some(watch);
-                // Nobody has told what came before.
+                // The watch does not report earlier changes.
                 Changed::ALL
             }
         };
-        if stirred.names {
+        if changed.names {
             self.manifest = None;
         }
-        Ok(stirred != Changed::default())
+        Ok(changed != Changed::default())
     }
 }

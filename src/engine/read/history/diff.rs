@@ -1,4 +1,4 @@
-//! What changed between two points of the log.
+//! Compares two points of the log.
 
 use super::newest::NewestRecords;
 use super::{Past, Version};
@@ -6,19 +6,19 @@ use crate::engine::base::error::Result;
 use crate::engine::read::scan::Entry;
 use crate::engine::segment::Record;
 
-/// A key that was something else at one point of the log than at another.
+/// A key that differs between two points of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// What it was before; `None`: it was not there.
+    /// The entry at the first point; `None` if the key was absent.
     pub before: Option<Entry>,
-    /// What it was after; `None`: it was not there, and `gone` says why.
+    /// The entry at the second point; `None` if the key was absent. `gone` gives the reason.
     pub after: Option<Entry>,
-    /// The delete that took it away, if it is gone and has not expired.
+    /// The delete of the key, if the key is absent at the second point and did not expire.
     pub gone: Option<Version>,
 }
 
-/// The differences between two points of the log, by key, in ascending byte order. A record that cannot be read is an error in
-/// between.
+/// The differences between two points of the log, in ascending key order. An unreadable record is one
+/// error, and the next keys follow.
 #[derive(Debug)]
 pub struct Differences {
     records: NewestRecords,
@@ -27,11 +27,11 @@ pub struct Differences {
 }
 
 impl Differences {
-    /// What is different at `after` from what it was `before`, both being of one snapshot.
+    /// Compares `before` and `after`, which are points of the same snapshot.
     ///
     /// # Errors
-    /// [`Error::CompactedAway`](crate::Error::CompactedAway) or [`Error::GivenUp`](crate::Error::GivenUp) when not all of it
-    /// can be told, and what the operating system says.
+    /// [`Error::CompactedAway`](crate::Error::CompactedAway) or [`Error::GivenUp`](crate::Error::GivenUp)
+    /// if the history is incomplete, and [`Error::Io`](crate::Error::Io).
     pub(crate) fn new(before: Past, after: Past) -> Result<Self> {
         before.check_whole()?;
         after.check_whole()?;
@@ -39,13 +39,13 @@ impl Differences {
         Ok(Self { records, before, after })
     }
 
-    /// The difference between the newest records up to the one point and the other, if there is one.
+    /// Compares the newest records of a key at the two points.
     fn between(&self, [before, after]: [Option<Record>; 2]) -> Option<Result<Difference>> {
         let number = |record: &Option<Record>| record.as_ref().map(|record| record.header.seq);
         let is_same = number(&before) == number(&after);
-        let before = before.filter(|record| self.before.is_there(record));
+        let before = before.filter(|record| self.before.is_present(record));
         let (after, gone) = match after {
-            Some(record) if self.after.is_there(&record) => (Some(record), None),
+            Some(record) if self.after.is_present(&record) => (Some(record), None),
             gone => (None, gone),
         };
         if before.is_none() && after.is_none() || is_same && after.is_some() {
@@ -60,8 +60,8 @@ impl Differences {
         Ok(Difference { before: entry(before)?, after: entry(after)?, gone })
     }
 
-    /// Looks at the next key: its difference, if it has one; `None` behind the last key. Who takes them so can stop also where
-    /// there is no difference for long.
+    /// Examines one key. Returns its difference or `None`, and `None` in place of that after the last
+    /// key. With this method a caller can stop a search through many keys without a difference.
     pub fn next_key(&mut self) -> Option<Result<Option<Difference>>> {
         let records = match self.records.next([self.before.seq, self.after.seq])? {
             Ok(records) => records,

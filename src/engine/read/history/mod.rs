@@ -1,8 +1,8 @@
-//! The store as it was at some point of the log — what compaction has left of it.
+//! Reads of the past: the store as it was at a point of the log.
 //!
-//! The log is its own history: a key was, at record *S*, what its newest record up to *S* says. Compaction drops records, and
-//! MANIFEST says which numbers that concerns ([`History`]): what cannot be told any more is an error, and never shown as
-//! absent.
+//! The log is the history of the store: at record *S*, a key has the value of its newest record up to
+//! *S*. Compaction drops records, and MANIFEST records which numbers are affected ([`History`]). A
+//! read of incomplete history is an error; it never shows a key as absent.
 
 pub(crate) mod diff;
 mod moment;
@@ -27,20 +27,21 @@ use crate::engine::state::frozen::Frozen;
 /// A point of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum At {
-    /// After this record; what has expired since is not there.
+    /// The point after this record. Keys that have expired since then are absent.
     Seq(Seqno),
-    /// After the last record that was written at or before this time, in milliseconds since 1970; what had expired then is not
-    /// there, and what has expired since is. Where a clock was set back, the last such record in the log's order counts;
-    /// if it may have been compacted away, that is an error.
+    /// The point after the last record written at or before this time, in milliseconds since 1970.
+    /// Keys that had expired at that time are absent; keys that expired later are present. If the
+    /// clock was set back, the last such record in log order counts. If that record may have been
+    /// compacted away, the read is an error.
     Time(u64),
 }
 
 /// One record of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
-    /// The key, and what the record says of itself.
+    /// The key and the facts of the record.
     pub meta: KeyEntry,
-    /// The value; `None`: the key was deleted.
+    /// The value; `None` if the record is a delete.
     pub value: Option<Value>,
 }
 
@@ -54,10 +55,10 @@ impl Version {
     }
 }
 
-/// Every record of one key that is still in the log, the oldest first, each read when it is asked for. In the place of one that
-/// is damaged, and may be of this key, comes its error.
+/// An iterator over the records of one key that are still in the log, oldest first. Each record is
+/// read when the iterator reaches it. A damaged record that may belong to the key is an error.
 ///
-/// It holds a snapshot: what is written, compacted or closed meanwhile changes nothing.
+/// It holds a snapshot, so later writes and compactions change nothing.
 pub struct Versions {
     records: KeyVersions,
     last_seq: Seqno,
@@ -69,13 +70,15 @@ impl Versions {
         Self { records: frozen.versions(key), last_seq, history: frozen.history() }
     }
 
-    /// Others with numbers up to this one may have been compacted away; `None`: nothing ever was.
+    /// Returns the last number up to which records may have been compacted away, or `None` if no record
+    /// was.
     #[must_use]
     pub fn dropped_to(&self) -> Option<Seqno> {
         Some(self.history.dropped).filter(|seq| *seq > Seqno(0))
     }
 
-    /// A repair may have given up other records with numbers up to this one; `None`: none ever did.
+    /// Returns the last number up to which a repair may have given up records, or `None` if no repair
+    /// did.
     #[must_use]
     pub fn given_up_to(&self) -> Option<Seqno> {
         Some(self.history.given_up).filter(|seq| *seq > Seqno(0))
@@ -87,9 +90,9 @@ impl Iterator for Versions {
 
     fn next(&mut self) -> Option<Self::Item> {
         let last_seq = self.last_seq;
-        let is_seen =
+        let is_visible =
             |version: &Result<Record>| version.as_ref().map_or(true, |record| record.header.seq <= last_seq);
-        Some(self.records.find(is_seen)?.and_then(Version::of))
+        Some(self.records.find(is_visible)?.and_then(Version::of))
     }
 }
 
@@ -99,24 +102,25 @@ impl fmt::Debug for Versions {
     }
 }
 
-/// The store as it was at some point of the log.
+/// The store as it was at a point of the log.
 ///
-/// It holds a snapshot: what is written, compacted or closed meanwhile changes nothing.
+/// It holds a snapshot, so later writes and compactions change nothing.
 #[derive(Clone, Debug)]
 pub struct Past {
     frozen: Arc<Frozen>,
     seq: Seqno,
-    /// Whether that was asked for: behind a record that is found by its time others may have been dropped.
+    /// Whether the caller gave the number. After a record that was found by its time, others may have
+    /// been dropped.
     is_number: bool,
-    /// The time at which expiry is looked at.
+    /// The time used for expiry.
     at_ms: u64,
-    /// Whether the log tells all of it.
+    /// Whether the history at this point is complete.
     is_whole: bool,
 }
 
 impl Past {
-    /// The point `at` of the log in `frozen`, whose newest record is `last_seq`. Expiry at a number
-    /// is judged at `now_ms`.
+    /// Finds the point `at` of the log in `frozen`, whose newest record is `last_seq`. A point given by
+    /// number uses `now_ms` for expiry.
     pub(crate) fn new(
         frozen: Arc<Frozen>,
         last_seq: Seqno,
@@ -132,8 +136,8 @@ impl Past {
             }
             At::Time(at_ms) => {
                 let (seq, next) = moment::last_before(frozen.segments(), at_ms, last_seq, search)?;
-                // If a record after the point is in the incomplete part of the history, a clock was
-                // set back: the last record up to this time may have been dropped.
+                // If a record after the point is in the incomplete part of the history, the clock was
+                // set back, and the last record up to this time may have been dropped.
                 let is_in_order = next.is_none_or(|next| next > history.whole_from);
                 (seq, at_ms, at_ms >= history.whole_from_ms && is_in_order)
             }
@@ -142,59 +146,61 @@ impl Past {
         Ok(Self { frozen, seq, is_number, at_ms, is_whole: is_whole || history.missing() == Seqno(0) })
     }
 
-    /// The number of the newest record that counts: 0 before the first one.
+    /// Returns the number of the newest record at this point, or 0 before the first record.
     #[must_use]
     pub fn seq(&self) -> Seqno {
         self.seq
     }
 
-    /// What `key` was; `None` when it was not there.
+    /// Returns the entry of `key`, or `None` if the key was absent.
     ///
     /// # Errors
-    /// [`Error::CompactedAway`] or [`Error::GivenUp`] when that cannot be told, [`Error::Damaged`] when the record that says it, or may, is not as
-    /// it was written, and what the operating system says.
+    /// [`Error::CompactedAway`] or [`Error::GivenUp`] if the history of `key` is incomplete;
+    /// [`Error::Damaged`] if a damaged record may be the version at this point; and [`Error::Io`].
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry>> {
         let (mut last, mut later_count) = (None, 0);
         for version in self.frozen.versions(key.as_ref()) {
             match version {
                 Ok(record) if record.header.seq > self.seq => later_count += 1,
-                // Damage may be any version's: what comes before it is no answer.
+                // A damaged record may be any version, so no earlier record is an answer.
                 version => (last, later_count) = (Some(version), 0),
             }
         }
         let last = last.transpose()?;
-        let is_told = match &last {
-            // Nothing has come after it, so nothing that did can be missing. A delete may stand for a put that has expired.
-            // Nor can anything be missing between a record and the point that is its number.
-            Some(record) if self.tells(record, later_count) => true,
+        let is_certain = match &last {
+            Some(record) if self.is_certain(record, later_count) => true,
             Some(record) => record.header.seq > self.frozen.history().missing() || self.is_whole,
             None => self.is_whole,
         };
-        if !is_told {
+        if !is_certain {
             return Err(self.gone());
         }
-        last.filter(|record| self.is_there(record)).map(Entry::of).transpose()
+        last.filter(|record| self.is_present(record)).map(Entry::of).transpose()
     }
 
-    /// The keys of `range` and their values, in ascending byte order. Reads every record of the range that is still in the
-    /// log.
+    /// Returns the keys and values of `range`, in ascending byte order. Reads every record of the range
+    /// that is still in the log.
     ///
     /// # Errors
-    /// [`Error::CompactedAway`] or [`Error::GivenUp`] when not all of it can be told, and what the operating system says.
+    /// [`Error::CompactedAway`] or [`Error::GivenUp`] if the history at this point is incomplete, and
+    /// [`Error::Io`].
     pub fn scan(&self, range: impl RangeBounds<[u8]>) -> Result<PastScan> {
         self.check_whole()?;
         Ok(PastScan { records: NewestRecords::new(&self.frozen, &range)?, past: self.clone() })
     }
 
-    /// Whether `record`, the newest of its key up to this point, with `later_count` behind it, says what the key was, whatever
-    /// has been dropped.
-    fn tells(&self, record: &Record, later_count: usize) -> bool {
+    /// Whether `record` is the version at this point, whatever was dropped. It is the newest intact
+    /// record of its key up to this point, and `later_count` records follow it.
+    ///
+    /// A put is certain if no record follows it, since compaction drops a record only after a later
+    /// one, or if the point is the number of the put. A delete may have replaced an expired put.
+    fn is_certain(&self, record: &Record, later_count: usize) -> bool {
         let is_this_point = self.is_number && record.header.seq == self.seq;
         record.header.kind() == Kind::Put && (later_count == 0 || is_this_point)
     }
 
-    /// Whether `record` put something that was there.
-    fn is_there(&self, record: &Record) -> bool {
+    /// Whether `record` is a put that had not expired.
+    fn is_present(&self, record: &Record) -> bool {
         record.header.kind() == Kind::Put && !record.is_past(self.at_ms)
     }
 
@@ -208,7 +214,8 @@ impl Past {
     }
 }
 
-/// The keys and values of a [`Past`], in ascending byte order. A record that cannot be read is an error in between.
+/// The keys and values of a [`Past`], in ascending byte order. An unreadable record is one error, and
+/// the next keys follow.
 #[derive(Debug)]
 pub struct PastScan {
     records: NewestRecords,
@@ -216,14 +223,14 @@ pub struct PastScan {
 }
 
 impl PastScan {
-    /// Looks at the next key: what it was, if it was there; `None` behind the last key. Who takes them so can stop also where
-    /// no key was there for long.
+    /// Examines one key. Returns its entry, or `None` if the key was absent, and `None` in place of that
+    /// after the last key. With this method a caller can stop a search through many absent keys.
     pub fn next_key(&mut self) -> Option<Result<Option<Entry>>> {
         let newest = match self.records.next([self.past.seq])? {
             Ok([newest]) => newest,
             Err(error) => return Some(Err(error)),
         };
-        Some(newest.filter(|record| self.past.is_there(record)).map(Entry::of).transpose())
+        Some(newest.filter(|record| self.past.is_present(record)).map(Entry::of).transpose())
     }
 }
 

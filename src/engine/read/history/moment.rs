@@ -1,16 +1,13 @@
-//! From a time to a record.
+//! Finds the last record before a time.
 
 use crate::engine::base::ids::Seqno;
 use crate::engine::base::stop::{Search, Stop};
 use crate::engine::segment::{Bodies, Scanner, Step};
 use crate::engine::state::SegmentSet;
 
-/// The number of the last record up to `last_seq` written at or before `at_ms`, or 0, and the
-/// number of the next record in the log, written later. Reads the headers of later records, and of
-/// the segment that has the match, unless `search` is cancelled.
-///
-/// # Errors
-/// What the operating system says.
+/// Returns the number of the last record up to `last_seq` that was written at or before `at_ms`, or 0,
+/// and the number of the record after it. Reads the record headers from the end of the log back to
+/// the segment with the match, unless `search` is cancelled.
 pub(super) fn last_before(
     set: &SegmentSet,
     at_ms: u64,

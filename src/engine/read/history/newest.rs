@@ -1,4 +1,4 @@
-//! The newest record of each key at some points of the log.
+//! Finds the newest record of each key at given points of the log.
 
 use std::fmt;
 use std::ops::{Range, RangeBounds};
@@ -6,19 +6,19 @@ use std::sync::Arc;
 
 use crate::engine::base::error::Result;
 use crate::engine::base::ids::Seqno;
-use crate::engine::read::merge::{End, Merge, Run};
+use crate::engine::read::merge::{End, Merge, MergeRun};
 use crate::engine::segment::value::Value;
 use crate::engine::segment::{Record, Segment, SortedRows};
 use crate::engine::state::frozen::Frozen;
 
-/// The records of one segment, dead ones included.
+/// The live and dead records of one segment.
 struct RecordRun {
     segment: Arc<Segment>,
     rows: SortedRows,
     left: Range<usize>,
 }
 
-impl Run for RecordRun {
+impl MergeRun for RecordRun {
     type Head = Record;
 
     fn advance(&mut self, end: End) -> Option<Result<(Value, Record)>> {
@@ -31,7 +31,7 @@ impl Run for RecordRun {
     }
 }
 
-/// The keys of a range that are still to come.
+/// The remaining keys of a range.
 pub(super) struct NewestRecords(Merge<RecordRun>);
 
 impl NewestRecords {
@@ -44,8 +44,8 @@ impl NewestRecords {
         Ok(Self(Merge::new(runs, frozen.errors_without_key()?)))
     }
 
-    /// The newest record of the next key up to each of `seqs`; `None` where it has none so old. An
-    /// error stands for a record that cannot be read, and that may be one of them.
+    /// Returns the newest record of the next key up to each of `seqs`, or `None` where the key has no
+    /// record that old. An error means that a record is unreadable, which may be one of them.
     pub(super) fn next<const N: usize>(&mut self, seqs: [Seqno; N]) -> Option<Result<[Option<Record>; N]>> {
         let (key, record) = match self.0.next(End::Front)? {
             Ok(first) => first,

@@ -1,4 +1,4 @@
-//! The live keys of a range, from both ends.
+//! A double-ended iterator over the live records of a range.
 
 use std::collections::VecDeque;
 use std::ops::{Range, RangeBounds};
@@ -7,15 +7,17 @@ use std::sync::Arc;
 use crate::engine::base::error::{Error, Result};
 use crate::engine::format::hint::Row;
 use crate::engine::keydir::Candidates;
-use crate::engine::read::merge::{End, Merge, Run};
+use crate::engine::read::merge::{End, Merge, MergeRun};
 use crate::engine::segment::value::Value;
 use crate::engine::segment::{Record, Segment, SortedRows};
 use crate::engine::state::address_of;
 use crate::engine::state::frozen::Frozen;
 
-/// The fewest and the most rows that are examined together. Their index slots and their records are
-/// scattered in memory: one by one, each would have to be waited for.
-const AHEAD: (usize, usize) = (4, 32);
+/// The fewest rows that are examined together.
+const LOOKAHEAD_MIN: usize = 4;
+/// The most rows that are examined together. Their index slots and records are scattered in memory,
+/// and a prefetch loads them in parallel.
+const LOOKAHEAD_MAX: usize = 32;
 
 /// The live rows of one segment.
 struct LiveRun {
@@ -25,20 +27,19 @@ struct LiveRun {
     rows: SortedRows,
     /// The rows not yet examined.
     left: Range<usize>,
-    /// Live rows that were examined, from either end: they come before those left.
+    /// The live rows that were examined, for each end. They come before the rows in `left`.
     ahead: [VecDeque<Row>; 2],
-    /// How many rows are examined the next time: at first few, for a caller who wants one key alone.
+    /// The number of rows to examine next. It starts low, since the caller may want one key only.
     stride: usize,
-    /// The hash that was looked up last: rows of one key are neighbours, and a key that is written
-    /// again and again has many.
+    /// The last hash that was looked up. A key that was overwritten often has many rows in sequence.
     looked_up: Option<(u64, Candidates)>,
 }
 
-/// What a run holds at a key.
+/// The item of a run at a key.
 enum Head {
     Live(Record),
-    /// A dead record: there may be millions before the next live one.
-    Passed,
+    /// A dead record. The merge may have to switch runs here, since millions may follow.
+    Dead,
 }
 
 impl LiveRun {
@@ -58,7 +59,7 @@ impl LiveRun {
         Ok(is_live)
     }
 
-    /// The next live row from `end`, if it was examined already.
+    /// Returns the next live row from `end`, if it was examined already.
     fn next_row(&mut self, end: End) -> Option<Row> {
         let other = if end == End::Front { End::Back } else { End::Front };
         match self.ahead[end as usize].pop_front() {
@@ -67,10 +68,10 @@ impl LiveRun {
         }
     }
 
-    /// Examines the next rows from `end`. Returns the last of them, or `None` when none is left.
+    /// Examines the next rows from `end`. Returns the last of them, or `None` if no row is left.
     fn look_ahead(&mut self, end: End) -> Option<Result<Row>> {
         let count = self.stride.min(self.left.len());
-        self.stride = (self.stride * 2).min(AHEAD.1);
+        self.stride = (self.stride * 2).min(LOOKAHEAD_MAX);
         let rows: Vec<Row> = match end {
             End::Front => self.left.by_ref().take(count).map(|index| self.rows.get(index)).collect(),
             End::Back => self.left.by_ref().rev().take(count).map(|index| self.rows.get(index)).collect(),
@@ -90,7 +91,7 @@ impl LiveRun {
     }
 }
 
-impl Run for LiveRun {
+impl MergeRun for LiveRun {
     type Head = Head;
 
     fn advance(&mut self, end: End) -> Option<Result<(Value, Head)>> {
@@ -98,17 +99,17 @@ impl Run for LiveRun {
             if let Some(row) = self.next_row(end) {
                 return Some(self.segment.read(row.at).map(|record| {
                     let key = record.key();
-                    (key, if record.is_past(self.at_ms) { Head::Passed } else { Head::Live(record) })
+                    (key, if record.is_past(self.at_ms) { Head::Dead } else { Head::Live(record) })
                 }));
             }
-            let passed = match self.look_ahead(end)? {
+            let dead = match self.look_ahead(end)? {
                 Ok(last) if self.ahead[end as usize].is_empty() => self.segment.read(last.at),
                 Ok(_) => continue,
                 Err(error) => return Some(Err(error)),
             };
-            match passed {
-                Ok(record) => return Some(Ok((record.key(), Head::Passed))),
-                // A dead record is not shown, damaged or not, and this one has no key to stop at.
+            match dead {
+                Ok(record) => return Some(Ok((record.key(), Head::Dead))),
+                // A damaged dead record is not reported, and has no key to stop at.
                 Err(Error::Damaged { .. }) => {}
                 Err(error) => return Some(Err(error)),
             }
@@ -116,11 +117,11 @@ impl Run for LiveRun {
     }
 }
 
-/// The live keys of a range that are still to come, from both ends.
+/// The remaining live records of a range.
 pub(super) struct Live {
     merge: Merge<LiveRun>,
-    /// The time at which expiry is judged, in milliseconds since 1970: keys that expire together are
-    /// shown together, or not at all.
+    /// The time used for expiry, in milliseconds since 1970. One time ensures that keys with the same
+    /// expiry are all shown, or none.
     at_ms: u64,
 }
 
@@ -136,7 +137,7 @@ impl Live {
                 rows,
                 left,
                 ahead: Default::default(),
-                stride: AHEAD.0,
+                stride: LOOKAHEAD_MIN,
                 looked_up: None,
             })
         };
@@ -148,12 +149,12 @@ impl Live {
         self.at_ms
     }
 
-    /// The record of the next live key from `end`.
+    /// Returns the record of the next live key from `end`.
     pub(super) fn next(&mut self, end: End) -> Option<Result<Record>> {
         loop {
             match self.merge.next(end)? {
                 Ok((_, Head::Live(record))) => return Some(Ok(record)),
-                Ok((_, Head::Passed)) => {}
+                Ok((_, Head::Dead)) => {}
                 Err(error) => return Some(Err(error)),
             }
         }
@@ -165,39 +166,38 @@ mod tests {
     use super::*;
     use crate::{Options, Store, Sync};
 
-    /// Keys 0 to `count`, each written twice, the first time in a segment of its own.
+    /// A store with the keys 0 to `count`, written once in each of two segments.
     fn written_twice(dir: &std::path::Path, count: u32) -> Store {
-        let store =
-            Store::open_with(dir, Options::new().sync(Sync::Never).background(false)).expect("a store");
+        let store = Store::open_with(dir, Options::new().sync(Sync::Never).background(false)).expect("opens");
         for round in ["first", "second"] {
             for n in 0..count {
-                store.put(n.to_be_bytes(), round).expect("put");
+                store.put(n.to_be_bytes(), round).expect("puts");
             }
-            store.rotate().expect("sealed");
+            store.rotate().expect("seals");
         }
         store
     }
 
     #[test]
-    fn the_first_key_costs_no_walk_over_all_dead_records() {
-        let dir = tempfile::tempdir().expect("a directory");
+    fn the_first_key_does_not_cost_a_walk_over_all_dead_records() {
+        let dir = tempfile::tempdir().expect("creates a directory");
         let store = written_twice(dir.path(), 1000);
-        let mut keys = store.keys(..).expect("keys");
-        assert_eq!(*keys.next().expect("one").expect("read").key, [0; 4]);
-        assert_eq!(keys.0.merge.runs[0].left, AHEAD.0..1000);
-        assert_eq!(*keys.next_back().expect("one").expect("read").key, 999_u32.to_be_bytes());
-        assert_eq!(keys.0.merge.runs[0].left, AHEAD.0..1000 - 2 * AHEAD.0);
+        let mut keys = store.keys(..).expect("scans");
+        assert_eq!(*keys.next().expect("has a key").expect("reads").key, [0; 4]);
+        assert_eq!(keys.0.merge.runs[0].left, LOOKAHEAD_MIN..1000);
+        assert_eq!(*keys.next_back().expect("has a key").expect("reads").key, 999_u32.to_be_bytes());
+        assert_eq!(keys.0.merge.runs[0].left, LOOKAHEAD_MIN..1000 - 2 * LOOKAHEAD_MIN);
     }
 
     #[test]
-    fn keys_whose_dead_records_are_places_to_stop_at_come_once_from_both_ends() {
-        let dir = tempfile::tempdir().expect("a directory");
+    fn a_key_with_dead_records_is_returned_once_from_both_ends() {
+        let dir = tempfile::tempdir().expect("creates a directory");
         let store = written_twice(dir.path(), 1000);
-        let mut keys = store.keys(..).expect("keys");
+        let mut keys = store.keys(..).expect("scans");
         let mut found = Vec::new();
         while let Some(front) = keys.next() {
-            found.push(front.expect("read").key);
-            found.extend(keys.next_back().map(|back| back.expect("read").key));
+            found.push(front.expect("reads").key);
+            found.extend(keys.next_back().map(|back| back.expect("reads").key));
         }
         found.sort();
         let found: Vec<_> = found.iter().map(|key| key.to_vec()).collect();

@@ -1,7 +1,7 @@
-//! Keys in order, with and without their values, as they were at one moment.
+//! Ordered scans of a snapshot, with and without values.
 //!
-//! A merge of the segments' rows, from both ends. Whether a record is live follows from its row's hash
-//! and offset, without reading it.
+//! A scan merges the sorted rows of the segments, from both ends. The hash and offset in a row show
+//! whether its record is live, without reading the record.
 
 mod live;
 
@@ -17,31 +17,31 @@ use crate::engine::segment::Record;
 use crate::engine::segment::value::Value;
 use crate::engine::state::frozen::Frozen;
 
-/// A key, and what its newest record says about itself.
+/// A key and the facts of its record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyEntry {
     /// The key.
     pub key: Value,
-    /// Where its newest record stands.
+    /// The place of the record.
     pub location: Location,
-    /// What that record takes, in bytes, padding included.
+    /// The length of the record in bytes, including padding.
     pub len: u64,
-    /// The value's length in bytes; of one that is compressed, as its record says.
+    /// The length of the value in bytes, before compression.
     pub value_len: u64,
-    /// What the value takes in the record, in bytes: fewer, where it is compressed.
+    /// The length of the stored value in bytes, after compression.
     pub stored_len: u64,
-    /// The record's number.
+    /// The sequence number of the record.
     pub seq: Seqno,
-    /// When it was written, in milliseconds since 1970.
+    /// The time of the write, in milliseconds since 1970.
     pub time_ms: u64,
-    /// When it expires, in milliseconds since 1970.
+    /// The time of expiry, in milliseconds since 1970.
     pub expires_ms: Option<u64>,
 }
 
 /// A key with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The key, and what its record says.
+    /// The key and the facts of its record.
     pub meta: KeyEntry,
     /// The value.
     pub value: Value,
@@ -68,13 +68,15 @@ impl Entry {
     }
 }
 
-/// The keys of a range in ascending byte order, from both ends, as they were when this was made, whatever is written
-/// and compacted meanwhile, and whatever expires. A record that cannot be read is an error in between, and costs nothing but itself. Holds one key
-/// and some places for each segment and end, so its memory does not grow with what it gives; files that are compacted away
-/// meanwhile give back their disk space when it is dropped.
+/// A double-ended iterator over the keys of a range, in ascending byte order.
+///
+/// It shows the keys as they were when it was created, whatever is written or compacted later, and
+/// uses one time for expiry. An unreadable record is one error, and the next keys follow. The memory
+/// depends only on the number of segments. Files that are compacted later keep their disk space until
+/// the iterator is dropped.
 pub struct Keys(Live);
 
-/// As [`Keys`], with the values.
+/// A double-ended iterator over the keys and values of a range; see [`Keys`].
 pub struct Scan(Live);
 
 impl Keys {
@@ -82,7 +84,7 @@ impl Keys {
         Live::new(&frozen, range).map(Self)
     }
 
-    /// The time at which expiry is judged, in milliseconds since 1970.
+    /// Returns the time used for expiry, in milliseconds since 1970.
     pub(crate) fn at_ms(&self) -> u64 {
         self.0.at_ms()
     }
@@ -93,7 +95,7 @@ impl Scan {
         Live::new(&frozen, range).map(Self)
     }
 
-    /// The time at which expiry is judged, in milliseconds since 1970.
+    /// Returns the time used for expiry, in milliseconds since 1970.
     pub(crate) fn at_ms(&self) -> u64 {
         self.0.at_ms()
     }
