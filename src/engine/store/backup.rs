@@ -12,15 +12,17 @@ use crate::engine::segment::Segment;
 use crate::engine::tools::backup::{self, BackupProgress, BackupReport, BackupSource};
 
 impl Store {
-    /// Makes a backup in directory `to`: a new one when that is missing or empty, and the next one when it holds a backup of
-    /// this store. It holds every write that was acknowledged before the call, each batch whole or not at all, and goes
-    /// on beside writes and compactions. Nothing is written to the store: a read-only one can be backed up as well, as it
-    /// was when it was opened.
+    /// Makes a backup in directory `to`: a new backup if `to` is missing or empty, or an update of an
+    /// earlier backup of this store.
     ///
-    /// Sealed segments are hard links where the file system allows it, and copies elsewhere; the one that is written to is
-    /// always a copy. Whatever is new is read and checked on the way; what an earlier backup had taken already stays. Until the
-    /// new MANIFEST is in its place, durable, the earlier backup is as it was. The result is a store of its own that can be
-    /// opened, read-only as long as further backups are to be put there.
+    /// The backup holds every write acknowledged before the call, and each batch whole or not at all. It
+    /// runs beside writes and compactions, and writes nothing to the store. A read-only store can be
+    /// backed up as it was opened.
+    ///
+    /// Sealed segments are hard links if the file system supports them, and copies otherwise. The active
+    /// segment is always a copy. The backup reads and checks all new records, and keeps the segments of
+    /// the earlier backup. The earlier backup is unchanged until the new MANIFEST is durable. The result
+    /// is a store. Open it read-only if it shall receive further backups.
     ///
     /// ```
     /// use std::ops::ControlFlow;
@@ -37,14 +39,13 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Occupied`](crate::Error::Occupied) when `to` holds anything else, or is in the store's own directory;
-    /// [`Error::Untrusted`](crate::Error::Untrusted) when it belongs to another user, unless it was opened with
-    /// [`Options::trust`](crate::Options::trust);
-    /// [`Error::Damaged`](crate::Error::Damaged) when a record is not as it was written: what could not be restored is no
-    /// backup, and `repair` makes a store of what is intact; [`Error::Closed`](crate::Error::Closed),
-    /// [`Error::Poisoned`](crate::Error::Poisoned) and [`Error::Io`](crate::Error::Io);
-    /// [`Error::Cancelled`](crate::Error::Cancelled) when `observe`, which receives the progress,
-    /// returned `Break`. The files in `to` are unchanged.
+    /// [`Error::Occupied`](crate::Error::Occupied) if `to` holds other files, or is inside the store's
+    /// directory; [`Error::Untrusted`](crate::Error::Untrusted) if another user owns `to`, unless
+    /// [`Options::trust`](crate::Options::trust) is set; [`Error::Damaged`](crate::Error::Damaged) if a
+    /// record is damaged (`repair` makes a store of the intact records);
+    /// [`Error::Closed`](crate::Error::Closed), [`Error::Poisoned`](crate::Error::Poisoned) and
+    /// [`Error::Io`](crate::Error::Io); [`Error::Cancelled`](crate::Error::Cancelled) if `observe`, which
+    /// receives the progress, returned `Break`. The files in `to` are unchanged.
     pub fn backup(
         &self,
         to: impl AsRef<Path>,
@@ -53,11 +54,11 @@ impl Store {
         backup::into_directory(&self.source()?, (self.dir(), to.as_ref()), &self.0.options, observe)
     }
 
-    /// Writes a backup to `out`, as an archive in the format of `tar`, in one pass and a mebibyte of memory. It is not
-    /// compressed: what `out` leads to may do that.
+    /// Writes a backup to `out` as a tar archive, in one pass and with 1 MiB of memory. The archive is not
+    /// compressed.
     ///
     /// # Errors
-    /// As [`Store::backup`]; what was written is no backup then.
+    /// As [`Store::backup`]. The archive is then incomplete.
     pub fn backup_archive(
         &self,
         out: &mut dyn Write,
@@ -66,7 +67,7 @@ impl Store {
         backup::into_archive(&self.source()?, out, &*self.0.options.clock, observe)
     }
 
-    /// The log as it is now.
+    /// Returns the current log.
     fn source(&self) -> Result<BackupSource> {
         self.reveal()?;
         let view = self.view();
@@ -83,7 +84,7 @@ impl Store {
     }
 }
 
-/// How long a segment of a store that nobody writes to should be.
+/// Returns the length that a segment of a read-only store should have.
 fn segment_len(segment: &Segment) -> u64 {
     if segment.is_sealed() { segment.limit() } else { segment.len() }
 }

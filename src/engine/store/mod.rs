@@ -1,4 +1,4 @@
-//! [`Store`], the front door: which parts a call goes through, in which order.
+//! [`Store`], the public handle: routes each call through the parts of the engine.
 
 mod backup;
 mod ordered;
@@ -32,16 +32,18 @@ use crate::engine::upkeep::checkpoint::{Checkpointer, Occasion};
 use crate::engine::upkeep::compaction::Compactor;
 use crate::engine::upkeep::syncer::Syncer;
 
-/// A store, open in this process. Clones are handles to the same one and can be used from any thread.
+/// An open store. Clones are handles to the same store and can be used from any thread.
 ///
-/// Reads wait for no write and no sync, but for the moment in which a batch becomes visible (and see [`Sync::Buffered`]). The store is closed cleanly when [`Store::close`] is
-/// called, or the last handle and the last [`Pending`] are dropped; reads through other handles go on, writes do not.
+/// Reads do not wait for writes or syncs, except for the moment in which a batch becomes visible; see
+/// also [`Sync::Buffered`]. [`Store::close`] closes the store cleanly, and so does dropping the last
+/// handle and the last [`Pending`](crate::Pending). After a close, reads through other handles still
+/// work, and writes fail.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
 /// let store = logkv::Store::open(dir.path())?;
 /// store.put("greeting", "hello")?;
-/// assert_eq!(store.get("greeting")?.expect("just put"), b"hello");
+/// assert_eq!(store.get("greeting")?.expect("is present"), b"hello");
 /// store.close()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -53,20 +55,20 @@ struct Shared {
     path: PathBuf,
     options: Options,
     views: Views,
-    /// Stopped before the log is let go, which closes it.
-    #[expect(dead_code, reason = "its thread lives as long as it does")]
+    /// Dropped before the log, so that its thread stops before the log is closed.
+    #[expect(dead_code, reason = "keeps its thread running")]
     syncer: Option<Syncer>,
-    /// Stopped before the log is let go, too.
+    /// Dropped before the log, too.
     background: Option<Background>,
     checkpointer: Option<Arc<Checkpointer>>,
-    /// Shared by writes, held alone by a transaction.
+    /// Held shared by a write, and exclusively by a transaction.
     transaction_lock: TransactionLock,
-    /// `None` when the store was opened read-only.
+    /// `None` if the store is read-only.
     log: Option<Arc<Log>>,
 }
 
 impl Shared {
-    /// Ends what goes on in the background, and writes KEYDIR if that is worth it: what comes before the log is closed.
+    /// Stops background work, and writes KEYDIR if that is worth its cost. Runs before the log is closed.
     fn shut_down(&self) {
         if let Some(background) = &self.background {
             background.stop();
@@ -75,7 +77,7 @@ impl Shared {
         if let Some(checkpointer) = &self.checkpointer
             && let Err(error) = checkpointer.write_if_due(Occasion::Close)
         {
-            // It is derived, and can be done without.
+            // KEYDIR is derived: the store works without it.
             tracing::warn!(error = error.sentence(), "KEYDIR could not be written");
         }
     }
@@ -88,8 +90,8 @@ impl Drop for Shared {
 }
 
 impl Store {
-    /// Opens the store in directory `path` with [`Options::default`], and makes it if the directory is missing or
-    /// empty.
+    /// Opens the store in directory `path` with [`Options::default`]. Creates it if the directory is missing
+    /// or empty.
     ///
     /// # Errors
     /// As [`Store::open_with`].
@@ -101,8 +103,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Missing`], [`Error::Foreign`], [`Error::Untrusted`], [`Error::Locked`], [`Error::Unsupported`],
-    /// [`Error::ManifestDamaged`], [`Error::SegmentMissing`], [`Error::Rot`], and [`Error::Io`]. Damage of single
-    /// records is no error here: [`Store::open_report`] tells it.
+    /// [`Error::ManifestDamaged`], [`Error::SegmentMissing`], [`Error::Rot`], and [`Error::Io`]. A damaged
+    /// record is not an error; [`Store::open_report`] lists it.
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         let path = path.as_ref();
         let options = options.within_bounds();
@@ -136,34 +138,34 @@ impl Store {
         })))
     }
 
-    /// The value of `key`, or `None` if it is not there. One look at the index and one at the record; from a mapped
-    /// segment nothing is copied.
+    /// Returns the value of `key`, or `None` if the key is absent. Costs one index lookup and one record
+    /// read. Copies nothing from a mapped segment.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when the key's record is not as it was written, and [`Error::Io`].
+    /// [`Error::Damaged`] if the record of `key` is damaged, and [`Error::Io`].
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
         self.find(key.as_ref())?.map(Record::into_value).transpose()
     }
 
-    /// The value of each of `keys`, in their order, or the error of reading it: as a get of each. What the index and
-    /// the records take is fetched from memory together for 64 keys, and not one after another, which is faster where the
-    /// processor's caches do not have it (`cargo bench -- basics`).
+    /// Returns the value of each of `keys`, in their order, or the error of that key. Prefetches index
+    /// slots and records for 64 keys at a time, which is faster than single gets if they are not in the
+    /// CPU caches (`cargo bench -- basics`).
     ///
     /// # Errors
-    /// What the operating system says, when writes were held back.
+    /// [`Error::Io`] from writing buffered records.
     pub fn get_many(&self, keys: &[impl AsRef<[u8]>]) -> Result<Vec<Result<Option<Value>>>> {
         self.reveal()?;
         let mut values = Vec::with_capacity(keys.len());
         let view = self.view();
         view.opened.state.find_many(keys, |found| {
-            // Each is counted as a get; none is timed alone.
+            // Each key counts as a get. Single keys are not timed.
             let found = view.opened.state.meter.count_get(found);
             values.push(found.and_then(|found| found.map(Record::into_value).transpose()));
         });
         Ok(values)
     }
 
-    /// The value of `key`, with the number, time and place of its record.
+    /// Returns the value of `key`, with the number, time and place of its record.
     ///
     /// # Errors
     /// As [`Store::get`].
@@ -171,7 +173,7 @@ impl Store {
         self.find(key.as_ref())?.map(Entry::of).transpose()
     }
 
-    /// Whether `key` is there.
+    /// Whether `key` is present.
     ///
     /// # Errors
     /// As [`Store::get`].
@@ -179,23 +181,23 @@ impl Store {
         Ok(self.find(key.as_ref())?.is_some())
     }
 
-    /// The number of keys. Costs nothing.
+    /// Returns the number of keys. Costs nothing.
     #[must_use]
     pub fn len(&self) -> u64 {
         if let Err(error) = self.reveal() {
-            // The log is poisoned now, and whoever writes next is told.
-            tracing::error!(%error, "what was held back could not be written");
+            // The log is now poisoned, and the next write returns an error.
+            tracing::error!(%error, "buffered writes could not be written");
         }
         self.view().opened.state.keydir.count()
     }
 
-    /// Whether there are no keys.
+    /// Whether the store holds no keys.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Makes everything acknowledged so far durable.
+    /// Makes all acknowledged writes durable.
     ///
     /// # Errors
     /// As [`Store::put`].
@@ -203,8 +205,9 @@ impl Store {
         self.log()?.sync()
     }
 
-    /// Seals the active segment; the next write starts a new one. `None` when there was nothing to seal. Both write a MANIFEST
-    /// with a line for each segment, about 70 bytes: with 100,000 segments, 7 MB each time.
+    /// Seals the active segment and returns its id, or `None` if it holds no records. The next write starts
+    /// a new segment. Sealing and starting each write a MANIFEST of about 70 bytes a segment: 7 MB for
+    /// 100,000 segments.
     ///
     /// # Errors
     /// As [`Store::put`].
@@ -212,38 +215,40 @@ impl Store {
         self.log()?.rotate()
     }
 
-    /// Takes one segment apart.
+    /// Decodes every byte of one segment.
     ///
     /// # Errors
-    /// [`Error::NoSuchSegment`], and what the operating system says.
+    /// [`Error::NoSuchSegment`] and [`Error::Io`].
     pub fn inspect(&self, segment: SegmentId) -> Result<Inspection> {
         self.reveal()?;
         let view = self.view();
         inspect::of_open_store(&view.opened.directory, &self.0.options, &view.opened.state, segment)
     }
 
-    /// What opening this store found and did. After a [`Store::refresh`] it describes damage and the torn end as that found them.
+    /// Returns the report of opening this store. After a [`Store::refresh`], its damage and torn tail are
+    /// those that the refresh found.
     #[must_use]
     pub fn open_report(&self) -> Arc<OpenReport> {
         Arc::clone(&self.view().opened.report)
     }
 
-    /// Whether it was opened read-only.
+    /// Whether the store is read-only.
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         self.0.log.is_none()
     }
 
-    /// The directory, as it was given.
+    /// Returns the directory as the caller named it.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.0.path
     }
 
-    /// Makes everything durable and closes the store, for all handles: writes through them fail from now on.
+    /// Makes all writes durable and closes the store. Later writes through any handle fail.
     ///
     /// # Errors
-    /// As [`Store::put`]. The next open then takes the store for one that crashed, and loses nothing acknowledged.
+    /// As [`Store::put`]. The next open then recovers the store as after a crash, and keeps every
+    /// acknowledged write.
     pub fn close(self) -> Result<()> {
         self.0.shut_down();
         self.0.log.as_ref().map_or(Ok(()), |log| log.close())
@@ -253,7 +258,7 @@ impl Store {
         self.0.log.as_ref().ok_or(Error::ReadOnly)
     }
 
-    /// The record of `key`, counted as a get.
+    /// Finds the record of `key`, and counts a get.
     #[inline]
     fn find(&self, key: &[u8]) -> Result<Option<Record>> {
         let view = self.view();

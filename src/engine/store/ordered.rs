@@ -1,4 +1,4 @@
-//! A [`Store`] in key order, and at one moment.
+//! Snapshots and ordered scans of a [`Store`].
 
 use std::ops::RangeBounds;
 
@@ -8,19 +8,20 @@ use crate::engine::read::scan::{Keys, Scan};
 use crate::engine::read::snapshot::Snapshot;
 
 impl Store {
-    /// A snapshot of the store as it is now. Later writes do not change it. The cost does not depend on the store's size.
+    /// Takes a snapshot of the store. Later writes do not change it. The cost does not depend on the size
+    /// of the store.
     ///
     /// # Errors
-    /// What the operating system says, when writes were held back; [`Error::Closed`](crate::Error::Closed) in a fork of
-    /// the store's process.
+    /// [`Error::Io`](crate::Error::Io) from writing buffered records, and
+    /// [`Error::Closed`](crate::Error::Closed) in a fork of the store's process.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        let (frozen, last_seq) = self.present()?;
+        let (frozen, last_seq) = self.freeze()?;
         Ok(Snapshot::new(frozen, last_seq))
     }
 
-    /// The keys of `range` in ascending byte order, from both ends, as they are now. Each segment is searched for the
-    /// range's ends; then keys are read as they are asked for. What was written since somebody last asked, and is not
-    /// sealed, is read and sorted first.
+    /// Returns the current keys of `range` in ascending byte order, as a double-ended iterator. Searches
+    /// each segment for the ends of the range, and reads keys when the iterator reaches them. First
+    /// sorts the keys appended to the active segment since the last scan.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -34,31 +35,31 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// What the operating system says.
+    /// As [`Store::snapshot`].
     pub fn keys(&self, range: impl RangeBounds<[u8]>) -> Result<Keys> {
         self.snapshot()?.keys(range)
     }
 
-    /// As [`Store::keys`], with the values.
+    /// Returns the current keys and values of `range`, as [`Store::keys`].
     ///
     /// # Errors
-    /// What the operating system says.
+    /// As [`Store::snapshot`].
     pub fn scan(&self, range: impl RangeBounds<[u8]>) -> Result<Scan> {
         self.snapshot()?.scan(range)
     }
 
-    /// The keys that start with `prefix`, in ascending byte order.
+    /// Returns the keys that start with `prefix`, in ascending byte order.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// As [`Store::snapshot`].
     pub fn keys_with_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<Keys> {
         self.snapshot()?.keys_with_prefix(prefix)
     }
 
-    /// As [`Store::keys_with_prefix`], with the values.
+    /// Returns the keys that start with `prefix`, with their values, in ascending byte order.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// As [`Store::snapshot`].
     pub fn scan_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<Scan> {
         self.snapshot()?.scan_prefix(prefix)
     }

@@ -1,4 +1,4 @@
-//! Writes that are not in the log yet, laid over what a store holds.
+//! Pending writes in memory, in front of a store.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -13,11 +13,12 @@ use crate::engine::read::scan::{Entry, KeyEntry, Keys, Scan};
 use crate::engine::read::snapshot::Snapshot;
 use crate::engine::segment::value::Value;
 
-/// Puts and deletes that are kept in memory, and seen in front of the store until they are written as one [`Batch`].
+/// Puts and deletes in memory, in front of a store, until they are written as one [`Batch`].
 ///
-/// Reads through it see its own changes, then the store's keys; nobody else sees the changes. The last change of a key
-/// counts. [`Store::transact`] gives one to its closure and keeps all other writers out meanwhile. An overlay made with
-/// [`Overlay::new`] keeps nobody out: what it read may have changed by the time its batch is written.
+/// Reads through an overlay see its changes, then the store. Other readers do not see the changes. The
+/// last change of a key counts. [`Store::transact`] passes an overlay to its closure, and blocks other
+/// writers until the closure is done. An overlay from [`Overlay::new`] blocks no writer, so the keys
+/// that it read may have changed before its batch is written.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -35,11 +36,11 @@ use crate::engine::segment::value::Value;
 #[derive(Clone)]
 pub struct Overlay {
     store: Store,
-    /// Shared with clones and scans, which go on as they began while changes are added.
+    /// Shared with clones and scans. A later change does not affect them.
     changes: Arc<BTreeMap<Vec<u8>, Change>>,
 }
 
-/// What becomes of a key.
+/// The change of a key.
 #[derive(Clone)]
 enum Change {
     Put { value: Value, expires_ms: Option<u64> },
@@ -47,7 +48,7 @@ enum Change {
 }
 
 impl Change {
-    /// The value and its expiry at `now_ms`, unless the key is gone by then.
+    /// Returns the value and its expiry, or `None` if the key is deleted or expired at `now_ms`.
     fn at(&self, now_ms: u64) -> Option<(Value, Option<u64>)> {
         match self {
             Self::Put { expires_ms: Some(expires_ms), .. } if *expires_ms <= now_ms => None,
@@ -58,31 +59,31 @@ impl Change {
 }
 
 impl Overlay {
-    /// An overlay of `store` that changes nothing yet.
+    /// Creates an overlay of `store` without changes.
     #[must_use]
     pub fn new(store: &Store) -> Self {
         Self { store: store.clone(), changes: Arc::default() }
     }
 
-    /// The number of keys that it changes.
+    /// Returns the number of changed keys.
     #[must_use]
     pub fn len(&self) -> usize {
         self.changes.len()
     }
 
-    /// Whether it changes nothing.
+    /// Whether the overlay has no changes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }
 
-    /// Sets `key` to `value`. Lengths are checked when the batch is written.
+    /// Sets `key` to `value`. The write of the batch checks the lengths.
     pub fn put(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         self.change(key.as_ref(), value.as_ref(), None);
     }
 
-    /// Sets `key` to `value`, until `expiry`; a time to live counts from this call. A batch with a time later than
-    /// [`Expiry::AT_MS_MAX`] is not written.
+    /// Sets `key` to `value` until `expiry`. A time to live counts from this call. The write of the batch
+    /// fails if the time is later than [`Expiry::AT_MS_MAX`].
     pub fn put_expiring(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>, expiry: Expiry) {
         let expires_ms = expiry.at_ms(self.store.clock_ms());
         self.change(key.as_ref(), value.as_ref(), Some(expires_ms));
@@ -93,7 +94,7 @@ impl Overlay {
         Arc::make_mut(&mut self.changes).insert(key.as_ref().to_vec(), Change::Delete);
     }
 
-    /// As [`Store::incr`].
+    /// Adds `by` to the number at `key`, as [`Store::incr`].
     ///
     /// # Errors
     /// As [`Store::incr`].
@@ -104,7 +105,7 @@ impl Overlay {
         Ok(sum)
     }
 
-    /// As [`Store::expire`].
+    /// Sets the expiry of `key`, as [`Store::expire`].
     ///
     /// # Errors
     /// As [`Store::get`].
@@ -115,7 +116,7 @@ impl Overlay {
         Ok(true)
     }
 
-    /// As [`Store::persist`].
+    /// Removes the expiry of `key`, as [`Store::persist`].
     ///
     /// # Errors
     /// As [`Store::get`].
@@ -126,7 +127,7 @@ impl Overlay {
         Ok(true)
     }
 
-    /// The value of `key`.
+    /// Returns the value of `key`, or `None` if it is absent.
     ///
     /// # Errors
     /// As [`Store::get`].
@@ -134,7 +135,7 @@ impl Overlay {
         Ok(self.get_with_expiry(key)?.map(|(value, _)| value))
     }
 
-    /// The value of `key`, and when it expires, in milliseconds since 1970.
+    /// Returns the value of `key` and its expiry, in milliseconds since 1970.
     ///
     /// # Errors
     /// As [`Store::get`].
@@ -146,14 +147,15 @@ impl Overlay {
         })
     }
 
-    /// The change of `key` alone, without the store: `None` if there is none, `Some(None)` if it removes the key or has
-    /// expired, otherwise the value and when it expires, in milliseconds since 1970.
+    /// Returns the change of `key`, without reading the store: `None` if the key is unchanged,
+    /// `Some(None)` if the key is deleted or expired, and otherwise the value and its expiry, in
+    /// milliseconds since 1970.
     #[must_use]
     pub fn change_of(&self, key: impl AsRef<[u8]>) -> Option<Option<(Value, Option<u64>)>> {
         Some(self.changes.get(key.as_ref())?.at(self.store.now_ms()))
     }
 
-    /// The keys of `range` and their values, in ascending byte order, with the changes made so far.
+    /// Returns the keys and values of `range`, in ascending byte order, with the changes so far.
     ///
     /// # Errors
     /// As [`Store::scan`].
@@ -161,27 +163,27 @@ impl Overlay {
         Ok(OverlayScan(self.scan_over(&self.store.snapshot()?, range)?))
     }
 
-    /// The keys of `range` and their values, with the changes made so far laid over `snapshot` of the store.
+    /// Returns the keys and values of `range` in `snapshot`, with the changes so far.
     ///
     /// # Errors
     /// As [`Snapshot::scan`].
     pub fn scan_over(&self, snapshot: &Snapshot, range: impl RangeBounds<[u8]>) -> Result<OverlayEntries> {
         let bounds = (range.start_bound(), range.end_bound());
         let scan = snapshot.scan(bounds)?;
-        Ok(OverlayEntries::new(scan.at_ms(), Stored::Scan(scan), Arc::clone(&self.changes), bounds))
+        Ok(OverlayEntries::new(scan.at_ms(), StoredKeys::Scan(scan), Arc::clone(&self.changes), bounds))
     }
 
-    /// The keys of `range`, with the changes made so far laid over `snapshot` of the store.
+    /// Returns the keys of `range` in `snapshot`, with the changes so far.
     ///
     /// # Errors
     /// As [`Snapshot::keys`].
     pub fn keys_over(&self, snapshot: &Snapshot, range: impl RangeBounds<[u8]>) -> Result<OverlayEntries> {
         let bounds = (range.start_bound(), range.end_bound());
         let keys = snapshot.keys(bounds)?;
-        Ok(OverlayEntries::new(keys.at_ms(), Stored::Keys(keys), Arc::clone(&self.changes), bounds))
+        Ok(OverlayEntries::new(keys.at_ms(), StoredKeys::Keys(keys), Arc::clone(&self.changes), bounds))
     }
 
-    /// The changes, in key order, for [`Store::write`].
+    /// Returns the changes as a batch in key order, for [`Store::write`].
     #[must_use]
     pub fn to_batch(&self) -> Batch {
         let mut batch = Batch::new();
@@ -207,16 +209,16 @@ fn owned(bytes: &[u8]) -> Value {
     Value::owned(bytes.to_vec().into(), 0..bytes.len())
 }
 
-/// A key of a store under an overlay.
+/// A key of a store with an overlay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OverlayEntry {
     /// The key.
     pub key: Value,
-    /// The value, in a scan of values.
+    /// The value; `None` in a scan of keys.
     pub value: Option<Value>,
-    /// When it expires, in milliseconds since 1970.
+    /// The time of expiry, in milliseconds since 1970.
     pub expires_ms: Option<u64>,
-    /// Its record; `None` if the overlay put it, and no record is written yet.
+    /// The record; `None` if the key comes from the overlay, and has no record yet.
     pub record: Option<KeyEntry>,
 }
 
@@ -232,19 +234,20 @@ impl From<Entry> for OverlayEntry {
     }
 }
 
-/// The keys of a store under an overlay, in ascending byte order, from both ends. Changes made after it do not show.
+/// A double-ended iterator over the keys of a store with an overlay, in ascending byte order. Later
+/// changes do not affect it.
 pub struct OverlayEntries {
-    stored: Stored,
-    /// The stored entry at the front and at the back, once it was read and until it is given.
+    stored: StoredKeys,
+    /// The next stored entry at each end, if it was read and not yet returned.
     held: [Option<Result<OverlayEntry>>; 2],
     changes: Arc<BTreeMap<Vec<u8>, Change>>,
-    /// The bounds of the changes that are not given yet.
+    /// The bounds of the changes not yet returned.
     bounds: (Bound<Vec<u8>>, Bound<Vec<u8>>),
-    /// The time at which expiry is judged, in milliseconds since 1970.
+    /// The time used for expiry, in milliseconds since 1970.
     at_ms: u64,
 }
 
-enum Stored {
+enum StoredKeys {
     Keys(Keys),
     Scan(Scan),
 }
@@ -258,7 +261,7 @@ enum End {
 impl OverlayEntries {
     fn new(
         at_ms: u64,
-        stored: Stored,
+        stored: StoredKeys,
         changes: Arc<BTreeMap<Vec<u8>, Change>>,
         (start, end): (Bound<&[u8]>, Bound<&[u8]>),
     ) -> Self {
@@ -281,13 +284,13 @@ impl OverlayEntries {
             };
             let put = change.at(self.at_ms);
             let entry = put.map(|(value, expires_ms)| {
-                let value = matches!(self.stored, Stored::Scan(_)).then_some(value);
+                let value = matches!(self.stored, StoredKeys::Scan(_)).then_some(value);
                 Ok(OverlayEntry { key: owned(key), value, expires_ms, record: None })
             });
-            let given = Bound::Excluded(key.clone());
+            let returned = Bound::Excluded(key.clone());
             match end {
-                End::Front => self.bounds.0 = given,
-                End::Back => self.bounds.1 = given,
+                End::Front => self.bounds.0 = returned,
+                End::Back => self.bounds.1 = returned,
             }
             if order.is_gt() {
                 self.held[end as usize] = stored;
@@ -299,14 +302,14 @@ impl OverlayEntries {
     }
 
     fn take_stored(&mut self, end: End) -> Option<Result<OverlayEntry>> {
-        let read = |stored: &mut Stored| match (stored, end) {
-            (Stored::Keys(keys), End::Front) => keys.next().map(|key| key.map(Into::into)),
-            (Stored::Keys(keys), End::Back) => keys.next_back().map(|key| key.map(Into::into)),
-            (Stored::Scan(scan), End::Front) => scan.next().map(|entry| entry.map(Into::into)),
-            (Stored::Scan(scan), End::Back) => scan.next_back().map(|entry| entry.map(Into::into)),
+        let read = |stored: &mut StoredKeys| match (stored, end) {
+            (StoredKeys::Keys(keys), End::Front) => keys.next().map(|key| key.map(Into::into)),
+            (StoredKeys::Keys(keys), End::Back) => keys.next_back().map(|key| key.map(Into::into)),
+            (StoredKeys::Scan(scan), End::Front) => scan.next().map(|entry| entry.map(Into::into)),
+            (StoredKeys::Scan(scan), End::Back) => scan.next_back().map(|entry| entry.map(Into::into)),
         };
         let held = self.held[end as usize].take().or_else(|| read(&mut self.stored));
-        // The last one may have been read from the other end.
+        // The other end may have read the last entry.
         held.or_else(|| self.held.iter_mut().find_map(Option::take))
     }
 
@@ -320,7 +323,7 @@ impl OverlayEntries {
     }
 }
 
-/// Whether nothing can be between two bounds: a tree's range panics then.
+/// Whether no key can be between two bounds. `BTreeMap::range` panics on some of these.
 fn crosses(bounds: (Bound<&[u8]>, Bound<&[u8]>)) -> bool {
     match bounds {
         (Bound::Excluded(start), Bound::Excluded(end)) => start >= end,
@@ -345,7 +348,8 @@ impl DoubleEndedIterator for OverlayEntries {
     }
 }
 
-/// The keys of a store under an overlay and their values, in ascending byte order, from both ends.
+/// A double-ended iterator over the keys and values of a store with an overlay, in ascending byte
+/// order.
 #[derive(Debug)]
 pub struct OverlayScan(OverlayEntries);
 

@@ -1,4 +1,4 @@
-//! A [`Store`] as it was.
+//! History and change feeds of a [`Store`].
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ use crate::engine::read::scan::Entry;
 use crate::engine::state::frozen::Frozen;
 
 impl Store {
-    /// Every record of `key` that is still in the log, the oldest first, each read when it is asked for.
+    /// Returns the records of `key` that are still in the log, oldest first. The iterator reads each record
+    /// when it reaches it.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -30,34 +31,34 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// What the operating system says.
+    /// [`Error::Io`](crate::Error::Io).
     pub fn versions(&self, key: impl AsRef<[u8]>) -> Result<Versions> {
-        let (frozen, last_seq) = self.present()?;
+        let (frozen, last_seq) = self.freeze()?;
         Ok(Versions::of(&frozen, last_seq, key.as_ref()))
     }
 
-    /// The store as it was at `at`, to be read whatever happens meanwhile. A record's number costs nothing to find; a time
-    /// costs a look at the header of every record that was written since.
+    /// Returns the store as it was at `at`. Later writes do not change it. Finding a sequence number costs
+    /// nothing. Finding a time reads the header of every record written after it.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// [`Error::Io`](crate::Error::Io).
     pub fn at(&self, at: At) -> Result<Past> {
         self.at_with(at, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// As [`Store::at`]; passes the count of records read to `observe`, and stops if that returns
-    /// `Break`.
+    /// Works as [`Store::at`], passes the number of records read to `observe`, and stops if `observe`
+    /// returns `Break`.
     ///
     /// # Errors
-    /// As [`Store::at`], and [`Error::Cancelled`](crate::Error::Cancelled) when `observe` returned
+    /// As [`Store::at`], and [`Error::Cancelled`](crate::Error::Cancelled) if `observe` returned
     /// `Break`.
     pub fn at_with(&self, at: At, observe: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<Past> {
-        let (frozen, last_seq) = self.present()?;
+        let (frozen, last_seq) = self.freeze()?;
         let now_ms = self.now_ms();
         Ok(Past::new(Arc::new(frozen), last_seq, at, now_ms, &mut Search::new(observe))?)
     }
 
-    /// What `key` was at `at`; `None` when it was not there.
+    /// Returns the entry of `key` at `at`, or `None` if the key was absent.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -65,59 +66,60 @@ impl Store {
     /// use logkv::At;
     /// let first = store.put("k", "first")?.last;
     /// store.put("k", "second")?;
-    /// assert_eq!(store.get_at("k", At::Seq(first))?.expect("it was there").value, b"first");
+    /// assert_eq!(store.get_at("k", At::Seq(first))?.expect("was present").value, b"first");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
-    /// [`Error::CompactedAway`](crate::Error::CompactedAway) or [`Error::GivenUp`](crate::Error::GivenUp) when that cannot
-    /// be told any more, [`Error::Damaged`](crate::Error::Damaged), and what the operating system says.
+    /// [`Error::CompactedAway`](crate::Error::CompactedAway) or [`Error::GivenUp`](crate::Error::GivenUp)
+    /// if the history of `key` is incomplete, [`Error::Damaged`](crate::Error::Damaged), and
+    /// [`Error::Io`](crate::Error::Io).
     pub fn get_at(&self, key: impl AsRef<[u8]>, at: At) -> Result<Option<Entry>> {
         self.at(at)?.get(key)
     }
 
-    /// What is different at `to` from what it was at `from`, by key. `None` means now. Reads every record that is still in
-    /// the log.
+    /// Returns the keys that differ between `from` and `to`, in ascending byte order. `None` as `to`
+    /// means now. Reads every record that is still in the log.
     ///
     /// # Errors
-    /// [`Error::CompactedAway`](crate::Error::CompactedAway) or [`Error::GivenUp`](crate::Error::GivenUp) when that cannot
-    /// be told any more, and what the operating system says.
+    /// [`Error::CompactedAway`](crate::Error::CompactedAway) or [`Error::GivenUp`](crate::Error::GivenUp)
+    /// if the history is incomplete, and [`Error::Io`](crate::Error::Io).
     pub fn diff(&self, from: At, to: Option<At>) -> Result<Differences> {
         self.diff_with(from, to, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// As [`Store::diff`]; while it searches for the two points, it passes the count of records
-    /// read to `observe`, and stops if that returns `Break`.
+    /// Works as [`Store::diff`]. While it searches for the two points, it passes the number of records
+    /// read to `observe`, and stops if `observe` returns `Break`.
     ///
     /// # Errors
-    /// As [`Store::diff`], and [`Error::Cancelled`](crate::Error::Cancelled) when `observe`
-    /// returned `Break`.
+    /// As [`Store::diff`], and [`Error::Cancelled`](crate::Error::Cancelled) if `observe` returned
+    /// `Break`.
     pub fn diff_with(
         &self,
         from: At,
         to: Option<At>,
         observe: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Differences> {
-        let (frozen, last_seq) = self.present()?;
+        let (frozen, last_seq) = self.freeze()?;
         let (frozen, mut search) = (Arc::new(frozen), Search::new(observe));
-        // Both at one time: otherwise a key that expires in between would differ although nothing
-        // was written.
+        // Both points use one time: otherwise a key that expires in between would differ without a
+        // write.
         let now_ms = self.now_ms();
         let mut past = |at| Past::new(Arc::clone(&frozen), last_seq, at, now_ms, &mut search);
         let (from, to) = (past(from)?, past(to.unwrap_or(At::Seq(last_seq)))?);
         Differences::new(from, to)
     }
 
-    /// A change feed: the records of the log from `from` on, a [`Cursor`] or a bare number, in log
-    /// order, and those appended later. It can continue after a restart, from [`Changes::cursor`],
-    /// or after a [`Snapshot`](crate::Snapshot), from its cursor. Each record is returned as
-    /// written, even if it has been replaced since.
+    /// Returns a change feed: the records of the log from `from` on, in log order, and new records as
+    /// they are appended. `from` is a [`Cursor`] or a sequence number. A feed can continue after a
+    /// restart, from [`Changes::cursor`], or after a [`Snapshot`](crate::Snapshot), from its cursor.
+    /// Each record is returned as written, even if a later one replaced it.
     ///
-    /// Of a store that is open for writing here, what its readers see is given, and the store is open until this is dropped,
-    /// too. Of one that is open read-only, whatever the writer, another process, puts into the files, within some
-    /// milliseconds: its reads show the store as it was opened or last [refreshed](Store::refresh), and this what has come since. A power cut may take what is
-    /// given so, until the writer has synced it; and should a write fail half-way on a full disk, what had been given of it may be
-    /// taken back, and its numbers given out again.
+    /// If the store is open for writing, the feed returns what readers of the store see, and keeps the
+    /// store open. If the store is read-only, the feed returns what the writer, another process, has
+    /// written to the files, within milliseconds and without a [refresh](Store::refresh). A power cut
+    /// may lose such records until the writer syncs them. If a write fails halfway on a full disk, its
+    /// records may disappear again, and later records may have their numbers.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -125,11 +127,11 @@ impl Store {
     /// # use std::time::Duration;
     /// store.put("k", "first")?;
     /// let mut changes = store.changes(logkv::Seqno(1));
-    /// assert_eq!(changes.next().expect("a record")?.meta.key, b"k");
+    /// assert_eq!(changes.next().expect("has a record")?.meta.key, b"k");
     /// assert!(changes.next().is_none());
     /// store.delete("k")?;
     /// assert!(changes.wait(Duration::from_secs(1))?);
-    /// assert_eq!(changes.next().expect("the next one")?.value, None);
+    /// assert_eq!(changes.next().expect("has another record")?.value, None);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
@@ -141,21 +143,21 @@ impl Store {
         }
     }
 
-    /// As [`Store::changes`], from the last `count` records on that are in the log by now. Reads the headers of the segments
-    /// that it goes back through.
+    /// Returns a change feed that starts with the last `count` records of the log. Reads the record headers
+    /// of the segments that hold them.
     ///
     /// # Errors
-    /// What the operating system says, and [`Error::ManifestDamaged`](crate::Error::ManifestDamaged).
+    /// [`Error::Io`](crate::Error::Io) and [`Error::ManifestDamaged`](crate::Error::ManifestDamaged).
     pub fn recent_changes(&self, count: u64) -> Result<Changes> {
         self.recent_changes_with(count, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// As [`Store::recent_changes`]; passes the count of records read to `observe`, and stops if
-    /// that returns `Break`.
+    /// Works as [`Store::recent_changes`], passes the number of records read to `observe`, and stops if
+    /// `observe` returns `Break`.
     ///
     /// # Errors
-    /// As [`Store::recent_changes`], and [`Error::Cancelled`](crate::Error::Cancelled) when
-    /// `observe` returned `Break`.
+    /// As [`Store::recent_changes`], and [`Error::Cancelled`](crate::Error::Cancelled) if `observe`
+    /// returned `Break`.
     pub fn recent_changes_with(
         &self,
         count: u64,
@@ -165,8 +167,8 @@ impl Store {
         Ok(self.changes(Seqno(0)).recent(count, &mut Search::new(observe))?)
     }
 
-    /// What readers see now, and the number of its newest record.
-    pub(super) fn present(&self) -> Result<(Frozen, Seqno)> {
+    /// Freezes the current state. Returns it with the number of its newest record.
+    pub(super) fn freeze(&self) -> Result<(Frozen, Seqno)> {
         self.reveal()?;
         match &self.0.log {
             Some(log) => log.freeze(),

@@ -5,18 +5,20 @@ use super::view::{Refreshed, ViewRef};
 use crate::engine::base::error::Result;
 
 impl Store {
-    /// Brings a read-only store up to date with the files, to which another process may write. Reads then see every
-    /// write acknowledged before this call, and maybe later writes, some of which a power cut would lose. Without
-    /// it reads show the store as it was opened. Writes that the writer still buffers under
-    /// [`Sync::Buffered`](crate::Sync::Buffered) are in no file yet. A batch is seen whole or not at all; an unfinished
-    /// or torn write is not seen. Snapshots, scans and values keep their view. All handles switch to the new state at
-    /// the same moment.
+    /// Brings a read-only store up to date with its files, which another process may write.
     ///
-    /// A store that is open for writing is always up to date: nothing is done, and `changed` is false.
+    /// Reads then see every write acknowledged before this call, and possibly later writes, some of
+    /// which a power cut would lose. Without a refresh, reads show the store as it was opened. Writes
+    /// that the writer buffers under [`Sync::Buffered`](crate::Sync::Buffered) are in no file yet.
+    /// Reads see a whole batch or nothing of it, and no torn write. Snapshots, scans and values keep
+    /// their view. All handles switch to the new state together.
     ///
-    /// If nothing changed, this takes some microseconds, at any size. Otherwise it reads the new records and copies a
-    /// list of the segments; the first time it also checks the index mapped from KEYDIR, 8 bytes a key. After a
-    /// compaction or a clear by the writer, a restore or a repair, it costs as much as opening.
+    /// A store that is open for writing is always up to date: the call does nothing, and `changed` is
+    /// false.
+    ///
+    /// Without changes, the cost is a few microseconds at any size. Otherwise the call reads the new
+    /// records and copies the list of segments. The first time, it also checks the index mapped from
+    /// KEYDIR, 8 bytes a key. After a compaction, clear, restore or repair it costs as much as an open.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -26,18 +28,19 @@ impl Store {
     /// writer.put("k", "v")?;
     /// assert_eq!(reader.get("k")?, None);
     /// assert!(reader.refresh()?.changed);
-    /// assert_eq!(reader.get("k")?.expect("it was put"), b"v");
+    /// assert_eq!(reader.get("k")?.expect("is present"), b"v");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
-    /// As a read-only [`Store::open_with`]: [`Error::Missing`](crate::Error::Missing) when the directory is gone, and so on.
-    /// Reads then keep the earlier view. Damage of single records is not an error; the result reports it.
+    /// As a read-only [`Store::open_with`], such as [`Error::Missing`](crate::Error::Missing) if the
+    /// directory is gone. Reads keep the earlier view. A damaged record is not an error; the result
+    /// reports it.
     pub fn refresh(&self) -> Result<Refreshed> {
         self.0.views.refresh(&self.0.path, &self.0.options)
     }
 
-    /// The current view.
+    /// Returns the current view.
     #[inline]
     pub(super) fn view(&self) -> ViewRef<'_> {
         self.0.views.now()

@@ -1,4 +1,4 @@
-//! Transactions: one at a time, on what they read themselves.
+//! Transactions and compare-and-swap.
 
 use super::Store;
 use super::overlay::Overlay;
@@ -6,12 +6,13 @@ use crate::engine::base::error::{Error, Result};
 use crate::engine::log::{Condition, Staged, Urgency};
 
 impl Store {
-    /// Runs `work`, and writes what it did: all of it when it returns `Ok`, nothing when it returns `Err` or panics.
+    /// Runs `work` as a transaction. Writes all its changes if it returns `Ok`, and nothing if it returns
+    /// `Err` or panics.
     ///
-    /// Transactions are serialisable: they run one at a time, and other writes wait until a transaction's own are in the
-    /// log (reads wait for nothing). So `work` should be quick, and must write through the [`Overlay`] it is given:
-    /// through the store it is refused with [`Error::WithinTransaction`], in this thread; to wait in it for another thread
-    /// that writes is to wait for ever.
+    /// Transactions are serialisable: they run one at a time, and other writes wait until the changes
+    /// are in the log. Reads do not wait. Keep `work` short, and write through its [`Overlay`]. A write
+    /// through the store in this thread fails with [`Error::WithinTransaction`], and waiting for a
+    /// write in another thread is a deadlock.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -30,14 +31,14 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// Those of `work`, and those of [`Store::write`].
+    /// The errors of `work`, and those of [`Store::write`].
     pub fn transact<T, E: From<Error>>(
         &self,
         work: impl FnOnce(&mut Overlay) -> Result<T, E>,
     ) -> Result<T, E> {
         let log = self.log()?;
         let held = self.0.transaction_lock.exclusive()?;
-        // What the writes before it did has to be seen by it.
+        // The transaction must see all earlier writes.
         log.publish_all()?;
         let mut overlay = Overlay::new(self);
         let done = work(&mut overlay)?;
@@ -46,14 +47,14 @@ impl Store {
             return Ok(done);
         }
         let ticket = log.append(&mut Staged::all(&batch), Condition::None, Urgency::Now)?;
-        // In the log it has its place before whatever is written next: a sync can be shared.
+        // The batch has its place in the log. Other writes can now share its sync.
         drop(held);
         log.wait(&ticket)?;
         Ok(done)
     }
 
-    /// Sets `key` to `new`, or removes it where that is `None`, if its value is `expected`; where that is `None`, if it is
-    /// not there. Whether it was. A key that expires does so no more.
+    /// Sets `key` to `new` if its value is `expected`, and returns whether it was. `None` as `expected`
+    /// means that the key is absent; `None` as `new` deletes the key. The new value does not expire.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;

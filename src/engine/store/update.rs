@@ -1,4 +1,4 @@
-//! Changes of what is there: sums, and when keys expire. Each is submitted, so that many share a sync, or waited for.
+//! Updates of existing keys: counters and expiry. Each has a `submit_` form, so that many share a sync.
 
 use std::sync::Arc;
 
@@ -10,18 +10,19 @@ use crate::engine::log::{Condition, Staged, Urgency};
 use crate::engine::read::scan::Entry;
 
 impl Store {
-    /// Adds `by` to the number that is `key`'s value, as decimal text, and gives the sum; a missing key counts as 0. What
-    /// expires goes on doing so at its time.
+    /// Adds `by` to the value of `key`, a number as decimal text, and returns the sum. A missing key
+    /// counts as 0. The expiry of the key stays.
     ///
     /// # Errors
-    /// [`Error::NotANumber`], [`Error::NumberOverflow`]: nothing was written. And as [`Store::put`] and [`Store::get`].
+    /// [`Error::NotANumber`] and [`Error::NumberOverflow`]: nothing was written. Otherwise as
+    /// [`Store::put`] and [`Store::get`].
     pub fn incr(&self, key: impl AsRef<[u8]>, by: i64) -> Result<i64> {
         let (sum, pending) = self.submit_incr(key, by)?;
         pending.wait()?;
         Ok(sum)
     }
 
-    /// Has `key` expire, whether it did before or not; whether it was there. Writes its value anew.
+    /// Sets the expiry of `key`, and returns whether the key is present. Writes the value again.
     ///
     /// # Errors
     /// As [`Store::put`] and [`Store::get`].
@@ -29,7 +30,7 @@ impl Store {
         Ok(self.submit_expire(key, expiry)?.wait()?.is_some())
     }
 
-    /// Keeps `key` from expiring; whether it would have. Writes its value anew if so.
+    /// Removes the expiry of `key`, and returns whether it had one. Writes the value again in that case.
     ///
     /// # Errors
     /// As [`Store::put`] and [`Store::get`].
@@ -38,8 +39,8 @@ impl Store {
         Ok(pending.wait()?.is_some())
     }
 
-    /// As [`Store::incr`], and does not wait: the sum holds, and others see it, once [`Pending::wait`] has returned. What
-    /// was submitted before is added to.
+    /// Works as [`Store::incr`] without waiting, on top of earlier submitted writes. The sum is final, and
+    /// visible to readers, after [`Pending::wait`].
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -55,22 +56,22 @@ impl Store {
     /// As [`Store::incr`].
     pub fn submit_incr(&self, key: impl AsRef<[u8]>, by: i64) -> Result<(i64, Pending)> {
         let key = key.as_ref();
-        self.submit_change(key, |there, batch| {
-            let (sum, expires_ms) = sum(there.map(|entry| (entry.value, entry.meta.expires_ms)), by)?;
+        self.submit_change(key, |found, batch| {
+            let (sum, expires_ms) = sum(found.map(|entry| (entry.value, entry.meta.expires_ms)), by)?;
             put(batch, key, sum.to_string().as_bytes(), expires_ms.map(Expiry::At));
             Ok(sum)
         })
     }
 
-    /// As [`Store::expire`], and does not wait: [`Pending::wait`] gives `None` when the key was not there, at the end of what was
-    /// submitted before.
+    /// Works as [`Store::expire`] without waiting, on top of earlier submitted writes. [`Pending::wait`]
+    /// returns `None` if the key is absent.
     ///
     /// # Errors
     /// As [`Store::expire`].
     pub fn submit_expire(&self, key: impl AsRef<[u8]>, expiry: Expiry) -> Result<Pending> {
         let key = key.as_ref();
-        let submitted = self.submit_change(key, |there, batch| {
-            if let Some(entry) = there {
+        let submitted = self.submit_change(key, |found, batch| {
+            if let Some(entry) = found {
                 put(batch, key, &entry.value, Some(expiry));
             }
             Ok(())
@@ -78,23 +79,25 @@ impl Store {
         submitted.map(|((), pending)| pending)
     }
 
-    /// As [`Store::persist`], and does not wait: whether the key is there at the end of what was submitted before, and what
-    /// gives `None` when it does not expire. Both hold once [`Pending::wait`] has returned.
+    /// Works as [`Store::persist`] without waiting, on top of earlier submitted writes. Returns whether
+    /// the key is present. [`Pending::wait`] returns `None` if the key has no expiry. Both are final
+    /// after the wait.
     ///
     /// # Errors
     /// As [`Store::persist`].
     pub fn submit_persist(&self, key: impl AsRef<[u8]>) -> Result<(bool, Pending)> {
         let key = key.as_ref();
-        self.submit_change(key, |there, batch| {
-            if let Some(entry) = there.as_ref().filter(|entry| entry.meta.expires_ms.is_some()) {
+        self.submit_change(key, |found, batch| {
+            if let Some(entry) = found.as_ref().filter(|entry| entry.meta.expires_ms.is_some()) {
                 batch.put(key, &entry.value);
             }
-            Ok(there.is_some())
+            Ok(found.is_some())
         })
     }
 
-    /// Submits what `change` makes of the newest entry of `key`. Nobody writes between the two; and waiting for what was
-    /// submitted waits for what was looked at, too, also where there was nothing to write.
+    /// Reads the newest entry of `key` and submits the batch that `change` makes of it. No other write
+    /// comes in between. Waiting for the result also waits for the entry that was read, even if the
+    /// batch is empty.
     fn submit_change<T>(
         &self,
         key: &[u8],
@@ -102,9 +105,9 @@ impl Store {
     ) -> Result<(T, Pending)> {
         let log = self.log()?;
         let _held = self.0.transaction_lock.exclusive()?;
-        let there = self.view().opened.state.meter.get(|| log.newest(key))?.map(Entry::of).transpose()?;
+        let found = self.view().opened.state.meter.get(|| log.newest(key))?.map(Entry::of).transpose()?;
         let mut batch = Batch::new();
-        let answer = change(there, &mut batch)?;
+        let answer = change(found, &mut batch)?;
         let ticket = log.append(&mut Staged::all(&batch), Condition::None, Urgency::WhenWaitedFor)?;
         Ok((answer, Pending { log: Arc::clone(log), ticket }))
     }
@@ -117,9 +120,9 @@ fn put(batch: &mut Batch, key: &[u8], value: &[u8], expiry: Option<Expiry>) {
     };
 }
 
-/// `by` more than the number that a value is, and when that expires: as the value does.
-pub(super) fn sum(there: Option<(impl AsRef<[u8]>, Option<u64>)>, by: i64) -> Result<(i64, Option<u64>)> {
-    let (number, expires_ms) = match there {
+/// Returns the sum of `by` and the number in `found`, with the expiry of `found`.
+pub(super) fn sum(found: Option<(impl AsRef<[u8]>, Option<u64>)>, by: i64) -> Result<(i64, Option<u64>)> {
+    let (number, expires_ms) = match found {
         Some((value, expires_ms)) => (number(value.as_ref()).ok_or(Error::NotANumber)?, expires_ms),
         None => (0, None),
     };
@@ -127,7 +130,6 @@ pub(super) fn sum(there: Option<(impl AsRef<[u8]>, Option<u64>)>, by: i64) -> Re
     Ok((sum, expires_ms))
 }
 
-/// The number that decimal text means.
 fn number(text: &[u8]) -> Option<i64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! What keeps a [`Store`] small, and its figures.
+//! Compaction, statistics and clearing of a [`Store`].
 
 use std::ops::ControlFlow;
 
@@ -13,32 +13,34 @@ use crate::engine::upkeep::compaction::{
 };
 
 impl Store {
-    /// What a compaction would take, and why. Looks at figures, and at the headers of records where one may have expired.
+    /// Returns the segments that a compaction would rewrite, with the reasons. Reads counters, and record
+    /// headers only in segments where a record may have expired.
     ///
     /// # Errors
-    /// What the operating system says,
     /// [`Error::NoSuchSegment`](crate::Error::NoSuchSegment) and
-    /// [`Error::NotCompactable`](crate::Error::NotCompactable) for segments that were named.
+    /// [`Error::NotCompactable`](crate::Error::NotCompactable) for a named segment, and
+    /// [`Error::Io`](crate::Error::Io).
     pub fn compaction_plan(&self, what: &Compact) -> Result<CompactionPlan> {
         self.reveal()?;
         self.view().compactor.plan(what)
     }
 
-    /// Reports what a compaction would do with each record of `run`, one of `plan`'s runs, in log
-    /// order. Reads and checks the run's segments, and changes nothing. It judges at
-    /// [`CompactionPlan::at_ms`].
+    /// Passes to `report`, in log order, what a compaction would do with each record of `run`, which is
+    /// one of `plan`'s runs. Reads and checks the segments of the run, and changes nothing. Uses
+    /// [`CompactionPlan::at_ms`] for expiry.
     ///
     /// # Errors
     /// [`Error::NoSuchSegment`](crate::Error::NoSuchSegment), [`Error::Damaged`](crate::Error::Damaged),
-    /// [`Error::Cancelled`](crate::Error::Cancelled) when `tell` returned `Break`, and [`Error::Io`](crate::Error::Io).
+    /// [`Error::Cancelled`](crate::Error::Cancelled) if `report` returned `Break`, and
+    /// [`Error::Io`](crate::Error::Io).
     pub fn compaction_decisions(
         &self,
         plan: &CompactionPlan,
         run: &CompactionRun,
-        tell: &mut dyn FnMut(Decided) -> ControlFlow<()>,
+        report: &mut dyn FnMut(Decided) -> ControlFlow<()>,
     ) -> Result<Tallies> {
         self.reveal()?;
-        self.view().compactor.decisions(run, plan.at_ms, tell)
+        self.view().compactor.decisions(run, plan.at_ms, report)
     }
 
     /// Compacts, and returns when the compaction is done. Reads go on, and writes pause for moments
@@ -57,23 +59,25 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Damaged`](crate::Error::Damaged): a record of a segment that was named is not as it was written. Of others
-    /// that is no error: [`CompactionReport::left`] tells of them. [`Error::ReadOnly`](crate::Error::ReadOnly),
+    /// [`Error::Damaged`](crate::Error::Damaged) if a record of a named segment is damaged; other damaged
+    /// segments are listed in [`CompactionReport::left`]. [`Error::ReadOnly`](crate::Error::ReadOnly),
     /// [`Error::Closed`](crate::Error::Closed), [`Error::Poisoned`](crate::Error::Poisoned),
-    /// [`Error::Full`](crate::Error::Full) and [`Error::Io`](crate::Error::Io): nothing of the run was changed, and
-    /// runs that were done before stay done. [`Error::NotWritten`](crate::Error::NotWritten): the outcome is unknown,
-    /// and nothing is lost.
+    /// [`Error::Full`](crate::Error::Full) and [`Error::Io`](crate::Error::Io): the current run changed
+    /// nothing, and completed runs stay. [`Error::NotWritten`](crate::Error::NotWritten): the outcome of
+    /// the current run is unknown, and nothing is lost.
     pub fn compact(&self, what: &Compact) -> Result<CompactionReport> {
         self.compact_with(what, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// As [`Store::compact`]; tells `observe` how it goes, often enough for a progress bar, and stops, without a trace of the
-    /// run at hand, when that returns `Break`. `observe` may close the store, which stops it, too.
+    /// Works as [`Store::compact`], and passes events to `observe`, often enough for a progress bar. If
+    /// `observe` returns `Break`, the compaction stops and removes the output of the current run.
+    /// `observe` may close the store, which also stops the compaction.
     ///
     /// # Errors
-    /// As [`Store::compact`]; [`Error::Cancelled`](crate::Error::Cancelled) when `observe` said so before the last run was
-    /// committed: those that were done before stay done, each told by [`CompactionEvent::Done`].
-    /// [`Error::WithinCompaction`](crate::Error::WithinCompaction) for a compaction that `observe` itself asks for.
+    /// As [`Store::compact`]. [`Error::Cancelled`](crate::Error::Cancelled) if `observe` returned `Break`
+    /// before the last run was committed; the completed runs stay, and each had a
+    /// [`CompactionEvent::Done`]. [`Error::WithinCompaction`](crate::Error::WithinCompaction) for a
+    /// compaction that `observe` starts itself.
     pub fn compact_with(
         &self,
         what: &Compact,
@@ -83,32 +87,33 @@ impl Store {
         self.view().compactor.compact(what, observe)
     }
 
-    /// The runs of background compaction since the last call: the oldest first, and at most the last thousand.
-    /// Takes no disk access.
+    /// Returns the background compaction runs since the last call, oldest first, and at most the last
+    /// thousand. Does no I/O.
     #[must_use]
     pub fn background_compactions(&self) -> Vec<RunReport> {
-        self.view().compactor.take_unasked()
+        self.view().compactor.take_background_reports()
     }
 
-    /// The time by the store's clock, in milliseconds since 1970: what expires is gone when it comes to that. It never goes
-    /// back while the store is open.
+    /// Returns the time used for expiry, in milliseconds since 1970. It never goes back while the store is
+    /// open.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
         self.view().opened.state.now_ms()
     }
 
-    /// The present reading of the store's clock, in milliseconds since 1970. A time to live counts
-    /// from it. It may be behind [`Store::now_ms`] if the clock was set back.
+    /// Returns the time of the store's clock, in milliseconds since 1970. A time to live counts from it. It
+    /// is behind [`Store::now_ms`] if the clock was set back.
     #[must_use]
     pub fn clock_ms(&self) -> u64 {
         self.0.options.clock.now_ms()
     }
 
-    /// Figures of the whole store. Costs a pass over the segments; and over the headers of the records of those in which
-    /// something has expired, or, the first time after the store was opened, may have.
+    /// Returns the totals of the store. Costs a pass over the list of segments, and over the record headers
+    /// of segments with expired records. The first call after an open also reads the headers of segments
+    /// that may have expired records.
     ///
     /// # Errors
-    /// What the operating system says, when writes were held back.
+    /// [`Error::Io`](crate::Error::Io).
     pub fn stats(&self) -> Result<Stats> {
         self.stats_of(&self.view())
     }
@@ -132,7 +137,7 @@ impl Store {
         })
     }
 
-    /// What the store takes of memory now. Looks at figures alone.
+    /// Returns the memory use of the store. Reads counters only.
     #[must_use]
     pub fn memory(&self) -> MemoryStats {
         let view = self.view();
@@ -150,7 +155,7 @@ impl Store {
         memory
     }
 
-    /// What the store has done since it was opened, and what it is now. Costs what [`Store::stats`] does.
+    /// Returns the counters since the store was opened, with its totals. Costs as much as [`Store::stats`].
     ///
     /// # Errors
     /// As [`Store::stats`].
@@ -159,9 +164,9 @@ impl Store {
         Ok(Metrics::of(&view.opened.state.meter, self.stats_of(&view)?, view.opened.report.took))
     }
 
-    /// Removes every key; how many there were. All of them or, when it fails, none; a crash leaves all or none, too. Snapshots
-    /// and scans go on showing what they showed, and a feed of [`changes`](Store::changes) tells that everything up to here is
-    /// gone. It takes as long as removing the files: nothing is written for a key.
+    /// Removes every key, and returns their number. A failure or a crash leaves all keys or none. Snapshots
+    /// and scans keep their view, and a feed of [`changes`](Store::changes) reports that all earlier
+    /// records are gone. The cost is that of removing the files; the call writes nothing for each key.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -174,15 +179,16 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// As [`Store::rotate`], and [`Error::WithinTransaction`](crate::Error::WithinTransaction) and
-    /// [`Error::WithinCompaction`](crate::Error::WithinCompaction) in the thread of one:
-    /// nothing was changed. [`Error::NotWritten`](crate::Error::NotWritten): the next open finds everything, or nothing.
+    /// As [`Store::rotate`]; [`Error::WithinTransaction`](crate::Error::WithinTransaction) inside a
+    /// transaction and [`Error::WithinCompaction`](crate::Error::WithinCompaction) inside the observer of
+    /// a compaction: nothing was changed. [`Error::NotWritten`](crate::Error::NotWritten): the next open
+    /// finds all keys, or none.
     pub fn clear(&self) -> Result<u64> {
         let _held = self.0.transaction_lock.shared()?;
         self.view().compactor.clear()
     }
 
-    /// What has expired by now and was not compacted away.
+    /// Returns the totals of the expired records that are not compacted away.
     fn expired(&self, view: &View) -> Result<Expired> {
         let (state, now_ms) = (&view.opened.state, self.now_ms());
         state.segments().iter().try_fold(Expired::default(), |sum, segment| {
@@ -191,10 +197,10 @@ impl Store {
         })
     }
 
-    /// Figures of each segment, in log order.
+    /// Returns the figures of each segment, in log order.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// [`Error::Io`](crate::Error::Io).
     pub fn segments(&self) -> Result<Vec<SegmentStats>> {
         self.segments_of(&self.view())
     }

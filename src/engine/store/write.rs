@@ -1,4 +1,4 @@
-//! Writes: puts, deletes and batches, waited for or not.
+//! Puts, deletes and batches, with and without waiting.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::engine::base::error::Error;
 use crate::engine::base::error::Result;
 use crate::engine::log::{Commit, Condition, Log, Staged, Ticket, Urgency};
 
-/// How a put is done: until when, and if what.
+/// The expiry and the condition of a put.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PutOptions {
     expiry: Option<Expiry>,
@@ -18,33 +18,33 @@ pub struct PutOptions {
 }
 
 impl PutOptions {
-    /// For ever, and whatever there is.
+    /// Creates options for a put without expiry and condition.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The key expires then; `None`: never.
+    /// Sets the expiry. `None` means that the key never expires.
     #[must_use]
     pub fn expiry(mut self, expiry: Option<Expiry>) -> Self {
         self.expiry = expiry;
         self
     }
 
-    /// The key expires so long after the write.
+    /// Sets a time to live, which counts from the write.
     #[must_use]
     pub fn ttl(self, ttl: Duration) -> Self {
         self.expiry(Some(Expiry::In(ttl)))
     }
 
-    /// Only if the key is not there.
+    /// Puts only if the key is absent.
     #[must_use]
     pub fn if_absent(mut self) -> Self {
         self.condition = Condition::Absent;
         self
     }
 
-    /// Only if the key is there already.
+    /// Puts only if the key is present.
     #[must_use]
     pub fn if_present(mut self) -> Self {
         self.condition = Condition::Present;
@@ -52,11 +52,11 @@ impl PutOptions {
     }
 }
 
-/// A write that [`Store::submit`] took and that has not been waited for.
+/// A submitted write that is not acknowledged yet; see [`Store::submit`].
 ///
-/// Until [`Pending::wait`] returns, anything may take it, and nothing is promised of who sees it. It goes into the log in
-/// its order, with the next write, wait or sync at the latest; dropping this does not take it back. Writes that nobody
-/// waits for take about 100 bytes of memory each until a sync.
+/// Until [`Pending::wait`] returns, the write may be lost, and readers may or may not see it. It goes
+/// into the log in order, with the next write, wait or sync at the latest. Dropping this value does not
+/// cancel the write. A write that no caller waits for takes about 100 bytes of memory until a sync.
 #[derive(Debug)]
 #[must_use = "the write is acknowledged when `wait` returns"]
 pub struct Pending {
@@ -65,12 +65,12 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Waits until the write is as durable as the sync policy says, and visible. `None` when nothing had to be written; what
-    /// decided that is durable then.
+    /// Waits until the write is visible, and as durable as the sync policy says. Returns `None` if nothing
+    /// had to be written; the records that decided this are then durable.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::NotWritten`] and [`Error::Closed`]: it is not there.
-    /// [`Error::OutcomeUnknown`]: it may be.
+    /// [`Error::Io`], [`Error::NotWritten`] and [`Error::Closed`]: the write is lost.
+    /// [`Error::OutcomeUnknown`]: the write may be lost.
     pub fn wait(self) -> Result<Option<Commit>> {
         self.log.wait(&self.ticket)?;
         Ok(self.ticket.commit)
@@ -82,13 +82,14 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::KeyLength`], [`Error::ValueLength`], [`Error::ExpiryTooLate`], [`Error::ReadOnly`], [`Error::Closed`],
-    /// [`Error::Poisoned`] and [`Error::Io`]: nothing was written. [`Error::OutcomeUnknown`]: it may have been.
+    /// [`Error::Poisoned`] and [`Error::Io`]: nothing was written. [`Error::OutcomeUnknown`]: the write
+    /// may be lost.
     pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Commit> {
         let commit = self.put_with(key, value, PutOptions::new())?;
         Ok(commit.expect("a put without a condition always writes"))
     }
 
-    /// Sets `key` to `value` if it is not there; `None`, and nothing written, if it is.
+    /// Sets `key` to `value` if the key is absent. Otherwise writes nothing and returns `None`.
     ///
     /// # Errors
     /// As [`Store::put`].
@@ -96,7 +97,7 @@ impl Store {
         self.put_with(key, value, PutOptions::new().if_absent())
     }
 
-    /// Sets `key` to `value` if it is there already; `None`, and nothing written, if it is not.
+    /// Sets `key` to `value` if the key is present. Otherwise writes nothing and returns `None`.
     ///
     /// # Errors
     /// As [`Store::put`].
@@ -104,7 +105,8 @@ impl Store {
         self.put_with(key, value, PutOptions::new().if_present())
     }
 
-    /// Sets `key` to `value` as `options` say; `None`, and nothing written, when their condition does not hold.
+    /// Sets `key` to `value` with `options`. If their condition does not hold, writes nothing and returns
+    /// `None`.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -128,7 +130,7 @@ impl Store {
         self.commit(&mut [put.into()], options.condition)
     }
 
-    /// Removes `key`; whether it was there. Removing what is not there writes nothing.
+    /// Removes `key`, and returns whether it was present. Writes nothing if it was absent.
     ///
     /// # Errors
     /// As [`Store::put`].
@@ -137,8 +139,8 @@ impl Store {
         Ok(commit.is_some_and(|commit| commit.deleted > 0))
     }
 
-    /// Applies all of `batch` or nothing of it, also across a crash. `None` when nothing had to be written: it was
-    /// empty, or deleted only what was not there.
+    /// Applies the whole `batch` or nothing of it, even across a crash. Returns `None` if nothing had to be
+    /// written, because the batch only deletes absent keys, or is empty.
     ///
     /// # Errors
     /// As [`Store::put`], and [`Error::BatchLength`].
@@ -146,17 +148,17 @@ impl Store {
         self.commit(&mut Staged::all(batch), Condition::None)
     }
 
-    /// Takes `batch` and does not wait: what follows shares one system call and one sync with it. [`Pending::wait`]
-    /// acknowledges it. For many writes one after another; see [`Store::write`] for one.
+    /// Submits `batch` without waiting, so that later writes share its system call and its sync.
+    /// [`Pending::wait`] acknowledges it. Use this for many writes in a row, and [`Store::write`] for one.
     ///
     /// # Errors
     /// As [`Store::write`].
     pub fn submit(&self, batch: &Batch) -> Result<Pending> {
-        self.take(&mut Staged::all(batch), Condition::None)
+        self.submit_staged(&mut Staged::all(batch), Condition::None)
     }
 
-    /// As [`Store::put_with`], and does not wait: [`Pending::wait`] gives `None` when the condition did not hold at the end of
-    /// what was submitted before.
+    /// Works as [`Store::put_with`] without waiting, on top of earlier submitted writes. [`Pending::wait`]
+    /// returns `None` if the condition did not hold.
     ///
     /// # Errors
     /// As [`Store::put`].
@@ -167,17 +169,17 @@ impl Store {
         options: PutOptions,
     ) -> Result<Pending> {
         let put = Op::Put { key: key.as_ref(), value: value.as_ref(), expiry: options.expiry };
-        self.take(&mut [put.into()], options.condition)
+        self.submit_staged(&mut [put.into()], options.condition)
     }
 
-    fn take(&self, staged: &mut [Staged<'_>], condition: Condition) -> Result<Pending> {
+    fn submit_staged(&self, staged: &mut [Staged<'_>], condition: Condition) -> Result<Pending> {
         let log = self.log()?;
         let _held = self.0.transaction_lock.shared()?;
         let ticket = log.append(staged, condition, Urgency::WhenWaitedFor)?;
         Ok(Pending { log: Arc::clone(log), ticket })
     }
 
-    /// Append, wait until it is durable and visible: the protocol of every write.
+    /// The protocol of every write: append, then wait until the write is durable and visible.
     pub(super) fn commit(&self, staged: &mut [Staged<'_>], condition: Condition) -> Result<Option<Commit>> {
         let log = self.log()?;
         self.view().opened.state.meter.write(|| {

@@ -1,5 +1,4 @@
-//! The thread that does unasked what a store needs now and then: hints for what was sealed, compaction of what is
-//! due, and the file KEYDIR.
+//! The background thread: writes missing hints, compacts what is due, and writes KEYDIR.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -15,21 +14,22 @@ use crate::engine::metrics::meter::Count;
 use crate::engine::segment::{Segment, file};
 use crate::engine::state::State;
 
-/// How long a command waits at most for a compaction that rests for the sake of its rate.
-const REST_MAX: Duration = Duration::from_millis(50);
+/// The longest pause of a rate-limited compaction, and so the longest time that a caller waits for it
+/// to stop.
+const PAUSE_MAX: Duration = Duration::from_millis(50);
 
-/// A thread that is woken when a segment was sealed, until it is stopped.
+/// The background thread. It wakes up when a segment is sealed.
 #[derive(Debug)]
 pub(crate) struct Background {
-    wake: Arc<Wakeup>,
-    /// A forked child has this, and not the thread.
+    wakeup: Arc<Wakeup>,
+    /// The process that started the thread. A forked child does not have the thread.
     process: u32,
-    /// Taken by who stops it; held for that alone.
+    /// The lock is held only to take the handle.
     thread: Mutex<Option<thread::JoinHandle<()>>>,
 }
 
-/// What the thread works with.
-struct Work {
+/// The parts of the store that the thread works on.
+struct Worker {
     state: Arc<State>,
     compactor: Arc<Compactor>,
     checkpointer: Arc<Checkpointer>,
@@ -43,25 +43,27 @@ impl Background {
         compactor: &Arc<Compactor>,
         checkpointer: &Arc<Checkpointer>,
     ) -> Option<Self> {
-        let wake = Arc::clone(&state.context.wakeup);
-        let work = Work {
+        let wakeup = Arc::clone(&state.context.wakeup);
+        let worker = Worker {
             state: Arc::clone(state),
             compactor: Arc::clone(compactor),
             checkpointer: Arc::clone(checkpointer),
         };
-        // What an earlier process did not come to.
-        if !work.without_hint().is_ok_and(|segments| segments.is_empty()) {
-            wake.ring();
+        // An earlier process may have left segments without a hint.
+        if !worker.without_hint().is_ok_and(|segments| segments.is_empty()) {
+            wakeup.ring();
         }
         let thread = thread::Builder::new().name("logkv-background".to_owned()).spawn(move || {
-            while work.state.context.wakeup.wait() {
-                work.make_hints();
-                work.compact();
-                work.checkpoint();
+            while worker.state.context.wakeup.wait() {
+                worker.make_hints();
+                worker.compact();
+                worker.checkpoint();
             }
         });
         match thread {
-            Ok(thread) => Some(Self { wake, process: std::process::id(), thread: Mutex::new(Some(thread)) }),
+            Ok(thread) => {
+                Some(Self { wakeup, process: std::process::id(), thread: Mutex::new(Some(thread)) })
+            }
             Err(error) => {
                 state.meter.add(Count::BackgroundErrors, 1);
                 tracing::warn!(%error, "cannot start the background thread; going on without it");
@@ -70,15 +72,15 @@ impl Background {
         }
     }
 
-    /// Ends the thread: what it is at is broken off, without a trace.
+    /// Stops the thread, and cancels its current work.
     pub(crate) fn stop(&self) {
         if std::process::id() != self.process {
             return;
         }
-        self.wake.stop();
+        self.wakeup.stop();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
-            // A panic in there is told by the panic itself.
+            // A panic in the thread has already printed its message.
             let _ = thread.join();
         }
     }
@@ -90,9 +92,9 @@ impl Drop for Background {
     }
 }
 
-impl Work {
-    /// Counts a failure, and tells it: nobody waits for what is done here.
-    fn tell(&self, error: &Error, what: &str) {
+impl Worker {
+    /// Counts and logs a failure, since no caller waits for this work.
+    fn log_failure(&self, error: &Error, what: &str) {
         self.state.meter.add(Count::BackgroundErrors, 1);
         tracing::warn!(error = error.sentence(), "{what}");
     }
@@ -101,7 +103,7 @@ impl Work {
         self.state.context.wakeup.is_stopped()
     }
 
-    /// Sealed segments that have no hint, or none that can be used, as far as anybody has looked.
+    /// Returns the sealed segments whose hint is missing or known to be unusable.
     fn without_hint(&self) -> Result<Vec<Arc<Segment>>> {
         let present: HashSet<_> = file::hinted(&*self.state.context.directory)?.into_iter().collect();
         let lacks_hint = |segment: &&Arc<Segment>| {
@@ -111,19 +113,18 @@ impl Work {
         Ok(self.state.segments().iter().filter(lacks_hint).cloned().collect())
     }
 
-    /// Writes the hints that are missing.
     fn make_hints(&self) {
         let segments = match self.without_hint() {
             Ok(segments) => segments,
-            Err(error) => return self.tell(&error, "no hints could be made"),
+            Err(error) => return self.log_failure(&error, "no hints could be written"),
         };
         for segment in segments {
             if self.is_stopped() {
                 return;
             }
             if let Err(error) = self.make_hint(&segment) {
-                // A full disk, perhaps: it is derived, and made when there is something to do again.
-                self.tell(&error, &format!("no hint of segment {} could be made", segment.id));
+                // The disk may be full. The next wakeup tries again.
+                self.log_failure(&error, &format!("no hint of segment {} could be written", segment.id));
             }
         }
     }
@@ -139,7 +140,6 @@ impl Work {
         Ok(())
     }
 
-    /// Compacts what is due.
     fn compact(&self) {
         let policy = self.compactor.policy();
         if !policy.automatic {
@@ -149,7 +149,7 @@ impl Work {
         let mut observe = |event: CompactionEvent<'_>| {
             if let (CompactionEvent::Progress { done_len, .. }, Some(rate)) = (&event, policy.rate) {
                 let due = Duration::from_secs_f64(*done_len as f64 / rate.max(1) as f64);
-                self.rest(|| due.saturating_sub(started.elapsed()));
+                self.pause(|| due.saturating_sub(started.elapsed()));
             }
             if self.is_stopped() || self.compactor.is_wanted() {
                 ControlFlow::Break(())
@@ -165,26 +165,25 @@ impl Work {
                 tracing::debug!(runs = report.runs.len(), "compacted");
             }
             Err(Error::Closed | Error::Poisoned { .. } | Error::Cancelled) => {}
-            Err(error) => self.tell(&error, "a background compaction failed"),
+            Err(error) => self.log_failure(&error, "a background compaction failed"),
         }
     }
 
-    /// Rests as long as `left` says, or until somebody wants the thread to stop or to give way.
-    fn rest(&self, left: impl Fn() -> Duration) {
+    /// Pauses while `left` is above zero, unless the thread shall stop or a caller waits.
+    fn pause(&self, left: impl Fn() -> Duration) {
         while left() > Duration::ZERO && !self.compactor.is_wanted() {
-            if !self.state.context.wakeup.pause(left().min(REST_MAX)) {
+            if !self.state.context.wakeup.pause(left().min(PAUSE_MAX)) {
                 return;
             }
         }
     }
 
-    /// Writes KEYDIR, if enough has come since the last time.
     fn checkpoint(&self) {
         if self.is_stopped() {
             return;
         }
         if let Err(error) = self.checkpointer.write_if_due(Occasion::Open) {
-            self.tell(&error, "KEYDIR could not be written");
+            self.log_failure(&error, "KEYDIR could not be written");
         }
     }
 }

@@ -1,7 +1,8 @@
-//! The file KEYDIR, written from the index and read back.
+//! The KEYDIR file: the index, saved to speed up the next open.
 //!
-//! It is derived, so it is not synced: what a crash leaves of it is seen by its checksums. It is used if the segments that
-//! it covers are the first ones of the log, and as long as it says or longer; what came after is replayed.
+//! KEYDIR is derived, so it is never synced, and its checksums show a torn write. An open uses it if
+//! the segments that it covers are the first ones of the log and at least as long as it says. The
+//! open replays the rest of the log.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -24,18 +25,20 @@ use crate::engine::options::{Options, ReadWith};
 use crate::engine::segment::StoreContext;
 use crate::engine::state::{SegmentSet, State, addresses};
 
-/// The file is written on closing when it would spare the next open this share of the keys, or as many records as
-/// [`Options::checkpoint_records`](crate::engine::options::Options::checkpoint_records) says: then it costs less than it spares.
+/// A close writes KEYDIR if that saves the next open from replaying one record in this many keys, or
+/// [`Options::checkpoint_records`](crate::engine::options::Options::checkpoint_records) records.
+/// Beyond that, replaying costs more than writing.
 const SHARE_AT_CLOSE: u64 = 2048;
-/// While the store is open it is written when this share of the keys was appended since the last time, or so many times the
-/// records that count on closing: writing a key costs less than replaying a record.
+/// An open store writes KEYDIR when one record in this many keys was appended since the last time, or
+/// this many times the records that count on closing.
 const SHARE_WHILE_OPEN: u64 = 4;
 const TIMES_WHILE_OPEN: u64 = 32;
-/// A compaction of what it covers makes the file useless. Another one is written when so many bytes were compacted for each
-/// key: four times what it takes, so that it adds little to what the compactions read and write.
+/// A compaction of covered segments makes KEYDIR useless. A new one is written after this many
+/// compacted bytes for each key. That is four times the size of KEYDIR, so the rewrite adds little to
+/// the I/O of the compactions.
 const COMPACTED_LEN_A_KEY: u64 = 48;
 
-/// A file KEYDIR that belongs to the log as it is.
+/// A KEYDIR file that fits the log.
 #[derive(Debug)]
 pub(crate) struct Checkpoint {
     mapping: Mapping,
@@ -43,12 +46,12 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// The file, if there is one that can be used for the log that `manifest` lists.
-    pub(crate) fn open(home: &StoreContext, manifest: &Manifest) -> Option<Self> {
-        if home.reading.with == ReadWith::Pread {
+    /// Opens KEYDIR, if it is present and fits the log that `manifest` lists.
+    pub(crate) fn open(context: &StoreContext, manifest: &Manifest) -> Option<Self> {
+        if context.reading.with == ReadWith::Pread {
             return None;
         }
-        let file = match home.directory.open(StoreFile::Keydir, Access::Read) {
+        let file = match context.directory.open(StoreFile::Keydir, Access::Read) {
             Ok(file) => file,
             Err(error) => {
                 if error.kind() != io::ErrorKind::NotFound {
@@ -61,24 +64,24 @@ impl Checkpoint {
         let mapping = file.map(len).ok()??;
         mapping.expose(len);
         let head = keydir_file::decode(mapping.bytes(0..len as usize)?, len);
-        let head = head.filter(|head| fits(&head.about, home, manifest));
+        let head = head.filter(|head| fits(&head.about, context, manifest));
         if head.is_none() {
             tracing::debug!("KEYDIR does not match this log, and is not used");
         }
         head.map(|head| Self { mapping, head })
     }
 
-    /// What it covers, in log order.
+    /// Returns the part of the log that KEYDIR covers.
     pub(crate) fn about(&self) -> &Covering {
         &self.head.about
     }
 
-    /// The index in it. A part that is found to be damaged is made anew from the segments of `state`.
+    /// Returns the index in KEYDIR. A damaged shard is rebuilt from the segments of `state`.
     pub(crate) fn keydir(self, state: Weak<State>) -> Option<Keydir> {
-        // What came later is replayed, and counted: in the shard already, it would be counted twice.
+        // Later records are replayed and counted. If the rebuilt shard had them, they would count twice.
         let covered = self.head.about.segments.iter().map(|covered| (covered.id, covered.len)).collect();
         let rebuild: Rebuild = Box::new(move |shard| {
-            // Nobody looks into the index of a state that is gone.
+            // The index of a dropped state has no readers.
             state.upgrade().map_or_else(|| Ok(Keydir::new()), |state| state.shard_from_log(shard, &covered))
         });
         let range = |covered: &Covered| addresses(covered.first_page, covered.len);
@@ -88,23 +91,23 @@ impl Checkpoint {
     }
 }
 
-/// Whether what is covered is the beginning of the log.
-fn fits(about: &Covering, home: &StoreContext, manifest: &Manifest) -> bool {
+/// Whether the covered segments are the beginning of the log.
+fn fits(about: &Covering, context: &StoreContext, manifest: &Manifest) -> bool {
     let is_there = |(index, covered): (usize, &Covered)| {
         let is_last = index + 1 == about.segments.len();
         manifest.segments.get(index).is_some_and(|line: &SegmentLine| {
             let is_long_enough = match line.extent {
-                // Only the log's end has grown since.
+                // Only the last covered segment may have grown.
                 Extent::Sealed(len) | Extent::Closed(len) if is_last => covered.len <= len,
                 Extent::Sealed(len) => covered.len == len,
-                // Its length is found out, and looked at, when it is opened.
+                // The length is checked when the segment is opened.
                 Extent::Closed(_) | Extent::Active(_) => is_last,
             };
             line.id == covered.id && is_long_enough
         })
     };
-    about.store == home.store
-        && about.hash_seed == home.hash_seed
+    about.store == context.store
+        && about.hash_seed == context.hash_seed
         && about.segments.iter().enumerate().all(is_there)
         && SegmentSet::may_place(about.segments.iter().map(|covered| (covered.first_page, covered.len)))
         && !is_ahead(about, manifest)
@@ -112,18 +115,17 @@ fn fits(about: &Covering, home: &StoreContext, manifest: &Manifest) -> bool {
 
 /// Whether KEYDIR lists a record beyond the part of the log that it covers.
 ///
-/// Such a file is not used. It is derived, so its records stood in the log before. It is not needed
-/// to keep a number from being reused: after a clean close MANIFEST has the next number, and after
-/// an unclean end recovery skips every number that the log's end had room for. Both were durable
-/// before KEYDIR could list the record. If it were trusted, one deletable file could shift the
-/// store's numbering for good, or exhaust it.
+/// Such a file is not used. Ignoring it does not make the store assign a sequence number twice: after
+/// a clean close MANIFEST has the next number, and after a crash recovery skips every number that the
+/// last segment had room for. Both were durable before KEYDIR could list the record. If the file were
+/// trusted, damage to a derived file could shift the sequence numbers for good, or exhaust them.
 pub(crate) fn is_ahead(about: &Covering, manifest: &Manifest) -> bool {
     let end = match (manifest.segments.get(about.segments.len()), about.segments.last()) {
         (Some(next), _) => next.base_seq,
         (None, Some(covered)) => {
             let active = manifest.segments.last().filter(|line| matches!(line.extent, Extent::Active(_)));
-            // During writes MANIFEST is behind. No number is skipped there: each belongs to a
-            // record.
+            // MANIFEST is older than the active segment. Each number in that segment belongs to a
+            // record of at least LEN_MIN bytes.
             let written = |line: &SegmentLine| line.base_seq.plus(covered.len / LEN_MIN).plus(1);
             active.map_or(Seqno(0), written).max(manifest.next_seq)
         }
@@ -132,36 +134,37 @@ pub(crate) fn is_ahead(about: &Covering, manifest: &Manifest) -> bool {
     about.covered_seq >= end
 }
 
-/// Writes KEYDIR when it is worth it.
+/// Writes KEYDIR when that is worth its cost.
 #[derive(Debug)]
 pub(crate) struct Checkpointer {
     state: Arc<State>,
     log: Arc<Log>,
-    /// How many records are worth a file on closing.
+    /// The number of uncovered records that makes a close write KEYDIR.
     records: u64,
-    /// What the file covers now. Held while it is written, so that there are no two writers; before the log's lock.
-    last: Mutex<Last>,
+    /// The last KEYDIR. Held while KEYDIR is written, so that there is one writer. Taken before the
+    /// log's lock.
+    last: Mutex<LastCheckpoint>,
 }
 
-/// The file as it was written last.
+/// The KEYDIR that was written or opened last.
 #[derive(Debug, Default)]
-struct Last {
+struct LastCheckpoint {
     covering: Option<Covering>,
-    /// What had been compacted by then.
+    /// The bytes that had been compacted when it was written.
     compacted_len: u64,
 }
 
-/// What the file is to be worth.
+/// The occasion for writing KEYDIR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Occasion {
-    /// The store goes on being written to.
+    /// The store stays open.
     Open,
-    /// It is about to be closed.
+    /// The store is being closed.
     Close,
 }
 
 impl Checkpointer {
-    /// Goes on from the file that the store was opened with, if it was with one.
+    /// `covering` describes the KEYDIR that the store was opened with, if any.
     pub(crate) fn new(
         state: &Arc<State>,
         log: &Arc<Log>,
@@ -169,14 +172,14 @@ impl Checkpointer {
         covering: Option<Covering>,
     ) -> Self {
         let records = options.checkpoint_records.max(1);
-        let last = Mutex::new(Last { covering, compacted_len: 0 });
+        let last = Mutex::new(LastCheckpoint { covering, compacted_len: 0 });
         Self { state: Arc::clone(state), log: Arc::clone(log), records, last }
     }
 
-    /// Writes the file if that is worth it now.
+    /// Writes KEYDIR if that is worth its cost now.
     ///
     /// # Errors
-    /// What the operating system says; there is no file then, or the one there was.
+    /// `Io`. The earlier file, if any, is unchanged.
     pub(crate) fn write_if_due(&self, occasion: Occasion) -> Result<()> {
         if self.state.context.reading.with == ReadWith::Pread || self.log.check().is_err() {
             return Ok(());
@@ -185,12 +188,12 @@ impl Checkpointer {
         if !self.is_due(&last, occasion) {
             return Ok(());
         }
-        // A record that is damaged is told of when the log is read, which it is not where the file covers it.
+        // The next open reports only damage that it reads, and it does not read covered segments.
         if self.state.segments().iter().any(|segment| segment.is_unfit()) {
             return Ok(());
         }
         if occasion == Occasion::Close {
-            // What is held back goes into the log now, and not behind what the file covers.
+            // Buffered writes go into the log first, so that KEYDIR covers them.
             self.log.sync()?;
         }
         let compacted_len = self.state.compacted_len.load(Ordering::Relaxed);
@@ -198,16 +201,16 @@ impl Checkpointer {
             Ok(covering) => {
                 self.state.meter.add(Count::Checkpoints, 1);
                 tracing::debug!(seq = covering.covered_seq.0, "KEYDIR was written");
-                *last = Last { covering: Some(covering), compacted_len };
+                *last = LastCheckpoint { covering: Some(covering), compacted_len };
             }
-            // Through another handle: nothing is left to be done.
+            // Another handle has closed the store.
             Err(Error::Closed) => {}
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
-    fn is_due(&self, last: &Last, occasion: Occasion) -> bool {
+    fn is_due(&self, last: &LastCheckpoint, occasion: Occasion) -> bool {
         let uncovered = uncovered(&self.state.segments(), last.covering.as_ref());
         let keys = self.state.keydir.count();
         if occasion == Occasion::Close {
@@ -224,17 +227,17 @@ impl Checkpointer {
 
     fn write(&self) -> Result<Covering> {
         let ReadPoint { frozen, last_seq, segments } = self.log.read_point()?;
-        let home = &self.state.context;
+        let context = &self.state.context;
         let about =
-            Covering { store: home.store, hash_seed: home.hash_seed, covered_seq: last_seq, segments };
-        let staged = StagedFile::new(&*home.directory, StoreFile::KeydirNew, StoreFile::Keydir)?;
+            Covering { store: context.store, hash_seed: context.hash_seed, covered_seq: last_seq, segments };
+        let staged = StagedFile::new(&*context.directory, StoreFile::KeydirNew, StoreFile::Keydir)?;
         write_to(frozen.index(), about.clone(), &mut |bytes, at| staged.write(bytes, at))?;
         staged.put_in_place()?;
         Ok(about)
     }
 }
 
-/// Records that the file does not spare an open.
+/// Returns the number of records that an open would replay.
 fn uncovered(set: &SegmentSet, covered: Option<&Covering>) -> u64 {
     let total: u64 = set.iter().map(|segment| segment.usage.record_count.load(Ordering::Relaxed)).sum();
     let known = covered.map_or(&[][..], |covered| &covered.segments);

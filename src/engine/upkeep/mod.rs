@@ -1,4 +1,4 @@
-//! Work that keeps a store small and quick to open, and the threads that do it.
+//! Maintenance that keeps a store small and fast to open, and the threads that do it.
 
 pub(crate) mod background;
 pub(crate) mod checkpoint;

@@ -11,8 +11,8 @@ use crate::engine::log::Log;
 /// A thread that syncs the log at fixed intervals, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Syncer {
-    wake: Arc<Wakeup>,
-    /// A forked child has this, and not the thread.
+    wakeup: Arc<Wakeup>,
+    /// The process that started the thread. A forked child does not have the thread.
     process: u32,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -21,25 +21,26 @@ impl Syncer {
     /// Starts syncing `log` every `interval`.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// [`Error::Io`] if the system refuses a thread.
     pub(crate) fn start(log: Arc<Log>, interval: Duration) -> Result<Self> {
-        let wake = Arc::new(Wakeup::default());
-        let theirs = Arc::clone(&wake);
+        let wakeup = Arc::new(Wakeup::default());
+        let pause = Arc::clone(&wakeup);
         let thread = thread::Builder::new()
             .name("logkv-sync".to_owned())
             .spawn(move || {
-                while theirs.pause(interval) {
+                while pause.pause(interval) {
                     match log.sync() {
                         Ok(()) => {}
-                        // Who writes is told so, and there is nothing left to do here.
+                        // The next write returns the error.
                         Err(Error::Closed | Error::Poisoned { .. }) => return,
-                        // Perhaps a full disk: who waits for those writes is told, and the next round may go well.
+                        // The disk may be full. The waiting callers get the error, and the next
+                        // sync may succeed.
                         Err(error) => tracing::warn!(%error, "a background sync failed"),
                     }
                 }
             })
             .map_err(Error::io("start a thread for", "the background sync"))?;
-        Ok(Self { wake, process: std::process::id(), thread: Some(thread) })
+        Ok(Self { wakeup, process: std::process::id(), thread: Some(thread) })
     }
 }
 
@@ -48,9 +49,9 @@ impl Drop for Syncer {
         if std::process::id() != self.process {
             return;
         }
-        self.wake.stop();
+        self.wakeup.stop();
         if let Some(thread) = self.thread.take() {
-            // It only syncs; a panic in there is told by the panic itself.
+            // A panic in the thread has already printed its message.
             let _ = thread.join();
         }
     }

@@ -1,10 +1,10 @@
-//! The new segments of a run, while they are made.
+//! Writes the output segments of a run.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::Compactor;
-use super::decide::{self, Ended, Verdict};
+use super::decide::{self, Ended, Outcome};
+use super::plan::Settings;
 use super::report::{Decision, Dropped, Kept, Tallies};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::Seqno;
@@ -24,44 +24,43 @@ use crate::engine::segment::hint;
 use crate::engine::segment::{Identity, Scanned, Segment, SegmentWriter, Sorter, StoreContext};
 use crate::engine::state::{Moved, State, address_of};
 
-/// What is written at least before versions that were kept for their number are looked at again.
+/// The least number of writes before versions kept for their number are checked again.
 const WRITES_MIN: u64 = 1024;
 
-/// What is staged before it is written.
+/// The number of staged bytes at which the output is written.
 const FLUSH_LEN: usize = 1 << 20;
 
-/// Records that were kept, in new segments that no MANIFEST lists yet.
-pub(super) struct Copy<'a> {
+/// The output of a run: segments with the kept records, which no MANIFEST lists yet.
+pub(super) struct RunOutput<'a> {
     state: &'a State,
     log: &'a Log,
-    segment_len_max: u64,
-    policy: &'a CompactionPolicy,
+    settings: &'a Settings,
     /// When the compaction began, in milliseconds since 1970.
     now_ms: u64,
-    /// Those that are finished, in log order: their files are closed where they are mapped, for there may be many.
+    /// The finished segments, in log order. Mapped ones have no open file, since there may be many.
     outputs: Vec<Arc<Segment>>,
-    /// The one that records go to.
+    /// The segment that records are appended to.
     last: Option<SegmentWriter>,
-    /// The rows of that one.
+    /// The hint rows of that segment.
     sorter: Sorter,
-    /// The least number that the next output may hold, and more than any it holds: its neighbours'.
+    /// The sequence numbers that the run covers.
     seqs: Range<Seqno>,
     moved: Vec<Moved>,
     records: Tallies,
-    /// What of the past goes with what was dropped.
+    /// The history lost by this compaction.
     forgotten: History,
-    /// Whether something was dropped of which nobody has looked up what came after.
+    /// Whether a record was dropped without looking up the record that replaced it.
     forgets_until_now: bool,
-    /// Whether something dead is in the last output for those who look back.
+    /// Whether the last segment holds dead records that are kept as history.
     keeps_versions: bool,
 }
 
-impl<'a> Copy<'a> {
+impl<'a> RunOutput<'a> {
     pub(super) fn new(
         state: &'a State,
         log: &'a Log,
+        settings: &'a Settings,
         run: &[Arc<Segment>],
-        compactor: &'a Compactor,
         now_ms: u64,
     ) -> Self {
         let first = run.first().map_or(Seqno(0), |first| first.base_seq);
@@ -69,8 +68,7 @@ impl<'a> Copy<'a> {
         Self {
             state,
             log,
-            segment_len_max: compactor.segment_len_max,
-            policy: compactor.policy(),
+            settings,
             now_ms,
             outputs: Vec::new(),
             last: None,
@@ -84,16 +82,16 @@ impl<'a> Copy<'a> {
         }
     }
 
-    /// Copies `record` of `segment`, if it is kept.
-    pub(super) fn take(&mut self, segment: &Segment, record: &Scanned<'_>, verdict: &Verdict) -> Result<()> {
-        let (decision, len) = (verdict.decision, record.frame.len);
+    /// Counts `record` of `segment`, and copies it if `outcome` keeps it.
+    pub(super) fn take(&mut self, segment: &Segment, record: &Scanned<'_>, outcome: &Outcome) -> Result<()> {
+        let (decision, len) = (outcome.decision, record.frame.len);
         self.records.add(decision, len);
         let hash = self.state.hash(record.key());
         let kept = match decision {
             Decision::Keep(kept) => Some(kept),
             Decision::Drop(_) => None,
         };
-        let placed = kept.map(|kept| self.put(record, hash, kept, verdict.is_history)).transpose()?;
+        let placed = kept.map(|kept| self.put(record, hash, kept, outcome.is_history)).transpose()?;
         let was_live = matches!(decision, Decision::Keep(Kept::Live | Kept::Expired))
             || record.header.kind() == Kind::Put
                 && matches!(
@@ -102,29 +100,29 @@ impl<'a> Copy<'a> {
                 );
         let loses_its_value = was_live && matches!(kept, Some(Kept::Tombstone { .. }));
         if kept.is_none() || loses_its_value {
-            self.forget(record, verdict);
+            self.forget(record, outcome);
         }
         if was_live {
-            // An expired record that is dropped, or becomes a tombstone, takes its key out of the index.
+            // Dropping an expired record, or turning it into a tombstone, removes its key from the index.
             let to = placed.filter(|_| matches!(kept, Some(Kept::Live | Kept::Expired)));
             self.moved.push(Moved { hash, from: address_of(segment, record.at), to, len });
         }
         Ok(())
     }
 
-    /// Takes note that `record` is not there any more for those who look back.
-    fn forget(&mut self, record: &Scanned<'_>, verdict: &Verdict) {
+    /// Records that the history of the key of `record` is no longer complete.
+    fn forget(&mut self, record: &Scanned<'_>, outcome: &Outcome) {
         let dropped = record.header.seq;
-        // Without a known end, it ended by now, or at its own time if that is later: the clock may
-        // have been ahead and corrected.
+        // A record without a known end ended at the latest now, or at its own time if that is later,
+        // because the clock was ahead and was corrected.
         let now = Ended { time_ms: record.header.time_ms, ..Ended::default() };
-        let Ended { seq: whole_from, time_ms: whole_from_ms } = verdict.ended.unwrap_or(now);
+        let Ended { seq: whole_from, time_ms: whole_from_ms } = outcome.ended.unwrap_or(now);
         let forgotten = History { dropped, whole_from, whole_from_ms, ..History::default() };
         self.forgotten = self.forgotten.with(forgotten);
-        self.forgets_until_now |= verdict.ended.is_none();
+        self.forgets_until_now |= outcome.ended.is_none();
     }
 
-    /// The history lost with the dropped records. It is as of now: a dropped record may have been
+    /// Returns the history lost by this compaction, as of now: a dropped record may have been
     /// replaced during the copy.
     pub(super) fn forgotten(&self) -> History {
         if !self.forgets_until_now {
@@ -134,11 +132,11 @@ impl<'a> Copy<'a> {
         self.forgotten.with(History { whole_from, whole_from_ms, ..History::default() })
     }
 
-    /// Puts a kept record into the output; its address there.
+    /// Appends a kept record to the output. Returns its new address.
     fn put(&mut self, record: &Scanned<'_>, hash: u64, kept: Kept, is_history: bool) -> Result<Address> {
         let seq = record.header.seq;
         self.make_room(record.frame.len, seq)?;
-        let output = self.last.as_mut().expect("there is room in it");
+        let output = self.last.as_mut().expect("make_room opened a segment");
         let becomes_tombstone = matches!(kept, Kept::Tombstone { .. });
         let is_tombstone = becomes_tombstone || decide::is_tombstone(record);
         let at = stage(output, record, becomes_tombstone);
@@ -147,15 +145,15 @@ impl<'a> Copy<'a> {
             output.flush().map_err(|Failure { error, .. }| error)?;
         }
         let usage = &output.segment.usage;
-        // A tombstone has no value any more.
+        // A tombstone has no value.
         let compressed = if is_tombstone { Compressed::default() } else { record.compressed() };
         usage.add_record(compressed);
         self.sorter.count(compressed);
         if is_tombstone {
             usage.add_tombstone(len);
         }
-        // If an expired record that belongs to the past were not counted here, its segment would be
-        // due again at once, and be compacted for ever.
+        // If an expired record kept as history were not counted here, its segment would be due again
+        // at once, and be compacted forever.
         if is_tombstone || is_history || kept == Kept::Unknown {
             usage.add_needed(len);
         }
@@ -167,14 +165,14 @@ impl<'a> Copy<'a> {
         Ok(address_of(&output.segment, at))
     }
 
-    /// Makes sure that the last output has room for a record of `len` bytes and number `seq`.
+    /// Starts a new segment unless the last one has room for a record of `len` bytes and number `seq`.
     fn make_room(&mut self, len: u64, seq: Seqno) -> Result<()> {
-        if self.last.as_ref().is_some_and(|last| last.len() + len <= self.segment_len_max) {
+        if self.last.as_ref().is_some_and(|last| last.len() + len <= self.settings.segment_len_max) {
             return Ok(());
         }
         self.finish()?;
         let base_seq = if self.outputs.is_empty() { self.seqs.start } else { seq };
-        let capacity = self.segment_len_max.max(HEADER_LEN as u64 + len);
+        let capacity = self.settings.segment_len_max.max(HEADER_LEN as u64 + len);
         let Reserved { id, first_page, salt } = self.log.reserve(capacity)?;
         let layout = Layout::current(salt);
         let created_ms = self.now_ms;
@@ -192,19 +190,19 @@ impl<'a> Copy<'a> {
         }
     }
 
-    /// Ends the last output, makes it durable, and writes its hint.
+    /// Seals the last segment, makes it durable, and writes its hint.
     pub(super) fn finish(&mut self) -> Result<()> {
         let Some(last) = &mut self.last else { return Ok(()) };
-        // Another writer may have the directory by now, and a hint for a segment of this number.
+        // If this process lost the directory, another writer may have a segment with this id.
         self.log.check()?;
         last.flush().map_err(|Failure { error, .. }| error)?;
         last.sync()?;
         last.segment.seal();
         if std::mem::take(&mut self.keeps_versions) {
-            let CompactionPolicy { keep_versions, keep_for, .. } = self.policy;
+            let CompactionPolicy { keep_versions, keep_for, .. } = &self.settings.policy;
             let keep_for_ms = u64::try_from(keep_for.as_millis()).unwrap_or(u64::MAX);
             let until_ms = self.now_ms.saturating_add(keep_for_ms);
-            // By then each key has been written once more, on an average.
+            // After this many writes, each key has been written once more on average.
             let until_seq = self.log.appended().plus(self.state.keydir.count().max(WRITES_MIN));
             let until_ms = (!keep_for.is_zero()).then_some(until_ms);
             last.segment.usage.need_until(until_ms, (*keep_versions > 1).then_some(until_seq));
@@ -212,21 +210,21 @@ impl<'a> Copy<'a> {
         let sorted = std::mem::take(&mut self.sorter).finish();
         match last.segment.write_hint(&self.state.context, &sorted) {
             Ok(hint) => last.segment.take_hint(hint),
-            // It is derived, and can be done without.
+            // A hint is derived: the store works without it.
             Err(error) => tracing::warn!(error = error.sentence(), "no hint could be written"),
         }
         self.outputs.extend(self.last.take().map(|last| last.segment));
         Ok(())
     }
 
-    /// Makes the names of the outputs durable.
+    /// Makes the names of the output files durable.
     pub(super) fn make_durable(&self) -> Result<()> {
         let directory = &self.state.context.directory;
         let path = || directory.path(StoreFile::Manifest);
         directory.sync().map_err(Error::io("fsync the directory of", path()))
     }
 
-    /// The outputs, and what MANIFEST is to say of them.
+    /// Returns the output segments with their lines for MANIFEST.
     pub(super) fn segments(&self) -> Vec<(SegmentLine, Arc<Segment>)> {
         let line = |segment: &Segment| SegmentLine {
             id: segment.id,
@@ -237,17 +235,16 @@ impl<'a> Copy<'a> {
         self.outputs.iter().map(|output| (line(output), Arc::clone(output))).collect()
     }
 
-    /// Where the records went that were live when they were copied.
+    /// Returns the old and new places of the records that were live when they were copied.
     pub(super) fn moved(&self) -> &[Moved] {
         &self.moved
     }
 
-    /// What became of the records.
     pub(super) fn records(&self) -> &Tallies {
         &self.records
     }
 
-    /// Leaves no trace. What cannot be removed is an orphan, which the next open removes.
+    /// Removes the output files. A file that cannot be removed is an orphan for the next open.
     pub(super) fn undo(&self) {
         let home = &self.state.context;
         for output in self.outputs.iter().chain(self.last.as_ref().map(|last| &last.segment)) {
@@ -258,13 +255,17 @@ impl<'a> Copy<'a> {
             };
             if let Err(error) = self.log.withdraw(first_page, remove) {
                 let error = error.sentence();
-                tracing::warn!(segment = id.0, error, "what a compaction began stays until the next open");
+                tracing::warn!(
+                    segment = id.0,
+                    error,
+                    "the output of a cancelled compaction stays until the next open"
+                );
             }
         }
     }
 }
 
-/// Stages `record` as it is, or as a tombstone in its place; where it will stand.
+/// Stages `record`, or a tombstone in its place. Returns its offset.
 fn stage(output: &mut SegmentWriter, record: &Scanned<'_>, becomes_tombstone: bool) -> u64 {
     let tombstone = NewRecord {
         seq: record.header.seq,

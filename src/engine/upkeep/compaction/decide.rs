@@ -1,16 +1,18 @@
-//! What becomes of each record of a run: the one place that decides, for the compaction and for its dry run.
+//! Decides which records of a run are kept, for a compaction and for its dry run.
 //!
-//! The rule: if any dead put of a key is kept, in the output or in an older segment, then the record that hides it is kept.
-//! Otherwise a deleted key returns as soon as the index is built from the segments. Four facts carry it:
+//! The rule: if a dead put of a key is kept, in the output or in an older segment, then the record
+//! that hides it is kept, too. Otherwise a deleted key returns when the index is rebuilt from the
+//! segments. Four facts ensure the rule:
 //!
-//! 1. One compaction uses one time, so a put at a run's front and a delete at its back are judged alike.
-//! 2. The log only grows while a run is judged: older segments change in no other way than by a compaction, and there is one
-//!    at a time; a record that was seen is never taken back. If a newer record of the key comes meanwhile, it hides all of
-//!    the run, and it is durable before the run is replaced.
-//! 3. Without a newer record, all versions of a key that are judged are the same each time, and so [`Past::keeps`] gives one
-//!    answer for each: the last one is kept if any other one of the run is ([`Judge::retain`]).
-//! 4. The last one is kept, too, if a segment before the run may hold the key ([`Judge::hides`]): a filter errs in this
-//!    direction only, with its hint or without.
+//! 1. One compaction uses one time, so it treats the first and the last record of a run alike.
+//! 2. The log only grows during a run. Only a compaction changes older segments, and there is one at
+//!    a time. A newer record of the key hides all records of the run, and it is durable before the
+//!    run is replaced.
+//! 3. Without a newer record, each decision sees the same versions of a key, so
+//!    [`KeyHistory::keeps`] answers the same. The last version is kept if any other version in the
+//!    run is ([`Decider::retain`]).
+//! 4. The last version is also kept if a segment before the run may hold the key
+//!    ([`Decider::decide_hiding`]). A filter may claim a key that is not there, but never misses one.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -18,7 +20,7 @@ use std::sync::Arc;
 
 use super::plan::CompactionRun;
 use super::report::{Decision, Dropped, Kept};
-use super::retention::{Past, Retention, Version};
+use super::retention::{KeyHistory, KeyVersion, Retention};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::format::record::Kind;
@@ -26,49 +28,48 @@ use crate::engine::options::CompactionPolicy;
 use crate::engine::segment::{Bodies, Scanned, Scanner, Segment};
 use crate::engine::state::{KeyVersions, State, address_of};
 
-/// Decides over the records of one run.
-pub(super) struct Judge<'a> {
+/// Decides about the records of one run.
+pub(super) struct Decider<'a> {
     state: &'a State,
     run: Vec<Arc<Segment>>,
-    /// The segments before the run, nearest first: tombstones are kept for their sake.
+    /// The segments before the run, nearest first. They may hold puts that a tombstone hides.
     older: Vec<Arc<Segment>>,
-    /// When the compaction began, in milliseconds since 1970.
+    /// The start of the compaction, in milliseconds since 1970.
     at_ms: u64,
     grace_ms: u64,
-    /// How much of the past is kept; `None`: nothing.
+    /// `None` if no history is kept.
     retention: Option<Retention>,
 }
 
-/// What becomes of a record, and what the log can tell of its key when it is gone.
-pub(super) struct Verdict {
+/// The decision about a record, and its effect on the history of its key.
+pub(super) struct Outcome {
     pub(super) decision: Decision,
-    /// When it ceased to be what its key is; `None` where nobody has looked.
+    /// The end of the record's life; `None` if it was not looked up.
     pub(super) ended: Option<Ended>,
-    /// Whether the record is kept only as a part of the past.
+    /// Whether the record is kept only as history.
     pub(super) is_history: bool,
 }
 
-/// When a record ceased to be what its key is.
+/// The end of a record's life: its replacement, delete or expiry.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Ended {
-    /// At the record of this number, or at once.
+    /// The number of the record that replaced it, or its own.
     pub(super) seq: Seqno,
     /// In milliseconds since 1970.
     pub(super) time_ms: u64,
 }
 
-impl Verdict {
+impl Outcome {
     fn of(decision: Decision) -> Self {
         Self { decision, ended: None, is_history: false }
     }
 }
 
-/// Whether a record is a delete.
 pub(super) fn is_tombstone(record: &Scanned<'_>) -> bool {
     record.header.kind() == Kind::Delete
 }
 
-impl<'a> Judge<'a> {
+impl<'a> Decider<'a> {
     pub(super) fn new(
         state: &'a State,
         run: &CompactionRun,
@@ -89,29 +90,30 @@ impl<'a> Judge<'a> {
         Ok(Self { state, run: segments, older, at_ms, grace_ms, retention: Retention::of(policy) })
     }
 
-    /// The segments of the run, in log order.
+    /// Returns the segments of the run, in log order.
     pub(super) fn run(&self) -> &[Arc<Segment>] {
         &self.run
     }
 
-    /// Gives `take` every record of `segment`, checked, with what becomes of it, until it breaks off.
+    /// Passes every record of `segment` with its outcome to `take`, until `take` returns `Break`.
     pub(super) fn records(
         &self,
         segment: &Segment,
-        mut take: impl FnMut(&Scanned<'_>, Verdict) -> Result<ControlFlow<()>>,
+        mut take: impl FnMut(&Scanned<'_>, Outcome) -> Result<ControlFlow<()>>,
     ) -> Result<ControlFlow<()>> {
-        // Through a window: a mapping would count as this process's memory, all of it.
+        // Reading through a mapping would count the whole segment as memory of this process.
         let windowed = segment.windowed(&self.state.context)?;
         let mut scanner = Scanner::new(&windowed, Bodies::Checked);
-        // A copy of a damaged record would look sound, and without one its loss would go unnoticed: the segment stays.
-        let stays = |error: &Error| {
+        // A segment with damage stays as it is: a copy of a damaged record would look intact, and
+        // without a copy the loss would go unnoticed.
+        let keep_segment = |error: &Error| {
             if matches!(error, Error::Damaged { .. }) {
                 segment.mark_unfit();
             }
         };
-        while let Some(record) = scanner.next_intact().inspect_err(stays)? {
-            let verdict = self.retain(&record, self.decide(segment, &record)?)?;
-            if take(&record, verdict)?.is_break() {
+        while let Some(record) = scanner.next_intact().inspect_err(keep_segment)? {
+            let outcome = self.retain(&record, self.decide(segment, &record)?)?;
+            if take(&record, outcome)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -124,11 +126,11 @@ impl<'a> Judge<'a> {
         match record.header.kind() {
             Kind::Other(_) => Ok(Decision::Keep(Kept::Unknown)),
             Kind::Delete => {
-                // Whatever came later for this key hides what is older, too, and stays as long as that is needed.
+                // A later record of this key hides the same older puts.
                 if self.state.replaceable(hash, key)?.is_some() {
                     return Ok(Decision::Drop(Dropped::TombstoneReplaced));
                 }
-                self.hides(hash, key, Dropped::TombstoneDone)
+                self.decide_hiding(hash, key, Dropped::TombstoneDone)
             }
             Kind::Put => self.decide_put(segment, record, hash),
         }
@@ -137,7 +139,7 @@ impl<'a> Judge<'a> {
     fn decide_put(&self, segment: &Segment, record: &Scanned<'_>, hash: u64) -> Result<Decision> {
         let candidates = self.state.keydir.candidates(hash)?;
         let here = address_of(segment, record.at);
-        // Told by the index alone: of 16 million keys that were deleted, one shows as replaced.
+        // The index alone decides the reason: one deleted key in 16 million counts as replaced.
         let is_there = candidates.iter().next().is_some();
         if candidates.iter().all(|candidate| candidate != here) {
             return Ok(Decision::Drop(if is_there { Dropped::Replaced } else { Dropped::Deleted }));
@@ -145,44 +147,44 @@ impl<'a> Judge<'a> {
         let now_ms = self.at_ms;
         match record.frame.expires_ms(record.bytes) {
             Some(expires_ms) if expires_ms.saturating_add(self.grace_ms) <= now_ms => {
-                self.hides(hash, record.key(), Dropped::Expired)
+                self.decide_hiding(hash, record.key(), Dropped::Expired)
             }
             Some(expires_ms) if expires_ms <= now_ms => Ok(Decision::Keep(Kept::Expired)),
             _ => Ok(Decision::Keep(Kept::Live)),
         }
     }
 
-    /// What becomes of a record that the store does not need, or needs without its value, where some of the past is kept.
-    fn retain(&self, record: &Scanned<'_>, decision: Decision) -> Result<Verdict> {
-        let Some(retention) = self.retention else { return Ok(Verdict::of(decision)) };
+    /// Changes `decision` if the policy keeps the record as history.
+    fn retain(&self, record: &Scanned<'_>, decision: Decision) -> Result<Outcome> {
+        let Some(retention) = self.retention else { return Ok(Outcome::of(decision)) };
         match decision {
             Decision::Keep(Kept::Tombstone { .. }) if record.header.kind() == Kind::Put => {}
             Decision::Drop(_) => {}
-            Decision::Keep(_) => return Ok(Verdict::of(decision)),
+            Decision::Keep(_) => return Ok(Outcome::of(decision)),
         }
         let first = self.run.first().map(|first| first.id);
         let versions = KeyVersions::of(&self.state.context, self.state.segments(), record.key(), first);
-        // What is damaged tells nothing: its segment stays as it is.
-        let told = versions.filter(|version| !matches!(version, Err(Error::Damaged { .. })));
-        let versions = told.map(|version| Ok(Version::of(&version?))).collect::<Result<_>>()?;
-        let past = Past { versions, now_ms: self.at_ms, retention };
-        let Some(at) = past.position(record.header.seq) else { return Ok(Verdict::of(decision)) };
+        // A damaged record gives no version. Its segment stays as it is.
+        let intact = versions.filter(|version| !matches!(version, Err(Error::Damaged { .. })));
+        let versions = intact.map(|version| Ok(KeyVersion::of(&version?))).collect::<Result<_>>()?;
+        let history = KeyHistory { versions, now_ms: self.at_ms, retention };
+        let Some(at) = history.position(record.header.seq) else { return Ok(Outcome::of(decision)) };
         let is_delete = record.header.kind() == Kind::Delete;
-        let is_last = at + 1 == past.versions.len();
-        // What hides a put stays with it: else that would be back.
-        let hides_kept = (is_last || is_delete) && (0..at).any(|older| past.keeps(older));
-        if past.keeps(at) || hides_kept {
+        let is_last = at + 1 == history.versions.len();
+        // If a kept put lost the record that hides it, the put would return.
+        let hides_kept = (is_last || is_delete) && (0..at).any(|older| history.keeps(older));
+        if history.keeps(at) || hides_kept {
             let kept = if is_last && !is_delete { Kept::Expired } else { Kept::Version };
-            return Ok(Verdict { decision: Decision::Keep(kept), ended: None, is_history: true });
+            return Ok(Outcome { decision: Decision::Keep(kept), ended: None, is_history: true });
         }
-        // Where a delete or an expiry was the last word, there is nothing after it, with it or without.
-        let seq = past.versions.get(at + 1).map_or(record.header.seq, |next| next.seq);
-        let ended = Ended { seq, time_ms: past.ended_ms(at) };
-        Ok(Verdict { decision, ended: Some(ended), is_history: false })
+        // After a final delete or expiry, the key has no value with or without this record.
+        let seq = history.versions.get(at + 1).map_or(record.header.seq, |next| next.seq);
+        let ended = Ended { seq, time_ms: history.ended_ms(at) };
+        Ok(Outcome { decision, ended: Some(ended), is_history: false })
     }
 
-    /// A record that hides older puts stays while a segment outside the run may hold one.
-    fn hides(&self, hash: u64, key: &[u8], else_dropped: Dropped) -> Result<Decision> {
+    /// Keeps a record that hides older puts while an older segment may hold one.
+    fn decide_hiding(&self, hash: u64, key: &[u8], else_dropped: Dropped) -> Result<Decision> {
         let needed_by = self.needed_by(hash, key)?;
         Ok(needed_by
             .map_or(Decision::Drop(else_dropped), |needed_by| Decision::Keep(Kept::Tombstone { needed_by })))

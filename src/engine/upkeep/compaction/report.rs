@@ -1,5 +1,6 @@
-//! What a compaction decides of each record, tells while it runs, and comes to.
+//! The decisions, events and results of a compaction.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::plan::CompactionRun;
@@ -7,73 +8,75 @@ use crate::engine::base::error::Damage;
 use crate::engine::base::ids::{Location, SegmentId, Seqno};
 use crate::engine::segment::value::Value;
 
-/// Why a compaction keeps a record.
+/// The reason why a compaction keeps a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
-    /// It is its key's newest put.
+    /// The record is the newest put of its key.
     Live,
-    /// A tombstone, or an expired record that becomes one: this older segment may hold a put that it hides.
+    /// A tombstone, or an expired record that becomes one. An older segment may hold a put that it
+    /// hides.
     Tombstone {
-        /// The nearest older segment that is not compacted along, and may hold the key.
+        /// The nearest older segment outside the run that may hold the key.
         needed_by: SegmentId,
     },
-    /// It has expired less than [`CompactionPolicy::expiry_grace`](crate::CompactionPolicy::expiry_grace) ago, or is kept
-    /// for those who look back.
+    /// The record expired less than
+    /// [`CompactionPolicy::expiry_grace`](crate::CompactionPolicy::expiry_grace) ago, or is kept as
+    /// history.
     Expired,
-    /// It is dead, and kept for those who look back: see
+    /// The record is dead, and kept as history; see
     /// [`CompactionPolicy::keep_versions`](crate::CompactionPolicy::keep_versions).
     Version,
-    /// It is of a kind that this version does not know.
+    /// This version of logkv does not know the kind of the record.
     Unknown,
 }
 
-/// Why a compaction drops a record.
+/// The reason why a compaction drops a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dropped {
-    /// A later put took its place.
+    /// A later put replaced the record.
     Replaced,
-    /// Its key was deleted since.
+    /// The key was deleted later.
     Deleted,
-    /// It has expired, and nothing older is left of its key.
+    /// The record has expired, and hides no older record.
     Expired,
-    /// A tombstone that a later record of its key made pointless.
+    /// A tombstone that a later record of its key replaced.
     TombstoneReplaced,
-    /// A tombstone that hides nothing any more: no older segment can hold its key.
+    /// A tombstone that hides nothing: no older segment can hold its key.
     TombstoneDone,
 }
 
-/// What becomes of a record.
+/// The decision about a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It goes into the new segment.
+    /// The record is copied to the output.
     Keep(Kept),
-    /// It goes.
+    /// The record is dropped.
     Drop(Dropped),
 }
 
-/// A record, and what a compaction would do with it.
+/// A record, and the decision of a compaction about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decided {
-    /// Where it stands.
+    /// The place of the record.
     pub at: Location,
-    /// What it takes in bytes, padding included.
+    /// The length of the record in bytes, including padding.
     pub len: u64,
-    /// Its number.
+    /// The sequence number of the record.
     pub seq: Seqno,
-    /// Its key.
+    /// The key of the record.
     pub key: Value,
-    /// Whether it is a delete.
+    /// Whether the record is a delete.
     pub is_tombstone: bool,
-    /// What would become of it, and why.
+    /// The decision and its reason.
     pub decision: Decision,
 }
 
-/// Records, and the bytes that they take.
+/// A number of records, and their length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// How many.
+    /// The number of records.
     pub count: u64,
-    /// Their bytes.
+    /// The length of the records in bytes, including padding.
     pub len: u64,
 }
 
@@ -84,35 +87,34 @@ impl Tally {
     }
 }
 
-/// What became of a run's records, by reason.
+/// The totals of a run's records, by decision and reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tallies {
-    /// Kept: each its key's newest put.
+    /// Kept: the newest put of its key.
     pub live: Tally,
-    /// Kept: tombstones that still hide something, and expired records that became such.
+    /// Kept: tombstones that may hide an older put, and expired records that became tombstones.
     pub tombstones: Tally,
-    /// Kept: expired a short time ago.
+    /// Kept: expired, but within the grace period or kept as history.
     pub expired_kept: Tally,
-    /// Kept: dead, for those who look back.
+    /// Kept: dead, as history.
     pub versions: Tally,
-    /// Kept: of a kind that this version does not know.
+    /// Kept: of an unknown kind.
     pub unknown: Tally,
-    /// Dropped: a later put took their place.
+    /// Dropped: replaced by a later put.
     pub replaced: Tally,
-    /// Dropped: their keys were deleted.
+    /// Dropped: deleted later.
     pub deleted: Tally,
     /// Dropped: expired.
     pub expired: Tally,
-    /// Dropped: tombstones that later records made pointless.
+    /// Dropped: tombstones that a later record of the key replaced.
     pub tombstones_replaced: Tally,
-    /// Dropped: tombstones that hid nothing any more.
+    /// Dropped: tombstones that hid nothing.
     pub tombstones_done: Tally,
-    /// For which older segments tombstones were kept, and how many, in log order.
+    /// The older segments that tombstones were kept for, with the number of tombstones, in log order.
     pub needed_by: Vec<(SegmentId, u64)>,
 }
 
 impl Tallies {
-    /// Counts a record of `len` bytes.
     pub(crate) fn add(&mut self, decision: Decision, len: u64) {
         let tally = match decision {
             Decision::Keep(Kept::Live) => &mut self.live,
@@ -135,13 +137,13 @@ impl Tallies {
         tally.add(len);
     }
 
-    /// All that was kept.
+    /// Returns the total of the kept records.
     #[must_use]
     pub fn kept(&self) -> Tally {
         sum(&[self.live, self.tombstones, self.expired_kept, self.versions, self.unknown])
     }
 
-    /// All that was dropped.
+    /// Returns the total of the dropped records.
     #[must_use]
     pub fn dropped(&self) -> Tally {
         sum(&[self.replaced, self.deleted, self.expired, self.tombstones_replaced, self.tombstones_done])
@@ -155,68 +157,74 @@ fn sum(tallies: &[Tally]) -> Tally {
     }
 }
 
-/// How far a compaction has come.
+/// A stage of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CompactionStage {
-    /// A run is about to be copied; nothing was changed yet. A crash leaves nothing.
+    /// The run is planned, and nothing has changed. A crash leaves nothing.
     Planned,
-    /// Its records are in new files, which no MANIFEST lists. A crash leaves orphans, which the next open removes.
+    /// The records are in new files that no MANIFEST lists. A crash leaves orphans, which the next open
+    /// removes.
     Copied,
-    /// The new files are durable. A crash still leaves orphans alone.
+    /// The new files are durable. A crash still leaves only orphans.
     Synced,
-    /// MANIFEST lists the new files in place of the old ones. A crash leaves the old ones as orphans.
+    /// MANIFEST lists the new files in place of the old ones. A crash leaves the old files as orphans.
     Committed,
-    /// The old files are gone: the run is done.
+    /// The old files are removed, and the run is complete.
     Removed,
 }
 
-/// What a compaction tells while it runs.
+/// An event of a running compaction.
 #[derive(Clone, Debug)]
 pub enum CompactionEvent<'a> {
     /// A run has reached a stage.
     Reached(CompactionStage, &'a CompactionRun),
-    /// A run is finished, and is kept even if a later one fails.
+    /// A run is complete, and stays even if a later one fails.
     Done(&'a RunReport),
-    /// Bytes of records read so far, of all that the plan reads.
+    /// Progress of the whole compaction.
     Progress {
-        /// Read so far.
+        /// The bytes of records read so far.
         done_len: u64,
-        /// To be read.
+        /// The bytes of records that the plan reads.
         total_len: u64,
     },
 }
 
-/// What a compaction came to.
+/// A callback for events, which may cancel the compaction.
+pub(crate) type Observer<'a> = &'a mut dyn FnMut(CompactionEvent<'_>) -> ControlFlow<()>;
+
+/// The result of a compaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CompactionReport {
-    /// The runs that were done, in log order.
+    /// The completed runs, in log order.
     pub runs: Vec<RunReport>,
-    /// The segments that stay as they are for damage in them, unless they were named: that is an error.
+    /// The segments that stay as they are because they are damaged. A damaged segment that the caller
+    /// named is an error.
     pub left: Vec<LeftAlone>,
-    /// How long it took.
+    /// The duration of the compaction.
     pub took: Duration,
 }
 
-/// A segment that a compaction goes around.
+/// A damaged segment that a compaction left as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftAlone {
     /// The segment.
     pub segment: SegmentId,
-    /// Where the first damage is that this compaction met, and what it is; `None` when it was known before.
+    /// The offset and kind of the first damage that this compaction found; `None` if the damage was
+    /// known before.
     pub met: Option<(u64, Damage)>,
 }
 
-/// What one run came to.
+/// The result of one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunReport {
-    /// The segments that are gone.
+    /// The replaced segments.
     pub inputs: Vec<SegmentId>,
-    /// The segments in their place; none when nothing was kept.
+    /// The new segments; empty if no record was kept.
     pub outputs: Vec<SegmentId>,
-    /// Bytes of the files before, headers included.
+    /// The length of the replaced files in bytes.
     pub before_len: u64,
-    /// Bytes of the files after, headers included.
+    /// The length of the new files in bytes.
     pub after_len: u64,
-    /// What became of the records.
+    /// The totals of the records.
     pub records: Tallies,
 }

@@ -1,13 +1,12 @@
-//! One run: copied, made durable, committed, and the old files removed.
+//! Rewrites one run: copies its records, makes the output durable, commits, and removes the inputs.
 
 use std::io::ErrorKind;
 use std::ops::ControlFlow;
 
-use super::copy::Copy;
-use super::decide::Judge;
-use super::plan::CompactionRun;
-use super::report::{CompactionEvent, CompactionStage, RunReport};
-use super::{Compactor, Observer};
+use super::copy::RunOutput;
+use super::decide::Decider;
+use super::plan::{CompactionRun, Settings};
+use super::report::{CompactionEvent, CompactionStage, Observer, RunReport};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::SegmentId;
 use crate::engine::base::stop::Failure;
@@ -18,60 +17,64 @@ use crate::engine::metrics::meter::Count;
 use crate::engine::segment::{StoreContext, hint};
 use crate::engine::state::State;
 
-/// How many records, or bytes of them, are copied between two looks at whether to go on.
-const RECORDS_A_LOOK: u64 = 256;
-const LEN_A_LOOK: u64 = 1 << 20;
+/// The number of records, or of bytes, between two reports of progress. The observer may cancel at
+/// each.
+const PROGRESS_RECORDS: u64 = 256;
+const PROGRESS_LEN: u64 = 1 << 20;
 
-/// A run on its way through its stages.
+/// A run that is being rewritten.
 pub(super) struct Rewrite<'a> {
     state: &'a State,
     log: &'a Log,
     run: &'a CompactionRun,
-    compactor: &'a Compactor,
-    judge: Judge<'a>,
-    copy: Copy<'a>,
+    decider: Decider<'a>,
+    output: RunOutput<'a>,
 }
 
 impl<'a> Rewrite<'a> {
     pub(super) fn new(
         state: &'a State,
         log: &'a Log,
+        settings: &'a Settings,
         run: &'a CompactionRun,
-        compactor: &'a Compactor,
         now_ms: u64,
     ) -> Result<Self> {
-        let judge = Judge::new(state, run, &compactor.policy, now_ms)?;
-        let copy = Copy::new(state, log, judge.run(), compactor, now_ms);
-        Ok(Self { state, log, run, compactor, judge, copy })
+        let decider = Decider::new(state, run, &settings.policy, now_ms)?;
+        let output = RunOutput::new(state, log, settings, decider.run(), now_ms);
+        Ok(Self { state, log, run, decider, output })
     }
 
-    /// The whole run; `Break` when `observe` broke it off, and no trace of it is left.
-    pub(super) fn run(mut self, observe: Observer<'_>) -> Result<ControlFlow<(), RunReport>> {
+    /// Rewrites the run, and calls `on_commit` when it can no longer fail. Returns `Break`, and leaves
+    /// no files, if `observe` cancelled the run.
+    pub(super) fn run(
+        mut self,
+        observe: Observer<'_>,
+        on_commit: impl FnOnce(&RunReport),
+    ) -> Result<ControlFlow<(), RunReport>> {
         match self.until_commit(observe) {
             Ok(ControlFlow::Continue(())) => {}
             Ok(ControlFlow::Break(())) => {
-                self.copy.undo();
+                self.output.undo();
                 return Ok(ControlFlow::Break(()));
             }
             Err(Failure { error, is_undone }) => {
-                // Else nobody knows which MANIFEST the next open finds: what either lists must be there.
+                // Otherwise the next open may find either MANIFEST, and needs the files of both.
                 if is_undone {
-                    self.copy.undo();
+                    self.output.undo();
                 }
                 return Err(error);
             }
         }
-        // Nothing can be broken off any more.
+        // Too late to cancel.
         let _ = self.reach(CompactionStage::Committed, observe);
         let report = self.report();
         self.count(&report);
-        self.take_note();
-        // A later read of a removed segment can report why it is gone.
-        self.compactor.keep_unasked(&report);
-        let Self { state, run, judge, copy, .. } = self;
-        // An unmapped file stays open for its readers after it is unlinked. This compaction needs
-        // it no more.
-        drop((judge, copy));
+        self.reset_needed();
+        // Called before the inputs are removed: a reader that misses one can look up the reason.
+        on_commit(&report);
+        let Self { state, run, decider, output, .. } = self;
+        // Without this, unmapped input files would stay open until the end of this function.
+        drop((decider, output));
         remove(&state.context, &run.segments);
         let _ = observe(CompactionEvent::Reached(CompactionStage::Removed, run));
         Ok(ControlFlow::Continue(report))
@@ -85,15 +88,15 @@ impl<'a> Rewrite<'a> {
         {
             return Ok(ControlFlow::Break(()));
         }
-        self.copy.make_durable().map_err(undone)?;
-        // A record was dropped because of a newer one, which a power cut must not take now that the old one goes, too.
+        self.output.make_durable().map_err(undone)?;
+        // The newer record that caused a drop must survive a power cut, since the old one is gone.
         self.log.sync().map_err(undone)?;
         if self.reach(CompactionStage::Synced, observe).is_break() {
             return Ok(ControlFlow::Break(()));
         }
-        let outputs = self.copy.segments();
-        let moved = self.copy.moved();
-        let forgotten = self.copy.forgotten();
+        let outputs = self.output.segments();
+        let moved = self.output.moved();
+        let forgotten = self.output.forgotten();
         let inputs = &self.run.segments;
         self.log.replace_run(&Replacement { inputs, outputs: &outputs, moved, forgotten })?;
         Ok(ControlFlow::Continue(()))
@@ -104,34 +107,34 @@ impl<'a> Rewrite<'a> {
     }
 
     fn copy(&mut self, observe: Observer<'_>) -> Result<ControlFlow<()>> {
-        let (mut done_len, mut looked_at_len, mut count) = (0, 0, 0);
-        for segment in self.judge.run() {
-            let goes_on = self.judge.records(segment, |record, verdict| {
-                self.copy.take(segment, record, &verdict)?;
+        let (mut done_len, mut reported_len, mut count) = (0, 0, 0);
+        for segment in self.decider.run() {
+            let goes_on = self.decider.records(segment, |record, outcome| {
+                self.output.take(segment, record, &outcome)?;
                 done_len += record.frame.len;
                 count += 1;
-                if count % RECORDS_A_LOOK != 0 && done_len - looked_at_len < LEN_A_LOOK {
+                if count % PROGRESS_RECORDS != 0 && done_len - reported_len < PROGRESS_LEN {
                     return Ok(ControlFlow::Continue(()));
                 }
-                looked_at_len = done_len;
+                reported_len = done_len;
                 Ok(observe(CompactionEvent::Progress { done_len, total_len: self.run.read_len }))
             })?;
             if goes_on.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
-        self.copy.finish()?;
+        self.output.finish()?;
         Ok(ControlFlow::Continue(()))
     }
 
     fn report(&self) -> RunReport {
-        let outputs = self.copy.segments();
+        let outputs = self.output.segments();
         RunReport {
             inputs: self.run.segments.clone(),
             outputs: outputs.iter().map(|(_, segment)| segment.id).collect(),
-            before_len: self.judge.run().iter().map(|segment| segment.len()).sum(),
+            before_len: self.decider.run().iter().map(|segment| segment.len()).sum(),
             after_len: outputs.iter().map(|(_, segment)| segment.len()).sum(),
-            records: self.copy.records().clone(),
+            records: self.output.records().clone(),
         }
     }
 
@@ -145,12 +148,12 @@ impl<'a> Rewrite<'a> {
         tracing::info!(segments, into, freed, "segments were compacted");
     }
 
-    /// What newer segments hold back for the sake of older ones may not be needed any more.
-    fn take_note(&self) {
-        if self.copy.records().dropped().count == 0 {
+    /// Lets newer segments be checked again: they may no longer need records that hid dropped ones.
+    fn reset_needed(&self) {
+        if self.output.records().dropped().count == 0 {
             return;
         }
-        let outputs = self.copy.segments();
+        let outputs = self.output.segments();
         let is_output = |id| outputs.iter().any(|(_, output)| output.id == id);
         let set = self.state.segments();
         for newer in set.iter().rev().take_while(|segment| !is_output(segment.id)) {
@@ -159,7 +162,8 @@ impl<'a> Rewrite<'a> {
     }
 }
 
-/// Removes the files of segments that MANIFEST does not list any more. What stays is an orphan, which the next open removes.
+/// Removes the files of segments that MANIFEST no longer lists. A file that cannot be removed is an
+/// orphan for the next open.
 pub(super) fn remove(home: &StoreContext, segments: &[SegmentId]) {
     let directory = &home.directory;
     for &id in segments {
@@ -174,8 +178,8 @@ pub(super) fn remove(home: &StoreContext, segments: &[SegmentId]) {
         if let Err(error) = removed {
             tracing::warn!(error = error.sentence(), "a compacted segment stays until the next open");
             let is_gone = matches!(&error, Error::Io { source, .. } if source.kind() == ErrorKind::NotFound);
-            // Otherwise the newer ones stay, too: without their deletes, its keys would return if
-            // MANIFEST were lost.
+            // While an older segment stays, the newer ones must stay, too: without their deletes, its
+            // keys would return if MANIFEST were lost.
             if !is_gone {
                 break;
             }
