@@ -78,11 +78,11 @@ fn holds_a_record(directory: &dyn Directory, header: &SegmentHeader) -> Result<b
 
 pub(super) fn listed(manifest: &Manifest) -> Vec<FoundSegment> {
     let ends = manifest.segments.iter().skip(1).map(|next| Some(next.base_seq)).chain([None]);
-    let known = |(line, seq_end): (&SegmentLine, _)| {
+    let found = |(line, seq_end): (&SegmentLine, _)| {
         let SegmentLine { id, base_seq, layout, extent } = *line;
         FoundSegment { id, base_seq, has_base_seq: true, layout, extent: Some(extent), seq_end }
     };
-    manifest.segments.iter().zip(ends).map(known).collect()
+    manifest.segments.iter().zip(ends).map(found).collect()
 }
 
 /// Whether MANIFEST belongs to another store: every intact header names another one, and no segment
@@ -92,14 +92,15 @@ pub(super) fn is_of_another_store(
     manifest: &Manifest,
     present: &[SegmentId],
 ) -> bool {
-    let (mut has_others, mut silent) = (false, HashSet::new());
+    let mut has_others = false;
+    let mut without_header = HashSet::new();
     for &id in present {
         let Ok(bytes) = header_bytes(directory, id) else { continue };
         match SegmentHeader::decode(&bytes) {
             Ok(header) if header.store == manifest.store => return false,
             Ok(_) => has_others = true,
             Err(_) => {
-                silent.insert(id);
+                without_header.insert(id);
             }
         }
     }
@@ -107,21 +108,20 @@ pub(super) fn is_of_another_store(
         let recovered = header_recovery::recover(directory, line.id).ok().flatten();
         recovered.is_some_and(|recovered| recovered.salt == line.layout.records.salt)
     };
-    has_others && !manifest.segments.iter().filter(|line| silent.contains(&line.id)).any(is_known)
+    has_others && !manifest.segments.iter().filter(|line| without_header.contains(&line.id)).any(is_known)
 }
 
 /// The segments with known headers, in the order of their sequence numbers, which is log order.
 pub(super) fn by_headers(directory: &dyn Directory, present: &[SegmentId]) -> Vec<FoundSegment> {
-    let mut known: Vec<FoundSegment> =
-        present.iter().filter_map(|&id| known_by_header(directory, id)).collect();
-    known.sort_by_key(|known| (known.base_seq, known.id));
-    known
+    let mut found: Vec<FoundSegment> = present.iter().filter_map(|&id| by_header(directory, id)).collect();
+    found.sort_by_key(|found| (found.base_seq, found.id));
+    found
 }
 
 /// The facts about a segment that MANIFEST does not list: from its header, or from its records if
 /// that is damaged.
-pub(super) fn known_by_header(directory: &dyn Directory, id: SegmentId) -> Option<FoundSegment> {
-    let (base_seq, layout, has_header) = match SegmentHeader::decode(&header_bytes(directory, id).ok()?) {
+pub(super) fn by_header(directory: &dyn Directory, id: SegmentId) -> Option<FoundSegment> {
+    let (base_seq, layout, has_base_seq) = match SegmentHeader::decode(&header_bytes(directory, id).ok()?) {
         Ok(header) => (header.base_seq, header.layout(), true),
         Err(HeaderError::Unsupported(_)) => return None,
         Err(HeaderError::Damaged(_)) => {
@@ -132,7 +132,7 @@ pub(super) fn known_by_header(directory: &dyn Directory, id: SegmentId) -> Optio
             (first_seq, Layout::current(salt), false)
         }
     };
-    Some(FoundSegment { id, base_seq, has_base_seq: has_header, layout, extent: None, seq_end: None })
+    Some(FoundSegment { id, base_seq, has_base_seq, layout, extent: None, seq_end: None })
 }
 
 pub(super) fn header_bytes(directory: &dyn Directory, id: SegmentId) -> Result<Vec<u8>> {

@@ -27,7 +27,7 @@ pub(crate) struct LogFiles {
     /// In log order.
     segments: Vec<FoundSegment>,
     /// The index of each segment in `segments`.
-    places: HashMap<SegmentId, usize>,
+    positions: HashMap<SegmentId, usize>,
     /// `None` if MANIFEST cannot be read. Then the order comes from the segments' headers, and
     /// hints are not used.
     context: Option<StoreContext>,
@@ -83,14 +83,8 @@ impl LogFiles {
             }
             Ok(manifest)
         });
-        let context = manifest.as_ref().ok().map(|manifest| StoreContext {
-            directory: Arc::clone(&directory),
-            store: manifest.store,
-            lineage: manifest.lineage,
-            hash_seed: manifest.hash_seed,
-            reading: reading.clone(),
-            wakeup: Arc::default(),
-        });
+        let context = manifest.as_ref().ok();
+        let context = context.map(|manifest| StoreContext::of(&directory, manifest, reading.clone()));
         let segments: Vec<FoundSegment> = match &manifest {
             Ok(manifest) => found_segment::listed(manifest),
             Err(_) => found_segment::by_headers(&*directory, &present),
@@ -105,24 +99,24 @@ impl LogFiles {
         let present: HashSet<SegmentId> = present.into_iter().collect();
         let missing = segments.iter().map(|found| found.id).filter(|id| !present.contains(id)).collect();
         let mut log_files =
-            Self { directory, reading, manifest, segments, places: HashMap::new(), context, missing };
-        log_files.note_places();
+            Self { directory, reading, manifest, segments, positions: HashMap::new(), context, missing };
+        log_files.index_positions();
         Ok(log_files)
     }
 
-    fn note_places(&mut self) {
-        self.places = self.segments.iter().enumerate().map(|(at, found)| (found.id, at)).collect();
+    fn index_positions(&mut self) {
+        self.positions = self.segments.iter().enumerate().map(|(at, found)| (found.id, at)).collect();
     }
 
     /// Adds segment `id` in the order of sequence numbers, if it is not in the log and its header
     /// is known. Returns whether the segment is in the log now.
     pub(crate) fn admit(&mut self, id: SegmentId) -> bool {
         if self.get(id).is_none()
-            && let Some(orphan) = found_segment::known_by_header(&*self.directory, id)
+            && let Some(orphan) = found_segment::by_header(&*self.directory, id)
         {
             let at = self.segments.partition_point(|found| found.base_seq <= orphan.base_seq);
             self.segments.insert(at, orphan);
-            self.note_places();
+            self.index_positions();
         }
         self.get(id).is_some()
     }
@@ -130,7 +124,7 @@ impl LogFiles {
     /// Removes the segments for which `is_ours` is false.
     pub(crate) fn retain(&mut self, is_ours: impl Fn(&FoundSegment) -> bool) {
         self.segments.retain(is_ours);
-        self.note_places();
+        self.index_positions();
     }
 
     pub(crate) fn directory(&self) -> &Arc<dyn Directory> {
@@ -178,12 +172,12 @@ impl LogFiles {
 
     /// Returns segment `id`, if it is in the log.
     pub(crate) fn get(&self, id: SegmentId) -> Option<&FoundSegment> {
-        self.places.get(&id).map(|&at| &self.segments[at])
+        self.positions.get(&id).map(|&at| &self.segments[at])
     }
 
     /// The segment after `id`.
     pub(crate) fn next(&self, id: SegmentId) -> Option<&FoundSegment> {
-        self.segments.get(self.places.get(&id)? + 1)
+        self.segments.get(self.positions.get(&id)? + 1)
     }
 
     /// The segments without a file.
@@ -198,13 +192,13 @@ impl LogFiles {
 
     /// Opens the segments after `id`, nearest first. Skips missing ones.
     pub(crate) fn later(&self, id: SegmentId) -> impl Iterator<Item = Result<Segment>> + '_ {
-        let at = self.places.get(&id).map_or(self.segments.len(), |at| at + 1);
+        let at = self.positions.get(&id).map_or(self.segments.len(), |at| at + 1);
         self.segments[at..].iter().filter_map(|found| self.open_found(found))
     }
 
     /// Opens the segments before `id`, nearest first. Skips missing ones.
     pub(crate) fn earlier(&self, id: SegmentId) -> impl Iterator<Item = Result<Segment>> + '_ {
-        let at = self.places.get(&id).copied().unwrap_or(0);
+        let at = self.positions.get(&id).copied().unwrap_or(0);
         self.segments[..at].iter().rev().filter_map(|found| self.open_found(found))
     }
 
@@ -265,7 +259,8 @@ impl LogFiles {
 
     /// Segment `id`, or a segment without facts if it is not in the log.
     fn known_or_not(&self, id: SegmentId) -> FoundSegment {
-        let (base_seq, layout) = (Seqno(0), Layout::current(0));
+        let base_seq = Seqno(0);
+        let layout = Layout::current(0);
         let nothing = FoundSegment { id, base_seq, has_base_seq: false, layout, extent: None, seq_end: None };
         self.get(id).copied().unwrap_or(nothing)
     }
@@ -278,7 +273,7 @@ impl LogFiles {
         file: &Arc<dyn File>,
         lens: (u64, u32),
     ) -> Result<Segment> {
-        self.segment_by(&self.reading.passing(), found, file, lens)
+        self.segment_by(&self.reading.unpooled(), found, file, lens)
     }
 
     fn segment_by(

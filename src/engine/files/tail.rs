@@ -92,11 +92,15 @@ impl TailReport {
         // The first damage, and the sequence number of the last intact record before it.
         let mut hole: Option<(u64, Seqno)> = None;
         // Records up to the last whole batch, and all records read.
-        let (mut record_count, mut read_count, mut last, mut last_at) = (0, 0, durable.last, None);
+        let mut record_count = 0;
+        let mut read_count = 0;
+        let mut last = durable.last;
+        let mut last_at = None;
         let mut durable_damage = None;
         let mut unknown = None;
         // Intact records behind the hole in whole batches, and in the current batch.
-        let (mut behind, mut begun) = (0, 0);
+        let mut behind = 0;
+        let mut behind_in_batch = 0;
         loop {
             let before = scanner.last_seq().max(durable.last);
             let bad_at = match scanner.next_asking(&mut go_on)? {
@@ -109,15 +113,15 @@ impl TailReport {
                     }
                     let ends_a_batch = !record.header.flag.has_more();
                     read_count += 1;
-                    let follows = hole.is_none() || durable_damage.is_some();
-                    if ends_a_batch && follows {
+                    let is_in_log = hole.is_none() || durable_damage.is_some();
+                    if ends_a_batch && is_in_log {
                         end = record.at + record.frame.len;
                         behind = 0;
                         (record_count, last) = (read_count, last.max(record.header.seq));
                         last_at = Some(record.at);
-                    } else if !follows {
-                        begun += 1;
-                        behind += if ends_a_batch { mem::take(&mut begun) } else { 0 };
+                    } else if !is_in_log {
+                        behind_in_batch += 1;
+                        behind += if ends_a_batch { mem::take(&mut behind_in_batch) } else { 0 };
                     }
                     continue;
                 }
@@ -130,7 +134,7 @@ impl TailReport {
                 }
             };
             hole.get_or_insert((bad_at, before));
-            begun = 0;
+            behind_in_batch = 0;
         }
         let file_len = segment.len();
         Ok(Self { file_len, end, record_count, last, last_at, durable_damage, behind, unknown })
@@ -139,8 +143,8 @@ impl TailReport {
     /// The bytes behind the end.
     pub(crate) fn torn(&self, id: SegmentId) -> Option<TornTail> {
         let at = Location { segment: id, offset: self.end };
-        let (len, intact_count) = (self.file_len.saturating_sub(self.end), self.behind);
-        (len > 0).then_some(TornTail { at, len, intact_count })
+        let len = self.file_len.saturating_sub(self.end);
+        (len > 0).then_some(TornTail { at, len, intact_count: self.behind })
     }
 }
 

@@ -136,8 +136,14 @@ impl MappedShard {
     /// big-endian.
     pub(super) fn new(file: &Arc<MappedFile>, index: usize, row: ShardRow) -> Option<Self> {
         let range = usize::try_from(row.slots_at).ok()?..usize::try_from(row.end()?).ok()?;
-        let (content, settling) = (OnceLock::new(), Mutex::new(()));
-        let shard = Self { file: Arc::clone(file), index, range, row, content, settling };
+        let shard = Self {
+            file: Arc::clone(file),
+            index,
+            range,
+            row,
+            content: OnceLock::new(),
+            settling: Mutex::new(()),
+        };
         let is_usable = cfg!(target_endian = "little") && shard.slots().is_some();
         is_usable.then_some(shard)
     }

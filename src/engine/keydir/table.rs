@@ -75,7 +75,9 @@ impl<'a> Table<'a> {
 
     /// Whether the slots obey the order described above. Slots from a file may hold anything.
     pub(super) fn is_sound(self) -> bool {
-        let (mut run_start, mut last_tag, mut count) = (0, 0, 0);
+        let mut run_start = 0;
+        let mut last_tag = 0;
+        let mut count = 0;
         for (at, &slot) in self.slots.iter().enumerate() {
             if slot == EMPTY {
                 run_start = at + 1;
@@ -184,7 +186,8 @@ mod tests {
 
     #[test]
     fn a_table_is_sound_only_when_every_slot_can_be_found() {
-        let (low, high) = (slot(0, Address(1)), slot(TOP, Address(2)));
+        let low = slot(0, Address(1));
+        let high = slot(TOP, Address(2));
         let cases: &[(&str, &[u64], usize, usize, bool)] = &[
             ("nothing", &[], 0, 0, true),
             ("each at its home", &[low, high], 2, 2, true),

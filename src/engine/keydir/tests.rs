@@ -59,7 +59,8 @@ fn through_a_file(keydir: &Keydir, flip: Option<usize>, rebuild: Rebuild) -> Key
     let slots_at = head_len(0);
     if let Some(flip) = flip.filter(|_| slots_at < len) {
         let bit = flip as u64 % ((len - slots_at) * 8);
-        let (at, mut byte) = (slots_at + bit / 8, [0]);
+        let at = slots_at + bit / 8;
+        let mut byte = [0];
         read_exact_at(&*file, &mut byte, at).expect("the slots include this byte");
         write_all_at(&*file, &[byte[0] ^ (1 << (bit % 8))], at).expect("the file can be written");
     }
@@ -135,7 +136,8 @@ impl Machine {
     fn step(&mut self, step: &Step) {
         match *step {
             Step::Put(key) => {
-                let (hash, new) = ((self.hash)(key), Address(self.log.len() as u64));
+                let hash = (self.hash)(key);
+                let new = Address(self.log.len() as u64);
                 match self.find(key) {
                     Some(old) => assert!(self.keydir.replace(hash, old, new)),
                     None => self.keydir.insert(hash, new),
@@ -189,8 +191,13 @@ impl Machine {
 }
 
 fn run(steps: &[Step], hash: fn(u16) -> u64) {
-    let (keydir, model, log, snapshots) = (Keydir::new(), Model::new(), vec![u16::MAX], Vec::new());
-    let mut machine = Machine { hash, keydir, model, log, snapshots };
+    let mut machine = Machine {
+        hash,
+        keydir: Keydir::new(),
+        model: Model::new(),
+        log: vec![u16::MAX],
+        snapshots: Vec::new(),
+    };
     steps.iter().for_each(|step| machine.step(step));
     machine.check();
 }
@@ -228,7 +235,8 @@ fn a_flipped_bit_anywhere_in_the_slots_changes_no_answer() {
 fn a_failed_rebuild_is_an_error_and_the_next_lookup_tries_again() {
     let (keydir, model) = thousand();
     let attempts = Arc::new(AtomicUsize::new(0));
-    let (counted, rebuilt) = (Arc::clone(&attempts), model.clone());
+    let counted = Arc::clone(&attempts);
+    let rebuilt = model.clone();
     let rebuild: Rebuild = Box::new(move |_| match counted.fetch_add(1, Ordering::Relaxed) {
         0 => Err(Error::Closed),
         _ => Ok(of(&rebuilt, spread_hash)),
@@ -247,7 +255,8 @@ fn all_threads_and_snapshots_share_one_rebuild_of_a_damaged_shard_and_the_count_
         (0..SHARD_COUNT).find(|&index| model.keys().any(|&key| shard_of(spread_hash(key)) == index));
     model.retain(|&key, _| Some(shard_of(spread_hash(key))) != first_shard);
     let attempts = Arc::new(AtomicUsize::new(0));
-    let (counted, rebuilt) = (Arc::clone(&attempts), model.clone());
+    let counted = Arc::clone(&attempts);
+    let rebuilt = model.clone();
     let rebuild: Rebuild = Box::new(move |shard| {
         counted.fetch_add(1, Ordering::Relaxed);
         assert_eq!(Some(shard), first_shard);
@@ -316,7 +325,8 @@ fn threads_with_separate_shards_fill_one_keydir() {
     std::thread::scope(|scope| {
         for part in 0..4 {
             let mine = move |key: &u16| shard_of(spread_hash(*key)) % 4 == part;
-            let (keydir, model) = (&keydir, &model);
+            let keydir = &keydir;
+            let model = &model;
             scope.spawn(move || {
                 for (&key, &address) in model.iter().filter(|(key, _)| mine(key)) {
                     keydir.insert(spread_hash(key), address);

@@ -111,7 +111,7 @@ impl Log {
         written: Seqno,
         (path, outcome): (&Path, std::io::Result<()>),
     ) -> Result<()> {
-        let settled = match outcome {
+        let recorded = match outcome {
             // The failure that poisoned the log may have hit the same bytes.
             Ok(()) if writer.poison.is_some() => Ok(()),
             Ok(()) => {
@@ -127,11 +127,11 @@ impl Log {
             // second attempt.
             Err(source) => Err(writer.fail(&Error::io("fsync", path)(source))),
         };
-        if settled.is_err() {
+        if recorded.is_err() {
             self.state.meter.add(Count::SyncErrors, 1);
         }
         self.progress.notify_all();
-        settled
+        recorded
     }
 
     /// Runs `sync` and records its duration.

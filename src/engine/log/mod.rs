@@ -52,7 +52,7 @@ pub(crate) struct Log {
     has_buffered: AtomicBool,
     /// The number before the first that this log assigns.
     floor: Seqno,
-    /// The number of the last record when the log was opened. After a crash, `floor` may be higher.
+    /// The sequence number of the last record when the log was opened. After a crash, `floor` may be higher.
     last_at_open: Seqno,
     /// Segment files of other stores. Their ids are not used.
     strangers: Vec<SegmentId>,
@@ -65,7 +65,7 @@ pub(crate) struct LogEnd {
     /// The segment to continue, which was closed cleanly, and its capacity.
     pub(crate) active: Option<(SegmentWriter, u64)>,
     pub(crate) exclusion: Arc<Exclusion>,
-    /// The number of the last record.
+    /// The sequence number of the last record.
     pub(crate) last_seq: Seqno,
     /// Segment files of other stores.
     pub(crate) strangers: Vec<SegmentId>,
@@ -137,12 +137,12 @@ impl Log {
         self.make_room(writer, is_due, (staged.len(), len))?;
         let commit = self.stage(writer, staged, start)?;
         let ticket = writer.ticket(commit);
-        let gathers = match (self.options.sync, urgency) {
+        let buffers = match (self.options.sync, urgency) {
             (Sync::Buffered(len), _) => writer.staged_len() < len,
             (_, Urgency::WhenWaitedFor) => writer.staged_len() < GATHERED_LEN,
             (_, Urgency::Now) => false,
         };
-        if !gathers {
+        if !buffers {
             self.flush(writer)?;
         } else if let Sync::Buffered(_) = self.options.sync {
             self.has_buffered.store(true, Ordering::Release);
@@ -259,7 +259,7 @@ impl Log {
         self.writable().map(drop)
     }
 
-    /// The number of the last record appended.
+    /// The sequence number of the last record appended.
     pub(crate) fn appended(&self) -> Seqno {
         // A fork writes nothing.
         self.lock().map_or(Seqno(0), |writer| writer.appended)

@@ -131,12 +131,11 @@ mod tests {
     use crate::engine::format::codec::Compressed;
 
     fn record(hash: u64, address: u64) -> Unpublished {
-        let (address, kind) = (Address(address), Kind::Put);
         Unpublished {
             hash,
-            address,
+            address: Address(address),
             len: 40,
-            kind,
+            kind: Kind::Put,
             expires_ms: None,
             more: false,
             compressed: Compressed::default(),

@@ -45,7 +45,8 @@ impl Log {
     /// [`Error::Full`], [`Error::NumbersSpent`], a closed or poisoned log, and I/O errors.
     pub(crate) fn reserve(&self, capacity: u64) -> Result<Reserved> {
         let mut writer = self.writable()?;
-        let (id, salt) = (self.next_segment(&writer.manifest)?, self.salt()?);
+        let id = self.next_segment(&writer.manifest)?;
+        let salt = self.salt()?;
         let first_page = self.state.change_segments(|set| set.reserve(capacity))?;
         writer.manifest.next_segment = SegmentId(id.0 + 1);
         Ok(Reserved { id, first_page, salt })

@@ -27,7 +27,8 @@ impl Log {
     pub(super) fn prepare(&self, staged: &mut [Staged<'_>]) -> Result<u64> {
         let mut len = 0_u64;
         for write in staged {
-            let (key, value) = (write.op.key(), write.op.value());
+            let key = write.op.key();
+            let value = write.op.value();
             if key.is_empty() || key.len() > KEY_LEN_MAX {
                 return Err(Error::KeyLength { len: key.len() });
             }
@@ -73,7 +74,8 @@ impl Log {
         staged: &[Staged<'_>],
         start: Start,
     ) -> Result<Option<Commit>> {
-        let (mark, at) = (writer.mark(), writer.active_len());
+        let mark = writer.mark();
+        let at = writer.active_len();
         let commit = self.stage_all(writer, staged, start);
         if commit.is_err() {
             writer.unstage(mark, at);

@@ -18,7 +18,7 @@ use crate::engine::state::frozen::Frozen;
 #[derive(Debug)]
 pub(crate) struct ReadPoint {
     pub(crate) frozen: Frozen,
-    /// The number of the newest record in it.
+    /// The sequence number of the newest record in it.
     pub(crate) last_seq: Seqno,
     /// The segments and their usage, in log order.
     pub(crate) segments: Vec<Covered>,
@@ -27,7 +27,7 @@ pub(crate) struct ReadPoint {
 /// The log between two batches, without pending records.
 #[derive(Debug)]
 pub(crate) struct Cut {
-    /// The number of the newest record in it.
+    /// The sequence number of the newest record in it.
     pub(crate) last_seq: Seqno,
     /// The part of the past that the log still holds.
     pub(crate) history: History,
@@ -36,7 +36,7 @@ pub(crate) struct Cut {
 }
 
 impl Log {
-    /// Returns the numbers of the newest record, and of the newest one known to be durable.
+    /// Returns the sequence numbers of the newest record, and of the newest one known to be durable.
     pub(crate) fn progress(&self) -> Result<(Seqno, Seqno)> {
         let writer = self.lock()?;
         // Before the first write, the counter is at the last record, or farther after a crash.
@@ -50,13 +50,13 @@ impl Log {
         Ok((self.state.freeze(), writer.published()))
     }
 
-    /// The number of the newest record that readers see.
+    /// The sequence number of the newest record that readers see.
     pub(crate) fn published(&self) -> Result<Seqno> {
         self.flush_buffered()?;
         Ok(self.lock()?.published())
     }
 
-    /// The number of the next record.
+    /// The sequence number of the next record.
     pub(crate) fn next_seq(&self) -> Result<Seqno> {
         Ok(self.lock()?.appended.plus(1))
     }
@@ -114,8 +114,11 @@ impl Log {
         };
         let segments = self.state.segments();
         let covered = |segment: &Arc<Segment>| (Arc::clone(segment), len(segment));
-        let (last_seq, history) = (writer.published(), writer.manifest.history);
-        Cut { last_seq, history, segments: segments.iter().map(covered).collect() }
+        Cut {
+            last_seq: writer.published(),
+            history: writer.manifest.history,
+            segments: segments.iter().map(covered).collect(),
+        }
     }
 
     /// Returns the newest record of `key`, including pending ones, or `None` if it is missing or

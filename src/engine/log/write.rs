@@ -8,9 +8,9 @@ use crate::engine::format::record::new::encoded_len;
 /// The result of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Commit {
-    /// The number of its first record.
+    /// The sequence number of its first record.
     pub first: Seqno,
-    /// The number of its last record.
+    /// The sequence number of its last record.
     pub last: Seqno,
     /// The location of its last record.
     pub location: Location,

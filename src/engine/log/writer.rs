@@ -18,11 +18,11 @@ pub(super) struct Writer {
     /// The segment that records are appended to. `None` if the next record needs a new one.
     pub(super) active: Option<Active>,
     pub(super) pending: Pending,
-    /// The number of the last record appended.
+    /// The sequence number of the last record appended.
     pub(super) appended: Seqno,
     /// The end of the records in the file. Later ones are staged.
     pub(super) written: Mark,
-    /// The number of the last record known to be durable.
+    /// The sequence number of the last record known to be durable.
     pub(super) durable: Seqno,
     /// The failed writes since the log was opened.
     pub(super) losses: Vec<Loss>,
@@ -41,7 +41,7 @@ pub(super) struct Writer {
 /// A position in the log.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
-    /// The number of the record before it.
+    /// The sequence number of the record before it.
     pub(super) seq: Seqno,
     /// The position of the next pending record.
     pub(super) position: u64,
@@ -52,7 +52,7 @@ pub(super) struct Mark {
 pub(super) struct Loss {
     /// The index of this loss, from 1.
     index: u64,
-    /// The number of the first lost record. Records staged later reuse it.
+    /// The sequence number of the first lost record. Records staged later reuse it.
     first: Seqno,
     cause: String,
 }
@@ -95,7 +95,7 @@ impl Writer {
         Error::OutcomeUnknown { cause }
     }
 
-    /// The number of the newest record that readers see.
+    /// The sequence number of the newest record that readers see.
     pub(super) fn published(&self) -> Seqno {
         self.pending.first().map_or(self.appended, |first| first.seq.previous())
     }

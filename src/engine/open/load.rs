@@ -44,14 +44,7 @@ impl<'a> Load<'a> {
         manifest: &Manifest,
         earlier: Option<&Arc<State>>,
     ) -> Self {
-        let context = StoreContext {
-            directory: Arc::clone(directory),
-            store: manifest.store,
-            lineage: manifest.lineage,
-            hash_seed: manifest.hash_seed,
-            reading: ReadMode::of(directory, options),
-            wakeup: Arc::default(),
-        };
+        let context = StoreContext::of(directory, manifest, ReadMode::of(directory, options));
         Self {
             state: new_state(&context, options, earlier),
             context,
@@ -321,7 +314,7 @@ impl<'a> Load<'a> {
     fn inspect_tail(&self, line: &SegmentLine, next_seq: Seqno, file: &Arc<dyn File>) -> Result<TailReport> {
         let file_len = file::len(&*self.context.directory, line.id, &**file)?;
         let identity = identity(line, line.seq_end(file_len), 0, 0);
-        let reading = self.context.reading.passing();
+        let reading = self.context.reading.unpooled();
         let segment = Segment::new(identity, &*self.context.directory, file, &reading, (file_len, file_len))?;
         TailReport::of(&segment, self.read.unwrap_or_else(|| DurablePrefix::of(Some(line.extent), next_seq)))
     }

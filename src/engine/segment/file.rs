@@ -16,7 +16,8 @@ const HOLES_LEN_MAX: u64 = 1 << 20;
 /// Whether the first `len` bytes of `file` have so many holes that a scan should skip them. A
 /// segment has none unless it was tampered with, or the file system turns zeros into holes.
 pub(crate) fn is_sparse(file: &dyn File, len: u64) -> bool {
-    let (mut at, mut holes_len) = (0, 0);
+    let mut at = 0;
+    let mut holes_len = 0;
     while holes_len <= HOLES_LEN_MAX {
         let hole = file.next_hole(at);
         if hole >= len {

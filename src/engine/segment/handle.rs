@@ -136,7 +136,7 @@ impl Segment {
     /// Opens the segment again without a mapping, for one pass over all of it.
     pub(crate) fn windowed(&self, context: &StoreContext) -> Result<Self> {
         let file = file::open(&*context.directory, self.id, Access::Read)?;
-        let reading = context.reading.passing();
+        let reading = context.reading.unpooled();
         Self::new(self.identity, &*context.directory, &file, &reading, (self.len(), self.limit()))
     }
 

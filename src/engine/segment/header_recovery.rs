@@ -41,7 +41,8 @@ pub(crate) fn recover(directory: &dyn Directory, id: SegmentId) -> Result<Option
     let len = file::len(directory, id, &*file)?;
     let shown = file::first_bytes(directory, id, &*file)?;
     let shown = SegmentHeader::peek(&shown).map(|header| header.salt).ok();
-    let (layout, seq_end) = (Layout::current(0), Seqno(u64::MAX));
+    let layout = Layout::current(0);
+    let seq_end = Seqno(u64::MAX);
     let identity = Identity { id, base_seq: Seqno(1), layout, created_ms: 0, seq_end, first_page: 0 };
     let segment = Segment::new(identity, directory, &file, &ReadMode::stored(), (len, len))?;
     let by_salt = by_salt(&segment)?;
@@ -70,7 +71,8 @@ fn by_salt(segment: &Segment) -> Result<HashMap<u32, SaltedRecords>> {
 fn record_at(segment: &Segment, window: &mut Window<'_>, at: u64) -> Result<Option<(u32, Seqno, u64)>> {
     let bytes = window.bytes(at, record::HEADER_LEN as u64)?;
     let Some(header) = unsalted::plausible_header(bytes) else { return Ok(None) };
-    let (salt, len) = (unsalted::salt(at, bytes), header.frame(record::HEADER_LEN as u16).len);
+    let salt = unsalted::salt(at, bytes);
+    let len = header.frame(record::HEADER_LEN as u16).len;
     let Some(behind) = segment.len().checked_sub(at + len) else { return Ok(None) };
     let is_record = if len <= LEN_READ_MAX || behind < record::LEN_MIN {
         unsalted::is_record(window.bytes(at, len)?)

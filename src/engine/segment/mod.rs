@@ -28,6 +28,5 @@ pub(crate) use rows::{SortedRecords, SortedRows};
 pub(crate) use scan::{Bodies, Scanned, Scanner, Step};
 pub(crate) use sorter::Sorter;
 pub(crate) use store_context::{ReadMode, StoreContext};
-pub(crate) use usage::Usage;
 pub(crate) use versions::SegmentVersions;
 pub(crate) use writer::SegmentWriter;

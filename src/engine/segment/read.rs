@@ -227,7 +227,9 @@ impl Record {
     /// # Errors
     /// [`Error::Damaged`] if it cannot be decompressed, and [`Error::ValueTooLarge`].
     pub(crate) fn into_value(self) -> Result<Value> {
-        let (header, location, len_max) = (self.header, self.location, self.value_len_max);
+        let header = self.header;
+        let location = self.location;
+        let len_max = self.value_len_max;
         let stored = self.into_stored();
         let unpack = |codec: Codec| codec.unpack(&stored, len_max);
         let raw = header.flag.codec().and_then(|codec| codec.map(unpack).transpose());

@@ -236,9 +236,10 @@ impl<'s> Scanner<'s> {
         }
         let bytes = self.window.some_bytes(next, self.end - next)?;
         let words = bytes.get(SEQ_AT..).unwrap_or_default().chunks_exact(STEP as usize);
-        let (has, zeros) = (words.len(), words.take_while(|word| **word == [0; STEP as usize]).count());
+        let count = words.len();
+        let zeros = words.take_while(|word| **word == [0; STEP as usize]).count();
         let place = next + zeros as u64 * STEP;
-        Ok(if zeros == has { self.window.behind_hole(place).min(self.end) } else { place })
+        Ok(if zeros == count { self.window.behind_hole(place).min(self.end) } else { place })
     }
 
     /// The intact header at `at` of a record that ends within the segment.

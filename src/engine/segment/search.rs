@@ -33,7 +33,8 @@ impl SortedRows {
         segment: &Segment,
         is_before: impl Fn(&[u8]) -> bool,
     ) -> Result<usize> {
-        let (mut low, mut high) = (0, self.len());
+        let mut low = 0;
+        let mut high = self.len();
         while low < high {
             let middle = low + (high - low) / 2;
             match self.first_intact(segment, middle, high)? {
@@ -75,7 +76,8 @@ impl SortedRows {
     /// Merges these rows with `newer` ones of the same segment.
     pub(super) fn merged(&self, newer: &Self, segment: &Segment) -> Result<Self> {
         let mut bytes = Vec::with_capacity(self.bytes().len() + newer.bytes().len());
-        let (mut left, mut right) = (self.iter().peekable(), newer.iter().peekable());
+        let mut left = self.iter().peekable();
+        let mut right = newer.iter().peekable();
         while let (Some(older), Some(newer)) = (left.peek(), right.peek()) {
             let takes_newer = *segment.key_at(newer.at)? <= *segment.key_at(older.at)?;
             let taken = if takes_newer { right.next() } else { left.next() };

@@ -97,8 +97,9 @@ impl Segment {
     /// Takes over the sorted rows of `shorter`, whose records are the first ones of this segment.
     pub(crate) fn take_order_of(&self, shorter: &Self) {
         if let OrderState::Sorted { runs, sorted_to, damaged } = &*shorter.order.lock() {
-            let (runs, sorted_to, damaged) = (runs.clone(), *sorted_to, damaged.clone());
-            *self.order.lock() = OrderState::Sorted { runs, sorted_to, damaged };
+            let taken =
+                OrderState::Sorted { runs: runs.clone(), sorted_to: *sorted_to, damaged: damaged.clone() };
+            *self.order.lock() = taken;
         }
     }
 
@@ -179,7 +180,8 @@ struct Run {
 impl Run {
     /// Reads, checks and sorts the records from `from` on.
     fn of(context: &StoreContext, segment: &Segment, from: u64) -> Result<Self> {
-        let (mut sorter, mut damaged) = (Sorter::default(), Vec::new());
+        let mut sorter = Sorter::default();
+        let mut damaged = Vec::new();
         let mut scanner = Scanner::new(segment, Bodies::Checked).starting_at(from);
         while let Some(step) = scanner.next()? {
             match step {

@@ -62,14 +62,18 @@ impl Sorter {
 
     /// Adds an intact record.
     pub(crate) fn add_read(&mut self, context: &StoreContext, record: &Record) {
-        let (key, kind, seq) = (record.key(), record.header.kind(), record.header.seq);
-        let (at, len, is_tombstone) = (record.location.offset, record.frame.len, kind == Kind::Delete);
+        let key = record.key();
+        let kind = record.header.kind();
+        let row = Row {
+            hash: context.hash(&key),
+            at: record.location.offset,
+            len: record.frame.len,
+            is_tombstone: kind == Kind::Delete,
+        };
         self.count(record.compressed());
         match kind {
-            Kind::Put | Kind::Delete => {
-                self.add(&key, Row { hash: context.hash(&key), at, len, is_tombstone }, seq);
-            }
-            Kind::Other(_) => self.skip(seq),
+            Kind::Put | Kind::Delete => self.add(&key, row, record.header.seq),
+            Kind::Other(_) => self.skip(record.header.seq),
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::engine::base::ids::Lineage;
 use crate::engine::base::wakeup::Wakeup;
 use crate::engine::format::key_hash;
+use crate::engine::format::manifest::Manifest;
 use crate::engine::format::segment_header::StoreId;
 use crate::engine::fs::{Directory, FilePool};
 use crate::engine::options::{Options, ReadWith};
@@ -48,7 +49,7 @@ impl ReadMode {
     }
 
     /// The same mode without mappings and pool, for one short pass over a segment.
-    pub(crate) fn passing(&self) -> Self {
+    pub(crate) fn unpooled(&self) -> Self {
         Self { with: ReadWith::Pread, files: None, ..self.clone() }
     }
 
@@ -59,6 +60,18 @@ impl ReadMode {
 }
 
 impl StoreContext {
+    /// The store of `manifest` in `directory`.
+    pub(crate) fn of(directory: &Arc<dyn Directory>, manifest: &Manifest, reading: ReadMode) -> Self {
+        Self {
+            directory: Arc::clone(directory),
+            store: manifest.store,
+            lineage: manifest.lineage,
+            hash_seed: manifest.hash_seed,
+            reading,
+            wakeup: Arc::default(),
+        }
+    }
+
     /// The hash of `key` in the keydir and in hints.
     pub(crate) fn hash(&self, key: &[u8]) -> u64 {
         key_hash(self.hash_seed, key)

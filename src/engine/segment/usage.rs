@@ -18,8 +18,8 @@ pub(crate) struct Usage {
     pub(crate) tombstone_count: AtomicU64,
     pub(crate) tombstone_len: AtomicU64,
     /// The lengths of all compressed values, live or not, before and after compression.
-    pub(crate) raw_len: AtomicU64,
-    pub(crate) stored_len: AtomicU64,
+    raw_len: AtomicU64,
+    stored_len: AtomicU64,
     /// Bytes of dead or expired records that compaction found to be needed. Void once an older
     /// segment is compacted.
     needed_len: AtomicU64,
@@ -129,7 +129,12 @@ impl Usage {
     }
 
     pub(crate) fn add_tombstone(&self, len: u64) {
-        self.tombstone_count.fetch_add(1, Ordering::Relaxed);
+        self.add_tombstones(1, len);
+    }
+
+    /// Adds `count` tombstones of `len` bytes in total.
+    pub(crate) fn add_tombstones(&self, count: u64, len: u64) {
+        self.tombstone_count.fetch_add(count, Ordering::Relaxed);
         self.tombstone_len.fetch_add(len, Ordering::Relaxed);
     }
 }

@@ -120,12 +120,11 @@ impl State {
         let candidates = self.keydir.candidates(hash)?;
         let set = self.set.load();
         let Some(record) = set.find(&candidates, key).transpose()?.flatten() else { return Ok(None) };
-        let is_its_place = |&address: &Address| {
+        let is_its_address = |&address: &Address| {
             set.locate(address).is_some_and(|(segment, at)| segment.location(at) == record.location)
         };
-        let address = candidates.iter().find(is_its_place);
-        let (len, expires_ms) = (record.frame.len, record.expires_ms);
-        Ok(address.map(|address| Replaced { address, len, expires_ms }))
+        let address = candidates.iter().find(is_its_address);
+        Ok(address.map(|address| Replaced { address, len: record.frame.len, expires_ms: record.expires_ms }))
     }
 }
 

@@ -12,9 +12,7 @@ use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::SegmentId;
 use crate::engine::format::manifest::History;
 use crate::engine::keydir::{Candidates, Snapshot};
-use crate::engine::segment::Record;
-use crate::engine::segment::Segment;
-use crate::engine::segment::SortedRows;
+use crate::engine::segment::{Record, Segment, SortedRows};
 
 /// The index and the segments at one moment. Later writes and compactions do not change it.
 pub(crate) struct Frozen {

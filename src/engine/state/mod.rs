@@ -15,9 +15,7 @@ use super::format::codec::Compressed;
 use super::format::manifest::History;
 use super::format::record::Kind;
 use super::keydir::{Address, Keydir, shard_of};
-use super::segment::Expired;
-use super::segment::{Bodies, Scanner, Step};
-use super::segment::{Segment, StoreContext};
+use super::segment::{Bodies, Expired, Scanner, Segment, Step, StoreContext};
 use crate::engine::base::clock::Clock;
 use crate::engine::base::error::Result;
 use crate::engine::base::ids::SegmentId;
@@ -92,16 +90,21 @@ impl Drop for BatchBegun<'_> {
 
 impl State {
     pub(crate) fn new(context: StoreContext, clock: Arc<dyn Clock>, keydir: Keydir) -> Self {
-        let (latest_ms, compacted_len) = (Arc::default(), AtomicU64::new(0));
-        let (set, batches) = (ArcSwap::default(), AtomicU64::new(0));
-        let meter = Arc::new(Meter::new());
-        Self { context, clock, latest_ms, keydir, meter, compacted_len, set, batches }
+        Self {
+            context,
+            clock,
+            latest_ms: Arc::default(),
+            keydir,
+            meter: Arc::new(Meter::new()),
+            compacted_len: AtomicU64::new(0),
+            set: ArcSwap::default(),
+            batches: AtomicU64::new(0),
+        }
     }
 
     /// Makes this state replace `earlier`: it takes over the meter and the latest time.
     pub(crate) fn in_place_of(self, earlier: &Self) -> Self {
-        let (latest_ms, meter) = (Arc::clone(&earlier.latest_ms), Arc::clone(&earlier.meter));
-        Self { latest_ms, meter, ..self }
+        Self { latest_ms: Arc::clone(&earlier.latest_ms), meter: Arc::clone(&earlier.meter), ..self }
     }
 
     /// Returns a copy of this state, to which a reader adds new records. This state must have no
@@ -223,7 +226,8 @@ impl State {
         let mut scanner = Scanner::new(segment, Bodies::Skipped);
         while let Some(step) = scanner.next()? {
             let Step::Record(record) = step else { continue };
-            let (at, len) = (record.at, record.frame.len);
+            let at = record.at;
+            let len = record.frame.len;
             let expires_ms = record.frame.expires_ms(record.bytes);
             if record.header.kind() != Kind::Put {
                 continue;
@@ -245,7 +249,8 @@ impl State {
     /// lengths. The result is the shard as KEYDIR had it, if no record of the shard has moved
     /// since. None has: a compaction checks the shards of all records that it reads.
     pub(crate) fn shard_from_log(&self, shard: usize, covered: &HashMap<SegmentId, u64>) -> Result<Keydir> {
-        let (keydir, set) = (Keydir::new(), self.segments());
+        let keydir = Keydir::new();
+        let set = self.segments();
         let replay = Replay { context: &self.context, set: &set, keydir: &keydir, counts: false };
         for segment in set.iter() {
             let Some(&len) = covered.get(&segment.id) else { continue };

@@ -1,15 +1,12 @@
 //! Replay: the rows of segments go into the index, in log order, when a store is opened.
 
 use std::ops::Range;
-use std::sync::atomic::Ordering;
 
 use super::set::{SegmentSet, address_of};
 use crate::engine::base::error::Result;
 use crate::engine::format::hint::Row;
 use crate::engine::keydir::{Address, Keydir};
-use crate::engine::segment::SortedRows;
-use crate::engine::segment::Usage;
-use crate::engine::segment::{Segment, StoreContext};
+use crate::engine::segment::{Segment, SortedRows, StoreContext};
 
 /// Rows sorted by hash at a time, 40 bytes of memory each.
 const ROWS_AT_ONCE: usize = 1 << 18;
@@ -22,14 +19,6 @@ struct Added {
     live_len: u64,
     tombstone_count: u64,
     tombstone_len: u64,
-}
-
-impl Added {
-    fn count(&self, usage: &Usage) {
-        usage.add_all_live(self.live_count, self.live_len);
-        usage.tombstone_count.fetch_add(self.tombstone_count, Ordering::Relaxed);
-        usage.tombstone_len.fetch_add(self.tombstone_len, Ordering::Relaxed);
-    }
 }
 
 /// Puts rows into an index.
@@ -67,7 +56,8 @@ impl Replay<'_> {
             block.clear();
         }
         if self.counts {
-            added.count(&segment.usage);
+            segment.usage.add_all_live(added.live_count, added.live_len);
+            segment.usage.add_tombstones(added.tombstone_count, added.tombstone_len);
         }
         Ok(())
     }

@@ -8,8 +8,7 @@ use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::SegmentId;
 use crate::engine::format::manifest::History;
 use crate::engine::keydir::{Address, Candidates};
-use crate::engine::segment::Record;
-use crate::engine::segment::Segment;
+use crate::engine::segment::{Record, Segment};
 
 /// A page of the log's address space. A segment owns whole pages.
 pub(crate) const PAGE_LEN: u64 = 64 << 20;

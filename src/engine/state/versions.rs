@@ -5,9 +5,7 @@ use std::sync::Arc;
 use super::set::SegmentSet;
 use crate::engine::base::error::Result;
 use crate::engine::base::ids::{SegmentId, Seqno};
-use crate::engine::segment::Record;
-use crate::engine::segment::SegmentVersions;
-use crate::engine::segment::StoreContext;
+use crate::engine::segment::{Record, SegmentVersions, StoreContext};
 
 /// The records of a key, oldest first, each read on demand. A damaged record that may be of this
 /// key yields its error.
