@@ -10,18 +10,18 @@ use super::scan::{Bodies, Scanner, Step};
 use super::sorter::Sorter;
 use super::store_context::StoreContext;
 use crate::engine::base::error::{Error, Result};
+use crate::engine::base::sync::MutexGuard;
 
 impl Segment {
     /// Returns the rows of all records in one or more runs, each in (key, newest first) order. With
     /// a hint, reads no record. Otherwise reads and sorts the records appended since the last call,
     /// and keeps 16 bytes for each.
     pub(crate) fn order(&self, context: &StoreContext) -> Result<Vec<SortedRows>> {
-        let mut state = self.order.lock();
-        self.look_for_hint(context, &mut state);
+        let mut state = self.order_state(context);
         let (runs, sorted_to, damaged) = match &mut *state {
             OrderState::Hinted(hint) => return Ok(vec![hint.sorted().rows]),
             OrderState::Sorted { runs, sorted_to, damaged } => (runs, sorted_to, damaged),
-            // The lookup of the hint has just set it to another state.
+            // `order_state` has just set it to another state.
             OrderState::Nothing => return Ok(Vec::new()),
         };
         if *sorted_to < self.len() {
@@ -47,14 +47,10 @@ impl Segment {
     /// Whether the segment may hold a record of `key`. The hint's filter rules out most keys.
     /// Otherwise searches for the key.
     pub(crate) fn may_hold(&self, context: &StoreContext, hash: u64, key: &[u8]) -> Result<bool> {
+        if let OrderState::Hinted(hint) = &*self.order_state(context)
+            && !hint.may_hold(hash)
         {
-            let mut state = self.order.lock();
-            self.look_for_hint(context, &mut state);
-            if let OrderState::Hinted(hint) = &*state
-                && !hint.may_hold(hash)
-            {
-                return Ok(false);
-            }
+            return Ok(false);
         }
         for rows in self.order(context)? {
             if rows.may_hold(self, hash, key)? {
@@ -71,9 +67,7 @@ impl Segment {
         context: &StoreContext,
         mut keys: impl Iterator<Item = &'k [u8]>,
     ) -> bool {
-        let mut state = self.order.lock();
-        self.look_for_hint(context, &mut state);
-        match &*state {
+        match &*self.order_state(context) {
             OrderState::Hinted(hint) => !keys.any(|key| hint.may_hold(context.hash(key))),
             OrderState::Nothing | OrderState::Sorted { .. } => false,
         }
@@ -81,9 +75,7 @@ impl Segment {
 
     /// The sorted records from the segment's hint, if it has a valid one.
     pub(crate) fn hinted(&self, context: &StoreContext) -> Option<SortedRecords> {
-        let mut state = self.order.lock();
-        self.look_for_hint(context, &mut state);
-        match &*state {
+        match &*self.order_state(context) {
             OrderState::Hinted(hint) => Some(hint.sorted()),
             OrderState::Nothing | OrderState::Sorted { .. } => None,
         }
@@ -140,8 +132,10 @@ impl Segment {
         Hint::write(context, &self.identity, self.limit(), sorted)
     }
 
-    fn look_for_hint(&self, context: &StoreContext, state: &mut OrderState) {
-        if matches!(state, OrderState::Nothing) {
+    /// Locks the order. Looks for a hint first, unless that was done before.
+    fn order_state(&self, context: &StoreContext) -> MutexGuard<'_, OrderState> {
+        let mut state = self.order.lock();
+        if matches!(*state, OrderState::Nothing) {
             *state = match Hint::open(context, &self.identity, self.limit()) {
                 Some(hint) => OrderState::Hinted(hint),
                 None => {
@@ -152,6 +146,7 @@ impl Segment {
                 }
             };
         }
+        state
     }
 
     /// The bytes of the hint, and of rows in memory.

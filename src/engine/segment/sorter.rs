@@ -158,7 +158,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn rows_come_by_key_and_the_newest_of_a_key_first(
+        fn rows_are_sorted_by_key_and_newest_first(
             common in prop::collection::vec(0..2_u8, 0..20),
             ends in prop::collection::vec(prop::collection::vec(0..2_u8, 0..12), 0..40),
         ) {
