@@ -35,18 +35,11 @@ fn no_wing_uses_a_higher_one() {
     check_wings("shell");
 }
 
-/// Known circles of files, one in each line. A circle that is cut leaves the list.
-const CIRCLES: &[(&str, &[&str])] = &[
-    ("engine", &[]),
-    ("shell", &["run::config run::config::environment run::config::init run::config::rows"]),
-];
-
 #[test]
-fn no_files_form_an_import_circle_except_those_listed() {
-    for (half, known) in CIRCLES {
+fn no_files_form_an_import_circle() {
+    for half in ["engine", "shell"] {
         let circles = Imports::below(half).circles();
-        let circles: Vec<_> = circles.iter().map(|names| names.join(" ")).collect();
-        assert_eq!(circles, *known, "{half}");
+        assert!(circles.is_empty(), "{half}: {circles:?}");
     }
 }
 

@@ -18,7 +18,7 @@ use crate::shell::lang::failure::{Failure, Kind};
 use crate::shell::lang::parse;
 use crate::shell::lang::report::LinePlace;
 use crate::shell::lang::words::{Style, Word, quote, visible};
-use crate::shell::run::config::{self, Config, DirFile, Said};
+use crate::shell::run::config::{self, Config, DirFile, OptionInputs};
 use crate::shell::run::session::{Invocation, Origin, Session, Settings, Timer};
 use crate::shell::run::{logging, script};
 use crate::shell::term::fit::clip;
@@ -267,12 +267,12 @@ fn script_file(path: &Path) -> Result<Input, Failure> {
 fn configure(args: &Args, dir: &Path) -> Result<Config, Failure> {
     let flag = |name: &str| args.engine_flag(name);
     let env = |name: &str| std::env::var_os(name);
-    let said = Said { flag: &flag, env: &env, file: None, file_is_in_dir: args.config.is_none() };
-    let resolve = |file| config::resolve(&Said { file: Some(file), ..said.clone() });
+    let inputs = OptionInputs { flag: &flag, env: &env, file: None, file_is_in_dir: args.config.is_none() };
+    let resolve = |file| config::resolve(&OptionInputs { file: Some(file), ..inputs.clone() });
     if let Some(path) = &args.config {
         return resolve(config::read_file(path)?);
     }
-    let config = config::resolve(&said)?;
+    let config = config::resolve(&inputs)?;
     let looks_at_files = looks_at_files(args);
     let read = match config::read_dir_file(dir, config.options.trust) {
         // What is wrong with the files is what the command is about.

@@ -1,16 +1,13 @@
 //! The names in the environment that begin as the program's do.
 
-use super::ROWS;
-use super::Row;
+use super::row::{OptionRow, PREFIX};
+use super::rows::ROWS;
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::nearest::nearest;
 use crate::shell::lang::words::named;
 
 /// The name in the environment of the directory that is opened where none is given.
 pub const DIR_ENV_NAME: &str = "LOGKV_DIR";
-
-/// What all names of the program begin with.
-pub(super) const PREFIX: &str = "LOGKV_";
 
 /// Names that are no option's: the directory's, and that of the program that the project's tests run,
 /// one slip away from it.
@@ -20,7 +17,7 @@ const OTHERS: &[&str] = &[DIR_ENV_NAME, "LOGKV_BIN"];
 /// pass, and nothing else would say so.
 pub fn check_names(names: impl IntoIterator<Item = String>) -> Result<(), Failure> {
     let known: Vec<String> =
-        ROWS.iter().map(Row::env_name).chain(OTHERS.iter().map(|&name| name.to_owned())).collect();
+        ROWS.iter().map(OptionRow::env_name).chain(OTHERS.iter().map(|&name| name.to_owned())).collect();
     let is_stranger = |name: &String| {
         name.strip_prefix(PREFIX).is_some_and(|rest| !is_address(rest)) && !known.contains(name)
     };
@@ -67,7 +64,7 @@ mod tests {
 
     #[test]
     fn names_of_the_program_and_of_others_pass() {
-        let options: Vec<_> = ROWS.iter().map(Row::env_name).collect();
+        let options: Vec<_> = ROWS.iter().map(OptionRow::env_name).collect();
         assert_eq!(told(&options.iter().map(String::as_str).collect::<Vec<_>>()), None);
         assert_eq!(told(&["LOGKV_DIR", "LOGKV_BIN", "LOGKV", "SYNC", "logkv_sync"]), None);
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use logkv::Visible;
 use logkv::fs::{Access, Directory, File, FileSystem, OsFileSystem, PathKind, StoreFile};
 
-use super::ROWS;
+use super::rows::ROWS;
 use crate::shell::lang::failure::{Failure, Kind};
 use crate::shell::lang::words::visible;
 
@@ -118,7 +118,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::shell::run::config::{Said, resolve};
+    use crate::shell::run::config::resolve::{OptionInputs, resolve};
 
     #[test]
     fn every_option_that_may_stand_in_the_file_does_with_its_default_and_is_taken() {
@@ -128,8 +128,8 @@ mod tests {
         assert_eq!(set.len(), ROWS.iter().filter(|row| row.from_dir).count());
         let table = set.join("\n").parse().expect("it is TOML");
         let file = Some((PathBuf::from("logkv.toml"), table));
-        let said = Said { flag: &|_| None, env: &|_| None, file, file_is_in_dir: true };
-        let config = resolve(&said).expect("all is taken");
+        let inputs = OptionInputs { flag: &|_| None, env: &|_| None, file, file_is_in_dir: true };
+        let config = resolve(&inputs).expect("all is taken");
         for (row, setting) in ROWS.iter().zip(config.settings) {
             assert_eq!(setting.value, row.default(), "{}", row.name);
         }

@@ -2,7 +2,7 @@
 
 use logkv::{ReadWith, SEGMENT_LEN_MAX_BOUNDS};
 
-use super::Row;
+use super::row::{OptionRow, PLAIN};
 use super::values::{
     parse_compression, parse_duration, parse_len, parse_percent, parse_some_len, parse_sync,
     show_compression, show_duration, show_len, show_percent, show_sync,
@@ -10,21 +10,9 @@ use super::values::{
 use crate::shell::lang::times;
 use crate::shell::run::logging;
 
-/// What most rows have in common.
-const PLAIN: Row = Row {
-    name: "",
-    value_name: "",
-    doc: "",
-    allowed: "",
-    is_switch: false,
-    from_dir: true,
-    set: |_, _| None,
-    show: |_| String::new(),
-};
-
 /// All options of the config.
-pub const ROWS: &[Row] = &[
-    Row {
+pub const ROWS: &[OptionRow] = &[
+    OptionRow {
         name: "sync",
         value_name: "always|never|100ms|buffered:SIZE",
         doc: "When writes are made durable: before each is acknowledged; when the system likes; at most this long after; or \
@@ -34,7 +22,7 @@ pub const ROWS: &[Row] = &[
         show: |config| show_sync(config.options.sync),
         ..PLAIN
     },
-    Row {
+    OptionRow {
         name: "segment-size",
         value_name: "SIZE",
         doc: "The size at which a segment is sealed and a new one started",
@@ -48,7 +36,7 @@ pub const ROWS: &[Row] = &[
         show: |config| show_len(config.options.segment_len_max),
         ..PLAIN
     },
-    Row {
+    OptionRow {
         name: "segment-age",
         value_name: "DURATION|never",
         doc: "The age at which the next write seals the active segment and starts a new one",
@@ -61,7 +49,7 @@ pub const ROWS: &[Row] = &[
         show: |config| config.options.segment_age_max.map_or_else(|| "never".to_owned(), show_duration),
         ..PLAIN
     },
-    Row {
+    OptionRow {
         name: "value-limit",
         value_name: "SIZE",
         doc: "The largest value that may be written",
@@ -74,7 +62,7 @@ pub const ROWS: &[Row] = &[
         show: |config| show_len(config.options.value_len_max),
         ..PLAIN
     },
-    Row {
+    OptionRow {
         name: "read-limit",
         value_name: "SIZE",
         doc: "The largest decompressed size of a value that is read; never less than --value-limit",
@@ -83,7 +71,7 @@ pub const ROWS: &[Row] = &[
         show: |config| show_len(config.options.value_read_max),
         ..PLAIN
     },
-    Row {
+    OptionRow {
         name: "compression",
         value_name: "none|lz4|zstd[:LEVEL]",
         doc: "How values are compressed that are written from now on, where it saves space",
@@ -94,7 +82,7 @@ pub const ROWS: &[Row] = &[
         show: |config| show_compression(config.options.compression),
         ..PLAIN
     },
-    Row {
+    OptionRow {
         name: "read-with",
         value_name: "mmap|pread",
         doc: "How segments are read: mapped into memory, or with a system call a read",
@@ -113,7 +101,7 @@ pub const ROWS: &[Row] = &[
         },
         ..PLAIN
     },
-    Row {
+    OptionRow {
         name: "compaction",
         value_name: "auto|off",
         doc: "Whether the store compacts by itself, in the background; compact works with either",
@@ -129,7 +117,7 @@ pub const ROWS: &[Row] = &[
         show: |config| if config.options.compaction.automatic { "auto".to_owned() } else { "off".to_owned() },
         ..PLAIN
     },
-    Row {
+    OptionRow {
         name: "compact-dead-percent",
         value_name: "PERCENT",
         doc: "The dead share at which a segment is compacted",
@@ -140,7 +128,7 @@ pub const ROWS: &[Row] = &[
         show: |config| show_percent(config.options.compaction.dead_percent),
         ..PLAIN
     },
-    Row {
+    OptionRow {
         name: "compact-dead-size",
         value_name: "SIZE",
         doc: "The dead bytes at which a segment is compacted, whatever their share",
@@ -149,7 +137,7 @@ pub const ROWS: &[Row] = &[
         show: |config| show_len(config.options.compaction.dead_len),
         ..PLAIN
     },
-    Row {
+    OptionRow {
         name: "compact-small-percent",
         value_name: "PERCENT",
         doc: "The share of --segment-size below which a segment is small; 0: none is",
@@ -160,7 +148,7 @@ pub const ROWS: &[Row] = &[
         show: |config| show_percent(config.options.compaction.small_percent),
         ..PLAIN
     },
-    Row {
+    OptionRow {
         name: "compact-rate",
         value_name: "SIZE|none",
         doc: "The most that background compaction reads per second",
@@ -173,7 +161,7 @@ pub const ROWS: &[Row] = &[
         show: |config| config.options.compaction.rate.map_or_else(|| "none".to_owned(), show_len),
         ..PLAIN
     },
-    Row {
+    OptionRow {
         name: "expiry-grace",
         value_name: "DURATION",
         doc: "How long compaction keeps what has expired: a clock may have stepped by mistake",
@@ -182,7 +170,7 @@ pub const ROWS: &[Row] = &[
         show: |config| show_duration(config.options.compaction.expiry_grace),
         ..PLAIN
     },
-    Row {
+    OptionRow {
         name: "keep-versions",
         value_name: "N",
         doc: "How many versions of a key compaction keeps, for those who look back: versions, get --at, diff",
@@ -194,7 +182,7 @@ pub const ROWS: &[Row] = &[
         show: |config| config.options.compaction.keep_versions.to_string(),
         ..PLAIN
     },
-    Row {
+    OptionRow {
         name: "keep-for",
         value_name: "DURATION",
         doc: "How long compaction keeps what was replaced, deleted or has expired, for those who look back",
@@ -203,7 +191,7 @@ pub const ROWS: &[Row] = &[
         show: |config| show_duration(config.options.compaction.keep_for),
         ..PLAIN
     },
-    Row {
+    OptionRow {
         name: "trust",
         value_name: "yes|no",
         doc: "Opens a directory although somebody else owns it or may write to it",
@@ -221,7 +209,7 @@ pub const ROWS: &[Row] = &[
         },
         show: |config| if config.options.trust { "yes".to_owned() } else { "no".to_owned() },
     },
-    Row {
+    OptionRow {
         name: "metrics-file",
         value_name: "FILE|none",
         doc: "Keeps the store's metrics in this file while it is open, for Prometheus' node_exporter",
@@ -239,7 +227,7 @@ pub const ROWS: &[Row] = &[
         },
         ..PLAIN
     },
-    Row {
+    OptionRow {
         name: "metrics-interval",
         value_name: "DURATION",
         doc: "How often --metrics-file is written",
@@ -248,7 +236,7 @@ pub const ROWS: &[Row] = &[
         show: |config| show_duration(config.metrics_interval),
         ..PLAIN
     },
-    Row {
+    OptionRow {
         name: "log",
         value_name: "FILTER",
         doc: "Tells on the standard error what the engine does: off, error, warn, info, debug or trace",
@@ -268,7 +256,7 @@ mod tests {
 
     use logkv::ZSTD_LEVELS;
 
-    use crate::shell::run::config::Config;
+    use crate::shell::run::config::settings::Config;
     use crate::shell::term::units;
 
     #[test]
