@@ -108,7 +108,7 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
         return Err(failure.hint("name a file, or redirect the output"));
     }
     let progress = session.progress("backing up");
-    let interrupt = session.interrupt.clone();
+    let interrupt = session.interrupt().clone();
     let observe = &mut |at: BackupProgress| {
         progress.at(at.done_len, at.total_len);
         interrupt.flow()

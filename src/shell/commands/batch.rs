@@ -4,7 +4,6 @@ use crate::shell::lang::command::{Arity, Example, Group, Needs, Outcome};
 use crate::shell::lang::failure::Failure;
 use crate::shell::run::session::{Command, Invocation, Run, Session};
 use crate::shell::run::write::reply::done;
-use crate::shell::run::write::transaction::Transaction;
 use crate::shell::term::units;
 
 pub const BEGIN: Command = Command {
@@ -60,24 +59,24 @@ pub const ROLLBACK: Command = Command {
 };
 
 fn begin(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
-    if session.transaction.is_some() {
+    if session.has_batch() {
         return Err(Failure::command("a batch is open already").hint("commit writes it, rollback forgets it"));
     }
     session.check_writes()?;
-    session.transaction = Some(Transaction::new(session.store()?));
+    session.begin_batch()?;
     done(session, "OK", |_| {})
 }
 
 fn commit(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     let transaction = session.open_batch()?;
     if transaction.has_failed {
-        session.transaction = None;
+        session.take_batch();
         return Err(Failure::command("nothing was written: a line of this batch has failed"));
     }
     let (batch, count) = (transaction.overlay.to_batch(), transaction.overlay.len());
     // A batch that cannot be written stays open, to be written again or forgotten.
     let commit = session.store()?.write(&batch)?;
-    session.transaction = None;
+    session.take_batch();
     let text = format!("committed {}", units::count(count as u64, "change"));
     done(session, &text, |answer| {
         answer.json("changes", count).json("seq", commit.map(|commit| commit.last.0));
@@ -87,7 +86,7 @@ fn commit(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
 fn rollback(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     let transaction = session.open_batch()?;
     let count = transaction.overlay.len();
-    session.transaction = None;
+    session.take_batch();
     let text = format!("forgot {}", units::count(count as u64, "change"));
     done(session, &text, |answer| {
         answer.json("changes", count);

@@ -41,10 +41,10 @@ pub const CONFIG: Command = Command {
 };
 
 fn init_config(session: &mut Session) -> Result<Outcome, Failure> {
-    if !session.settings.makes_files {
+    if !session.settings().makes_files {
         return Err(Failure::command("nothing is made with --read-only or --no-create"));
     }
-    config::init(session.dir(), session.config.options.trust)?;
+    config::init(session.dir(), session.config().options.trust)?;
     let path = session.dir().join(StoreFile::Config.to_string());
     let path = visible(path.as_os_str().as_encoded_bytes());
     let mut answer = session.out.answer();
@@ -56,12 +56,13 @@ fn run_config(session: &mut Session, invocation: &Invocation) -> Result<Outcome,
     if invocation.has("init") {
         return init_config(session);
     }
-    if let Some(why) = &session.config.unread {
+    if let Some(why) = &session.config().unread {
         session.note(&format!("note: {why}; --trust reads it"));
     }
+    let settings = session.config().settings.clone();
     let out = &mut session.out;
     let mut table = Table::new(&[], out.look);
-    for setting in &session.config.settings {
+    for setting in &settings {
         let (value, source) = (setting.value.as_str(), setting.source.to_string());
         let mut row = out.row(&mut table);
         row.cell(Column::text("option", hue::PLAIN), |_| setting.name).field("option", setting.name);

@@ -89,7 +89,7 @@ fn get(session: &mut Session, keys: &[impl AsRef<[u8]>]) -> Result<Outcome, Fail
     /// So many values are held at once: where segments are not mapped, each takes memory.
     const AT_ONCE: usize = 64;
     let mut worst = Outcome::Done;
-    if session.transaction.is_some() || session.out.mode == Mode::Json {
+    if session.has_batch() || session.out.mode == Mode::Json {
         for key in keys {
             let told = get_told(session, key.as_ref());
             worst = worst.max(unless_damaged(session, told)?);
@@ -269,7 +269,7 @@ fn get_into_file(
         return Ok(Outcome::Done);
     }
     let write = || {
-        let mut target = Target::create(file.path(), NewMode::Umask, &session.interrupt)?;
+        let mut target = Target::create(file.path(), NewMode::Umask, session.interrupt())?;
         target.write_all(&value)?;
         target.finish()
     };

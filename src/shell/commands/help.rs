@@ -46,19 +46,20 @@ fn run_help(session: &mut Session, invocation: &Invocation) -> Result<Outcome, F
         return Ok(Outcome::Done);
     }
     let named = named.map(|word| {
-        command::find(session.commands, &word.bytes)
-            .ok_or_else(|| parse::unknown_command(session.commands, word))
+        command::find(session.commands(), &word.bytes)
+            .ok_or_else(|| parse::unknown_command(session.commands(), word))
     });
     let named = named.transpose()?;
-    let commands = named.map_or(session.commands, std::slice::from_ref);
+    let commands = named.map_or(session.commands(), std::slice::from_ref);
     if session.out.objects(commands, command_fields)? {
         return Ok(Outcome::Done);
     }
     match named {
         Some(command) => write_about(&mut session.out, command)?,
         None => {
-            write_overview(&mut session.out, session.commands)?;
-            if session.origin == Origin::OneShot {
+            let commands = session.commands();
+            write_overview(&mut session.out, commands)?;
+            if session.origin() == Origin::OneShot {
                 writeln!(session.out, "logkv DIR COMMAND runs one; logkv --help lists the options.")?;
             }
         }

@@ -27,13 +27,14 @@ fn run_history(session: &mut Session, invocation: &Invocation) -> Result<Outcome
         Some(word) => usize::try_from(command::number(word, "history")?).unwrap_or(usize::MAX),
         None => usize::MAX,
     };
-    let skipped = session.history.len().saturating_sub(count);
-    for line in &session.history[skipped..] {
+    let skipped = session.history().len().saturating_sub(count);
+    let lines = session.history()[skipped..].to_vec();
+    for line in &lines {
         let shown = visible(line.as_bytes());
         let mut answer = session.out.answer();
         answer.say(|_| &shown).plain("line", &*shown).json("line", line.as_str()).end()?;
     }
-    if skipped == session.history.len() {
+    if lines.is_empty() {
         session.out.say(|_| "no lines")?;
     }
     Ok(Outcome::Done)

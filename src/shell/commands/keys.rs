@@ -134,7 +134,7 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
     let at = point_asked_for(session, invocation)?;
     let mut rows = match at {
         Some(_) if walk.reverse => return Err(Failure::usage("--at goes forward only, not with --reverse")),
-        Some(at) => walk.rows_of_past(&past(session, at)?, &session.interrupt)?,
+        Some(at) => walk.rows_of_past(&past(session, at)?, session.interrupt())?,
         None => rows(session, &walk)?,
     };
     let now_ms = session.store()?.now_ms();
@@ -167,7 +167,7 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
         }
     }
     if goes_on {
-        let shown = if walk.is_whole() && session.transaction.is_none() && at.is_none() {
+        let shown = if walk.is_whole() && !session.has_batch() && at.is_none() {
             format!("{ROWS_SHOWN} of {}", units::count(session.store()?.len(), "key"))
         } else {
             format!("the first {ROWS_SHOWN}")
@@ -302,13 +302,13 @@ fn print_null(session: &mut Session, row: &OverlayEntry) -> Result<(), Failure> 
 /// The keys of `walk` as this shell sees them now.
 fn rows(session: &Session, walk: &Walk) -> Result<view::Rows, Failure> {
     let snapshot = session.store()?.snapshot()?;
-    Ok(walk.rows(&snapshot, session.overlay(), &session.interrupt)?)
+    Ok(walk.rows(&snapshot, session.overlay(), session.interrupt())?)
 }
 
 fn run_count(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let walk = walk(invocation, false)?;
     let mut damage = None;
-    let count = if walk.is_whole() && session.transaction.is_none() {
+    let count = if walk.is_whole() && !session.has_batch() {
         session.store()?.len()
     } else {
         count(&mut rows(session, &walk)?, &mut damage)?

@@ -62,7 +62,7 @@ pub fn point(session: &Session, word: &Word) -> Result<At, Failure> {
 /// The point of the log that `--at` names; `None` where it is not given. In a batch there is none.
 pub fn point_asked_for(session: &Session, invocation: &Invocation) -> Result<Option<At>, Failure> {
     let Some(word) = invocation.value("at") else { return Ok(None) };
-    if session.transaction.is_some() {
+    if session.has_batch() {
         return Err(
             Failure::command("--at looks at the log, and the batch is not in it").at(word.span.clone())
         );
@@ -73,7 +73,7 @@ pub fn point_asked_for(session: &Session, invocation: &Invocation) -> Result<Opt
 /// The store as it was at `at`, unless Ctrl-C ends the search for that point.
 pub fn past(session: &Session, at: At) -> Result<Past, Failure> {
     let store = session.store()?;
-    searching(&session.interrupt, |observe| store.at_with(at, observe))
+    searching(session.interrupt(), |observe| store.at_with(at, observe))
 }
 
 /// The failure of a get of `key` in the past.

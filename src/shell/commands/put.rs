@@ -194,10 +194,10 @@ fn read_value(
     input: io::Result<Input>,
     failed: impl FnOnce(io::Error) -> Failure,
 ) -> Result<Vec<u8>, Failure> {
-    match input.and_then(|input| input.rest(session.config.options.value_len_max, &session.interrupt)) {
+    match input.and_then(|input| input.rest(session.config().options.value_len_max, session.interrupt())) {
         Ok(Some(value)) => Ok(value),
         Ok(None) => {
-            let limit = units::thousands(session.config.options.value_len_max);
+            let limit = units::thousands(session.config().options.value_len_max);
             let failure =
                 Failure::command(format!("a value has at most {limit} bytes here; this one has more"));
             Err(failure.hint("--value-limit allows longer ones"))
@@ -246,7 +246,7 @@ fn misused_del(invocation: &Invocation) -> Failure {
 
 /// Empties the store in one step; in a batch that is begun, key by key.
 fn delete_all(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
-    if session.transaction.is_some() {
+    if session.has_batch() {
         return delete_matching(session, Glob::starting_with(b""), "in the store", "no keys");
     }
     let store = session.store()?;
@@ -266,8 +266,8 @@ fn delete_matching(session: &mut Session, glob: Glob, what: &str, none: &str) ->
     // What is counted, asked about and deleted is of one moment.
     let snapshot = session.store()?.snapshot()?;
     let walk = keys::matching(glob);
-    let rows = |session: &Session| walk.rows(&snapshot, session.overlay(), &session.interrupt);
-    if !session.settings.yes {
+    let rows = |session: &Session| walk.rows(&snapshot, session.overlay(), session.interrupt());
+    if !session.settings().yes {
         let count = keys::count(&mut rows(session)?, &mut None)?;
         let question = format!("delete {} {what}", units::count(count, "key"));
         if count > 0 && !session.confirm(&question)? {
@@ -291,7 +291,7 @@ fn delete_rows(session: &mut Session, mut rows: Rows, none: &str) -> Result<Outc
             break;
         }
         named += keys.len();
-        if let Some(transaction) = &mut session.transaction {
+        if let Some(transaction) = session.batch_mut() {
             keys.iter().for_each(|key| transaction.overlay.delete(key));
             deleted += keys.len();
             continue;

@@ -29,19 +29,14 @@ fn run_read(session: &mut Session, invocation: &Invocation) -> Result<Outcome, F
     /// Scripts that may be open at once; more are a script that reads itself.
     const DEPTH_MAX: usize = 16;
     let word = &invocation.args[0];
-    if session.depth == DEPTH_MAX {
+    if session.depth() == DEPTH_MAX {
         let failure = Failure::command(format!("scripts read each other more than {DEPTH_MAX} deep"));
         return Err(failure.at(word.span.clone()));
     }
     let input = open_script(session, word)?;
     session.make_store()?;
-    let read_stdin = session.reads_stdin;
-    session.reads_stdin |= word.is_dash();
-    session.depth += 1;
-    let outcome = script::run(session, vec![input], &word.path().to_string_lossy());
-    session.depth -= 1;
-    session.reads_stdin = read_stdin;
-    Ok(outcome)
+    let name = word.path().to_string_lossy();
+    Ok(session.nested(word.is_dash(), |session| script::run(session, vec![input], &name)))
 }
 
 fn open_script(session: &Session, word: &Word) -> Result<Input, Failure> {

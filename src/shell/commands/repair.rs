@@ -65,7 +65,7 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
         let failure = Failure::command("the store is open in this shell");
         return Err(failure.hint("leave it, and call logkv DIR repair"));
     }
-    if !session.settings.makes_files {
+    if !session.settings().makes_files {
         return Err(Failure::command("nothing is created with --read-only or --no-create"));
     }
     match (invocation.value("to"), invocation.has("in-place")) {
@@ -107,7 +107,7 @@ fn in_place(session: &mut Session) -> Result<Outcome, Failure> {
     }
     let damaged_dir = free_name_beside(&dir);
     if is_intact(session, &dir)? {
-        let settled = repair::settle(&dir, &damaged_dir, &session.config.options)
+        let settled = repair::settle(&dir, &damaged_dir, &session.config().options)
             .map_err(|error| repair_failure(&error, &dir))?;
         write_needless(&mut session.out, &dir, settled.then_some(damaged_dir.as_path()))?;
         return Ok(Outcome::Done);
@@ -126,8 +126,8 @@ fn in_place(session: &mut Session) -> Result<Outcome, Failure> {
 
 /// Whether the store has no damage. Hints and KEYDIR do not count: opening rebuilds them.
 fn is_intact(session: &mut Session, dir: &Path) -> Result<bool, Failure> {
-    let options = session.config.options.clone();
-    let interrupt = session.interrupt.clone();
+    let options = session.config().options.clone();
+    let interrupt = session.interrupt().clone();
     let progress = session.progress("verifying");
     let verified = verify::store(dir, &options, &[], &mut |event| {
         if let VerifyEvent::Progress { done_len, total_len } = event {
@@ -154,8 +154,8 @@ fn repair(
     from: &Path,
     act: impl FnOnce(&Options, Observer<'_>) -> logkv::Result<RepairReport>,
 ) -> Result<RepairReport, Failure> {
-    let options = session.config.options.clone();
-    let interrupt = session.interrupt.clone();
+    let options = session.config().options.clone();
+    let interrupt = session.interrupt().clone();
     let progress = session.progress("repairing");
     let repaired = act(&options, &mut |at| {
         progress.at(at.done_len, at.total_len);

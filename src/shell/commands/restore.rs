@@ -61,13 +61,13 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
         let failure = Failure::command("a store is open in this shell, and restore does not replace it");
         return Err(failure.hint("leave it, and call logkv NEWDIR restore FROM"));
     }
-    if !session.settings.makes_files {
+    if !session.settings().makes_files {
         return Err(Failure::command("nothing is created with --read-only and --no-create"));
     }
     let to = session.dir().to_owned();
-    let options = session.config.options.clone();
+    let options = session.config().options.clone();
     let progress = session.progress("restoring");
-    let interrupt = session.interrupt.clone();
+    let interrupt = session.interrupt().clone();
     let observe = &mut |at: BackupProgress| {
         progress.at(at.done_len, at.total_len);
         interrupt.flow()

@@ -42,19 +42,14 @@ fn run_segments(session: &mut Session, _: &Invocation) -> Result<Outcome, Failur
     let segments = store.segments()?;
     let plan = store.compaction_plan(&Compact::Due)?;
     let damage = session.known_damage();
+    let policy = session.config().options.compaction.clone();
     let out = &mut session.out;
     let mut table = Table::new(&[], out.look);
     for segment in &segments {
         // Where nothing is damaged there is no column for it.
         let damaged = damage.iter().filter(|at| at.segment == segment.id).count() as u64;
         let damaged = (!damage.is_empty()).then_some(damaged);
-        write_segment(
-            out,
-            &mut table,
-            segment,
-            DueReason::of(segment, &plan, &session.config.options.compaction),
-            damaged,
-        )?;
+        write_segment(out, &mut table, segment, DueReason::of(segment, &plan, &policy), damaged)?;
     }
     table.end(&mut session.out)?;
     if segments.is_empty() {

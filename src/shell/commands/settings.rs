@@ -1,7 +1,5 @@
 //! `mode`, `timer`, `echo`, `bail` and `color`: what can be changed while the shell runs.
 
-use std::io::{self, IsTerminal};
-
 use crate::shell::lang::command::{ArgKind, Arity, Example, Group, Needs, Outcome};
 use crate::shell::lang::failure::Failure;
 use crate::shell::run::session::{Command, Invocation, Run, Session, Timer};
@@ -30,7 +28,7 @@ pub const MODE: Command = Command {
     needs: Needs::Nothing,
     run: Run::Itself(|session, invocation| {
         if let Some(word) =
-            invocation.args.first().filter(|word| session.settings.ack && word.bytes == b"table")
+            invocation.args.first().filter(|word| session.settings().ack && word.bytes == b"table")
         {
             let failure = Failure::usage("mode table is for people: with --ack it is plain, raw or json");
             return Err(failure.at(word.span.clone()));
@@ -58,7 +56,7 @@ pub const TIMER: Command = Command {
             invocation,
             "timer",
             Timer::parse,
-            |session| &mut session.settings.timer,
+            |session| &mut session.settings_mut().timer,
             Timer::name,
         )
     }),
@@ -78,7 +76,7 @@ pub const ECHO: Command = Command {
     arity: Arity::between(0, 1),
     needs: Needs::Nothing,
     run: Run::Itself(|session, invocation| {
-        setting(session, invocation, "echo", switch, |session| &mut session.settings.echo, switch_name)
+        setting(session, invocation, "echo", switch, |session| &mut session.settings_mut().echo, switch_name)
     }),
 };
 
@@ -96,8 +94,8 @@ pub const BAIL: Command = Command {
     arity: Arity::between(0, 1),
     needs: Needs::Nothing,
     run: Run::Itself(|session, invocation| {
-        session.failures_forgiven = session.failures;
-        setting(session, invocation, "bail", switch, |session| &mut session.settings.bail, switch_name)
+        session.forgive_failures();
+        setting(session, invocation, "bail", switch, |session| &mut session.settings_mut().bail, switch_name)
     }),
 };
 
@@ -152,10 +150,9 @@ fn run_color(session: &mut Session, invocation: &Invocation) -> Result<Outcome, 
         invocation,
         "color",
         ColorChoice::parse,
-        |session| &mut session.settings.color,
+        |session| &mut session.settings_mut().color,
         ColorChoice::name,
     )?;
-    session.out.look.color = session.settings.color.decide(session.out.is_terminal);
-    session.err_look.color = session.settings.color.decide(io::stderr().is_terminal());
+    session.follow_color();
     Ok(outcome)
 }

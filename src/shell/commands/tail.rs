@@ -87,7 +87,8 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
         // How many of them there are is no reason to stop.
         None => {
             let count = lines.unwrap_or(LAST_COUNT);
-            let changes = searching(&session.interrupt, |observe| store.recent_changes_with(count, observe))?;
+            let changes =
+                searching(session.interrupt(), |observe| store.recent_changes_with(count, observe))?;
             (changes, None)
         }
     };
@@ -179,7 +180,7 @@ impl Tail {
 
     /// Fails if following cannot go on.
     fn check_goes_on(&self, session: &Session, followed: Option<(u64, u64)>) -> Result<(), Failure> {
-        session.interrupt.check(self.count)?;
+        session.interrupt().check(self.count)?;
         if identity(session.dir()) != followed {
             let dir = visible(session.dir().as_os_str().as_encoded_bytes());
             return Err(Failure::command(format!("{dir} is no longer the directory that was followed")));
@@ -200,7 +201,7 @@ impl Tail {
         while *left != Some(0)
             && let Some(change) = changes.next()
         {
-            session.interrupt.check(self.count)?;
+            session.interrupt().check(self.count)?;
             match change {
                 Ok(change) => {
                     self.write(&mut session.out, &change, changes.cursor())?;
@@ -271,7 +272,7 @@ fn tell_cursor(session: &mut Session, count: u64, cursor: Cursor) -> io::Result<
 
 /// Says on the standard error where a feed continues, unless the session is quiet.
 pub fn note_cursor(session: &mut Session, cursor: Cursor) {
-    if !session.settings.quiet {
+    if !session.settings().quiet {
         session.flush();
         session.note(&format!("note: `tail --from {cursor}` goes on from here"));
     }

@@ -50,7 +50,7 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
     let ids = invocation.args.iter().map(|word| segments::parse(word, "verify"));
     let ids: Vec<SegmentId> = ids.collect::<Result<_, _>>()?;
     let dir = session.dir().to_owned();
-    let options = session.config.options.clone();
+    let options = session.config().options.clone();
     let progress = session.progress("verifying");
     let mut unwritten = None;
     let mut reached = (0, 0);
@@ -67,7 +67,7 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
                 progress.at(done_len, total_len);
             }
         }
-        match unwritten.is_some() || session.interrupt.is_set() {
+        match unwritten.is_some() || session.interrupt().is_set() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         }

@@ -85,7 +85,7 @@ fn run_versions(session: &mut Session, invocation: &Invocation) -> Result<Outcom
     let mut count = 0;
     let mut versions = found.peekable();
     while let Some(version) = versions.next() {
-        session.interrupt.check(count)?;
+        session.interrupt().check(count)?;
         count += 1;
         match version {
             Ok(version) => {

@@ -108,7 +108,7 @@ pub fn moment_of(word: &Word, what: &str, now_ms: u64) -> Result<Option<u64>, Fa
 
 /// The standard input, for `word`; fails with `hint` if the commands come from there.
 pub fn stdin(session: &Session, word: &Word, hint: &str) -> Result<Input, Failure> {
-    if session.reads_stdin {
+    if session.reads_stdin() {
         let message = "- is the standard input, and the commands come from there";
         return Err(Failure::command(message).at(word.span.clone()).hint(hint));
     }
@@ -135,7 +135,7 @@ pub fn create(session: &Session, word: &Word) -> Result<File, Failure> {
     let path = word.path();
     let create = || match Folder::place(path)? {
         Place::File(folder, name) => folder.rewrite(&name),
-        Place::Special(special) => special.open(&session.interrupt),
+        Place::Special(special) => special.open(session.interrupt()),
     };
     create().map_err(|error| Failure::file("write", path, &error).at(word.span.clone()))
 }

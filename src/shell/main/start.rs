@@ -110,21 +110,20 @@ fn run(mut args: Args) -> u8 {
         if let Some(why) = config.unread.as_ref().filter(|_| !args.quiet && looks_at_files(&args)) {
             session.note(&format!("note: {why}; going on without its options"));
         }
-        session.config = config;
-        session.interrupt = Interrupt::install().map_err(Failure::no_watch)?;
-        session.out.heed(session.interrupt.clone());
+        session.set_config(config);
+        session.heed(Interrupt::install().map_err(Failure::no_watch)?);
         start(&mut session, &args)
     });
     if let Err(failure) = started {
         if failure.kind == Kind::Usage {
             // No line of a script is wrong, but the call itself.
-            session.origin = Origin::OneShot;
+            session.set_origin(Origin::OneShot);
         }
         session.fail(&failure, b"", &LinePlace::Nowhere);
         session.acknowledge_start();
     }
     session.close();
-    session.tally.code()
+    session.exit_code()
 }
 
 /// Runs a command that needs no directory.
@@ -132,7 +131,7 @@ fn without_dir(args: &Args) -> u8 {
     let mut session = session(args, PathBuf::new());
     one_shot(&mut session, args);
     session.close();
-    session.tally.code()
+    session.exit_code()
 }
 
 /// Refuses to make a store of the name of a command: DIR was left out.
@@ -145,7 +144,7 @@ fn refuse_command_name(args: &Args, session: &Session) -> Result<(), Failure> {
     }
     let words: Vec<_> = std::iter::once(dir.to_owned()).chain(args.command.iter().cloned()).collect();
     let line = String::from_utf8_lossy(&as_line(&words).0).into_owned();
-    let line = clip(&line, LINE_WIDTH_MAX, session.err_look.ellipsis());
+    let line = clip(&line, LINE_WIDTH_MAX, session.err_look().ellipsis());
     let name = visible(dir.as_bytes());
     let failure = Failure::usage(format!("DIR is missing: logkv DIR {line}"));
     Err(failure.hint(format!("./{name} is a directory of that name; logkv help {name} explains the command")))
@@ -153,7 +152,7 @@ fn refuse_command_name(args: &Args, session: &Session) -> Result<(), Failure> {
 
 /// Runs what the arguments ask for.
 fn start(session: &mut Session, args: &Args) -> Result<(), Failure> {
-    if session.origin == Origin::OneShot {
+    if session.origin() == Origin::OneShot {
         one_shot(session, args);
         session.forget_batch(None);
         return Ok(());
@@ -167,7 +166,7 @@ fn start(session: &mut Session, args: &Args) -> Result<(), Failure> {
             Some((lines.collect(), "-c".into()))
         }
         _ => {
-            session.reads_stdin = true;
+            session.set_reads_stdin();
             let is_script = !session.is_interactive();
             let stdin = is_script.then(|| Input::stdin().map_err(|error| unread_stdin(&error)));
             stdin.transpose()?.map(|input| (vec![input], "-".into()))
@@ -186,7 +185,7 @@ fn start(session: &mut Session, args: &Args) -> Result<(), Failure> {
 
 fn one_shot(session: &mut Session, args: &Args) {
     let (line, words) = as_line(&args.command);
-    let result = parse::parse(session.commands, words).and_then(|invocation| {
+    let result = parse::parse(session.commands(), words).and_then(|invocation| {
         let Some(invocation) = invocation else {
             return Err(Failure::usage("the command is empty"));
         };
@@ -221,7 +220,7 @@ fn prepare(session: &mut Session, args: &Args, invocation: &Invocation) -> Resul
         Needs::Files { unless } if unless(&invocation.args) => Ok(()),
         // Looking changes nothing: what a writer would cut off is there to be seen.
         Needs::Files { .. } => {
-            match session.open(session.config.options.clone().read_only(true).create(false)) {
+            match session.open(session.config().options.clone().read_only(true).create(false)) {
                 Err(failure) if failure.is_about_contents => {
                     session.note(&format!(
                         "note: the store does not open ({}); reading the file alone",
@@ -237,8 +236,8 @@ fn prepare(session: &mut Session, args: &Args, invocation: &Invocation) -> Resul
 
 /// How the store is opened; made only if `create` says so.
 fn opening(session: &Session, args: &Args, create: bool) -> Options {
-    let create = create && session.settings.makes_files;
-    session.config.options.clone().read_only(args.read_only).create(create)
+    let create = create && session.settings().makes_files;
+    session.config().options.clone().read_only(args.read_only).create(create)
 }
 
 /// Arguments as the line that they would be, for carets, and as its words. They come from the operating system

@@ -61,7 +61,7 @@ fn reason(session: &Session, key: &[u8]) -> Result<Option<String>, Failure> {
     let Ok(versions) = store.versions(key) else { return Ok(None) };
     let (mut before, mut last): (Option<Version>, Option<Version>) = (None, None);
     for (count, version) in (0..).zip(versions) {
-        session.interrupt.check(count)?;
+        session.interrupt().check(count)?;
         let Ok(version) = version else { return Ok(None) };
         before = last.replace(version);
     }

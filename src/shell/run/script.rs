@@ -21,11 +21,11 @@ pub fn run(session: &mut Session, inputs: Vec<Input>, name: &str) -> Outcome {
     let mut inputs = inputs.into_iter();
     let Some(input) = inputs.next() else { return Outcome::Done };
     let mut script = Script { input, file: Rc::from(name), number: 0, next_number: 1, is_answered: true };
-    session.failures_forgiven = session.failures;
-    let origin = session.origin;
+    session.forgive_failures();
+    let origin = session.origin();
     if origin == Origin::OneShot {
-        // `logkv DIR read FILE`: its lines are a script's, whose missing keys are results.
-        session.origin = Origin::Script;
+        // `logkv DIR read FILE`: in a script a missing key is a result, not a failure.
+        session.set_origin(Origin::Script);
     }
     let outcome = loop {
         if session.is_over() {
@@ -47,7 +47,7 @@ pub fn run(session: &mut Session, inputs: Vec<Input>, name: &str) -> Outcome {
         }
     };
     session.drain();
-    session.origin = origin;
+    session.set_origin(origin);
     outcome
 }
 
@@ -89,7 +89,7 @@ impl Script {
                 }
                 Read::End => return Ok(None),
             }
-            if session.interrupt.is_set() {
+            if session.interrupt().is_set() {
                 return Err(Failure::interrupted());
             }
             self.number = self.next_number;
@@ -106,7 +106,7 @@ impl Script {
                 self.answered(session);
             }
         }
-        if session.settings.echo {
+        if session.settings().echo {
             self.finish_quote(session)?;
             if !settle(session) {
                 return Ok(None);
@@ -183,7 +183,7 @@ impl Script {
             if self.input.is_at_end() || session.is_over() {
                 return Ok(Read::End);
             }
-            if self.input.unread_len() > line_len_max(session.config.options.value_len_max) {
+            if self.input.unread_len() > line_len_max(session.config().options.value_len_max) {
                 return Ok(Read::TooLong);
             }
             self.fill(session)?;
@@ -219,7 +219,7 @@ impl Script {
             _ => Failure::command(format!("cannot read the script: {}", plain_words(&error))),
         };
         // Input without a pause, such as an endless line, never reaches a wait.
-        if session.interrupt.is_set() {
+        if session.interrupt().is_set() {
             return Err(Failure::interrupted());
         }
         if self.input.readiness().map_err(failed)? == Readiness::Waits {
@@ -228,7 +228,7 @@ impl Script {
             if session.is_over() {
                 return Ok(());
             }
-            self.input.wait(&session.interrupt).map_err(failed)?;
+            self.input.wait(session.interrupt()).map_err(failed)?;
         }
         self.input.fill().map_err(failed)?;
         session.hear();
@@ -248,7 +248,7 @@ enum Read {
 }
 
 fn too_long(session: &Session) -> Failure {
-    let len_max = units::bytes(line_len_max(session.config.options.value_len_max));
+    let len_max = units::bytes(line_len_max(session.config().options.value_len_max));
     Failure::usage(format!("a command of more than {len_max} is not read"))
 }
 

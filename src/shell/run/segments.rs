@@ -28,7 +28,7 @@ pub fn parse(word: &Word, command: &str) -> Result<SegmentId, Failure> {
 pub fn missing(id: SegmentId, session: &mut Session) -> Failure {
     session.learn_of_compactions();
     let failure = Failure::from(Error::NoSuchSegment { segment: id });
-    let message = match session.compacted.successors(id).as_deref() {
+    let message = match session.compactions().successors(id).as_deref() {
         None => failure.message.clone(),
         Some([]) => format!("{}: it was compacted away, and none of its records was needed", failure.message),
         Some(into) => format!("{}: it was compacted into {}", failure.message, numbers(into)),

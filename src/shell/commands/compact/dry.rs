@@ -79,8 +79,8 @@ impl DryRun {
         plan: &CompactionPlan,
         run: &CompactionRun,
     ) -> Result<Tallies, Failure> {
+        let interrupt = session.interrupt().clone();
         let out = &mut session.out;
-        let interrupt = session.interrupt.clone();
         let mut table = Some(Table::new(&[], out.look));
         let mut failure = None;
         let tallies = store.compaction_decisions(plan, run, &mut |decided| {

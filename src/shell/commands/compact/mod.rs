@@ -123,7 +123,7 @@ impl Observer {
     fn observe(&mut self, session: &mut Session, event: &CompactionEvent<'_>) -> ControlFlow<()> {
         match (event, &self.steps) {
             (CompactionEvent::Done(run), _) => {
-                session.compacted.note(run);
+                session.note_compaction(run);
                 self.runs.push((*run).clone());
             }
             (CompactionEvent::Reached(stage, run), Some(steps)) => match steps.reach(session, *stage, run) {
@@ -136,7 +136,7 @@ impl Observer {
                 self.progress.at(*done_len, *total_len);
             }
         }
-        if self.is_declined || self.failure.is_some() || session.interrupt.is_set() {
+        if self.is_declined || self.failure.is_some() || session.interrupt().is_set() {
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())

@@ -134,7 +134,7 @@ fn write_table(
 pub fn nothing_to_do(session: &mut Session, what: &Compact) -> Result<Vec<String>, Failure> {
     match what {
         Compact::Due => {
-            let due_percent = session.config.options.compaction.dead_percent;
+            let due_percent = session.config().options.compaction.dead_percent;
             Ok(nothing_due(&session.store()?, due_percent)?)
         }
         Compact::All | Compact::Segments(_) => {

@@ -57,8 +57,8 @@ pub fn run(
         path,
         name: visible(&word.bytes),
         quoted: quote(&word.bytes),
-        interrupt: session.interrupt.clone(),
-        record_len_max: record_len_max(session.config.options.value_len_max),
+        interrupt: session.interrupt().clone(),
+        record_len_max: record_len_max(session.config().options.value_len_max),
     };
     let totals = dump.show(&mut session.out).map_err(|failure| failure.at(word.span.clone()))?;
     Ok(if totals.bad > 0 { Outcome::Damaged } else { Outcome::Done })

@@ -78,19 +78,19 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
     let store = session.store().ok().filter(|store| !has_torn_tail(store, request.segment));
     let inspect = || match &store {
         Some(store) => store.inspect(request.segment),
-        None => inspect::segment(session.dir(), &session.config.options, request.segment),
+        None => inspect::segment(session.dir(), &session.config().options, request.segment),
     };
     // The inspection comes before any output. A one-shot command may be killed during it: it has
     // written nothing.
-    let inspection = match session.origin {
-        Origin::OneShot => session.interrupt.ending(|| {}, inspect).map_err(Failure::no_watch)?,
+    let inspection = match session.origin() {
+        Origin::OneShot => session.interrupt().ending(|| {}, inspect).map_err(Failure::no_watch)?,
         Origin::Person | Origin::Script => inspect(),
     };
     let inspection = inspection.map_err(|error| match error {
         Error::NoSuchSegment { segment } => segments::missing(segment, session),
         error => error.into(),
     })?;
-    let interrupt = session.interrupt.clone();
+    let interrupt = session.interrupt().clone();
     remember_damage(session, &inspection)?;
     dump(&inspection, &request, store.as_ref(), &mut session.out, &interrupt)
 }

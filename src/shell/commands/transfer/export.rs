@@ -81,7 +81,7 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
         return Ok(Outcome::Done);
     }
     let snapshot = store.snapshot()?;
-    let rows = |session: &Session| walk.rows(&snapshot, session.overlay(), &session.interrupt);
+    let rows = |session: &Session| walk.rows(&snapshot, session.overlay(), session.interrupt());
     let columns = if format == RowFormat::Csv { columns(rows(session)?)? } else { CsvColumns::default() };
     // The length of a part of the keys is unknown.
     let total_len = if walk.is_whole() { Some(store.stats()?.live_len) } else { None };
@@ -107,7 +107,7 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
             }
         }
         Some(word) => {
-            let len = run.save(word, session.interrupt.clone())?;
+            let len = run.save(word, session.interrupt().clone())?;
             write(&mut session.out, &run, word, len, snapshot.cursor())?;
         }
     }

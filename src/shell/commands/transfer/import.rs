@@ -101,7 +101,7 @@ pub const IMPORT: Command = Command {
 };
 
 fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
-    if session.transaction.is_some() {
+    if session.has_batch() {
         let failure = Failure::command("import does not work in a batch");
         return Err(failure.at(invocation.name.clone()).hint("commit or rollback comes first"));
     }
@@ -203,9 +203,9 @@ impl ImportRun {
         let source = source.map_or_else(|| planned.open(session, flags, &mut || Ok(())), Ok);
         let ended =
             source.map_err(EarlyEnd::of_source).and_then(|mut source| match planned.format.is_script() {
-                true => calls::as_script(session, planned.name == "-", |session| {
-                    self.copy_script(&mut source, session)
-                }),
+                true => {
+                    session.as_script(planned.name == "-", |session| self.copy_script(&mut source, session))
+                }
                 false => self.copy(&mut source, session),
             });
         self.progress.clear();
@@ -223,12 +223,12 @@ impl ImportRun {
     fn copy_script(&mut self, source: &mut ImportSource, session: &mut Session) -> Result<(), EarlyEnd> {
         let mut batch = OpenBatch::default();
         let ended = loop {
-            let was_open = session.transaction.is_some();
+            let was_open = session.has_batch();
             match self.step(source, session) {
                 Ok(StepResult::End) => break Ok(()),
-                Ok(StepResult::Taken(reason)) if was_open || session.transaction.is_some() => {
+                Ok(StepResult::Taken(reason)) if was_open || session.has_batch() => {
                     batch.add(source, reason, self.rejects.are_kept());
-                    if session.transaction.is_none() {
+                    if !session.has_batch() {
                         self.reject_batch(batch.ended(), session)?;
                     }
                 }
@@ -237,7 +237,7 @@ impl ImportRun {
                 Err(stop) => break Err(stop),
             }
         };
-        let is_open = session.transaction.take().is_some();
+        let is_open = session.take_batch().is_some();
         let rejected = if is_open { self.reject_batch(batch.never_committed(), session) } else { Ok(()) };
         ended.and(rejected)
     }
@@ -276,7 +276,7 @@ impl ImportRun {
 
     /// Imports the next item.
     fn step(&mut self, source: &mut ImportSource, session: &mut Session) -> Result<StepResult, EarlyEnd> {
-        session.interrupt.check(0).map_err(|pressed| EarlyEnd::All(pressed.into()))?;
+        session.interrupt().check(0).map_err(|pressed| EarlyEnd::All(pressed.into()))?;
         let writer = &mut self.writer;
         let mut is_written = true;
         let taken = source.next(&mut || {
@@ -295,7 +295,7 @@ impl ImportRun {
             Some(ImportItem::Rows(rows)) if rows.is_empty() => StepResult::Passed,
             Some(taken) => StepResult::Taken(self.take(taken, session).map_err(EarlyEnd::All)?),
         };
-        if let (StepResult::Taken(reason), Some(transaction)) = (&step, &mut session.transaction) {
+        if let (StepResult::Taken(reason), Some(transaction)) = (&step, session.batch_mut()) {
             transaction.has_failed |= reason.is_some();
         }
         match source.progress() {

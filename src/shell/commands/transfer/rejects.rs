@@ -113,7 +113,7 @@ impl Rejects {
                 Some(file) => format!("; {} has them all", file.name()),
                 None => "; --rejects FILE keeps them all".to_owned(),
             };
-            let cut = session.err_look.ellipsis();
+            let cut = session.err_look().ellipsis();
             session.note(&format!("{cut} and {} more{where_all}", units::thousands(more)));
         }
     }
@@ -184,7 +184,7 @@ fn keep(session: &Session, word: &Word) -> Result<RejectsFile, Failure> {
         let target = Target::stdout().map_err(Failure::from)?;
         return Ok(RejectsFile { target, word: word.clone() });
     }
-    let target = Target::create(word.path(), NewMode::OfDirectory, &session.interrupt);
+    let target = Target::create(word.path(), NewMode::OfDirectory, session.interrupt());
     let target = target.map_err(RejectsFile::failed(word))?;
     Ok(RejectsFile { target, word: word.clone() })
 }

@@ -20,9 +20,8 @@ use crate::shell::run::script;
 use crate::shell::run::session::Session;
 use crate::shell::term::input::Input;
 use crate::shell::term::output::Mode;
-use crate::shell::term::pager::{Manner, Pager};
+use crate::shell::term::pager::Manner;
 use crate::shell::term::style::{ColorChoice, hue, is_dumb};
-use crate::shell::term::tally::Tally;
 use crate::shell::term::units;
 
 /// Runs what a person types until they leave. `with_init`: the init file first.
@@ -32,11 +31,11 @@ pub fn run(session: &mut Session, with_init: bool) -> Result<(), Failure> {
     if !with_init || run_init(session) == Outcome::Done {
         while repl.turn(session)? {}
     }
-    if session.transaction.is_some() {
+    if session.has_batch() {
         session.note("note: the open batch was not committed, and is dropped");
     }
     // What failed was told to the person it concerns: leaving is no failure.
-    session.tally = Tally::default();
+    session.forget_tally();
     Ok(())
 }
 
@@ -53,10 +52,10 @@ impl Repl {
         let look = session.out.look;
         let assistant = Assistant { look, keys, pending: String::new(), prompt_width: 0 };
         let mut keyboard = Keyboard::new(assistant).map_err(|error| broken(&error))?;
-        if session.config.tells_events() {
+        if session.config().tells_events() {
             keyboard.tell_above().map_err(|error| broken(&error))?;
         }
-        session.pager = Some(Pager::new(session.interrupt.clone()));
+        session.use_pager();
         let mut repl = Self { keyboard, history: None, lines: Lines::default() };
         repl.load_history(session);
         Ok(repl)
@@ -71,7 +70,7 @@ impl Repl {
                 Ok(lines.iter().all(|line| self.run_line(session, line)))
             }
             // A typed line that was not run is discarded, as with Ctrl-D. The terminal may be gone.
-            Err(_) if session.interrupt.is_ending() => Ok(false),
+            Err(_) if session.interrupt().is_ending() => Ok(false),
             Err(ReadlineError::Interrupted) => {
                 self.lines.clear();
                 Ok(true)
@@ -89,7 +88,7 @@ impl Repl {
         let look = session.out.look;
         let pending = self.lines.pending().to_owned();
         let text = match words::open_quote(pending.as_bytes()) {
-            None => prompt(session.dir(), session.is_read_only(), session.transaction.is_some(), &look),
+            None => prompt(session.dir(), session.is_read_only(), session.has_batch(), &look),
             Some((quote, _)) => (continued(quote), look.paint(continued(quote), hue::DIM)),
         };
         if let Some(assistant) = self.keyboard.assistant() {
@@ -98,7 +97,7 @@ impl Repl {
             assistant.prompt_width = text.0.width();
             assistant.keys = StoreKeys { store: session.store().ok(), overlay: session.overlay().cloned() };
         }
-        let line = self.keyboard.read(&text, &session.interrupt);
+        let line = self.keyboard.read(&text, session.interrupt());
         if let Some(assistant) = self.keyboard.assistant() {
             // The batch would be copied when the line changes it.
             assistant.keys.overlay = None;
@@ -112,9 +111,9 @@ impl Repl {
             return true;
         }
         self.remember(session, line);
-        session.interrupt.clear();
+        session.interrupt().clear();
         session.follow_width();
-        let pager = session.pager.clone().filter(|_| session.settings.pager && session.out.is_terminal);
+        let pager = session.pager().cloned().filter(|_| session.settings().pager && session.out.is_terminal);
         if let Some(pager) = &pager {
             if session.out.flush().is_err() {
                 return false;
@@ -130,9 +129,9 @@ impl Repl {
         }
         session.flush();
         if pager.is_some_and(|pager| pager.was_left()) {
-            session.tally.broken_pipe = false;
+            session.forgive_broken_pipe();
         }
-        outcome != Some(Outcome::Quit) && !session.tally.broken_pipe && !session.interrupt.is_ending()
+        outcome != Some(Outcome::Quit) && !session.has_broken_pipe() && !session.interrupt().is_ending()
     }
 
     /// Loads the lines of earlier sessions, except those that would control the terminal when
@@ -145,7 +144,7 @@ impl Repl {
                 for line in &lines {
                     self.keyboard.remember(line);
                 }
-                session.history = lines;
+                session.set_history(lines);
                 self.history = Some(history);
             }
             Err(error) => session.note(&Failure::file("keep the history in", &path, &error).message),
@@ -157,11 +156,11 @@ impl Repl {
         if !line.chars().all(is_shown) {
             return;
         }
-        let is_repeated = session.history.last().is_some_and(|last| last == line);
+        let is_repeated = session.history().last().is_some_and(|last| last == line);
         if !self.keyboard.remember(line) || is_repeated {
             return;
         }
-        session.history.push(line.to_owned());
+        session.push_history(line);
         if let Some(history) = &self.history
             && let Err(error) = history.append(line)
         {
@@ -180,7 +179,7 @@ impl Repl {
 
 /// What the results of the next command are like.
 fn manner(session: &Session) -> Manner {
-    let wants_colours = session.settings.color == ColorChoice::Always;
+    let wants_colours = session.settings().color == ColorChoice::Always;
     // What is raw may hold escape sequences of its own.
     let is_bare_enough = session.out.mode != Mode::Raw && !wants_colours;
     Manner { is_bare_enough, is_ascii: session.out.look.ascii }
@@ -197,7 +196,7 @@ fn broken(error: &ReadlineError) -> Failure {
 
 /// Version, number of keys, and where to go from here.
 fn welcome(session: &mut Session) -> Result<(), Failure> {
-    if session.settings.quiet {
+    if session.settings().quiet {
         return Ok(());
     }
     let keys = session.store().map(|store| units::count(store.len(), "key"))?;

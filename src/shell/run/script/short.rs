@@ -26,23 +26,23 @@ pub(super) enum Ran {
 /// Runs a line of plain words, which is what long scripts are made of: its words are taken from the line without a call of
 /// the parser, and writes are waited for later. [`Ran::Not`]: it is something else, and nothing was done.
 pub(super) fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> LinePlace) -> Ran {
-    if session.transaction.is_some() || session.settings.timer == Timer::On {
+    if session.has_batch() || session.settings().timer == Timer::On {
         return Ran::Not;
     }
     let mut words = Lexer::new(line);
-    let command = words.next().and_then(|name| command::find(session.commands, &name.bytes));
+    let command = words.next().and_then(|name| command::find(session.commands(), &name.bytes));
     match command.map(|command| command.run) {
         Some(Run::Write { plain: Some(plain), .. }) => {
-            let mut batch = session.pipeline.take_batch();
+            let mut batch = session.pipeline().take_batch();
             let write = match plain::read(words, plain, &mut batch) {
                 Some(()) => Mutation::of_plain(plain, batch),
                 None => {
-                    session.pipeline.give_batch(batch);
+                    session.pipeline().give_batch(batch);
                     return Ran::Not;
                 }
             };
             let submitted = write.submit(session);
-            session.pipeline.give_batch(write.into_batch());
+            session.pipeline().give_batch(write.into_batch());
             let mode = session.out.mode;
             sent(session, submitted, mode, b"", line.len(), place)
         }
@@ -52,7 +52,7 @@ pub(super) fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> Line
             if !settle(session) {
                 return Ran::Over;
             }
-            session.place = place();
+            session.set_place(place());
             let told = session.catch_up().and_then(|()| run(session, &keys));
             session.settle(told, b"", &place());
             Ran::Told
@@ -80,11 +80,11 @@ fn sent(
     match submitted {
         Ok(submitted) => {
             // Where it ends the script that a key may have been lost, nothing is done before that is known.
-            let is_awaited = session.settings.bail
+            let is_awaited = session.settings().bail
                 && !matches!(submitted.1, Reply::Put { .. })
                 && session.is_damaged().unwrap_or(false);
-            session.pipeline.push(submitted, mode, len, place());
-            if is_awaited || session.pipeline.is_full() {
+            session.pipeline().push(submitted, mode, len, place());
+            if is_awaited || session.pipeline().is_full() {
                 session.drain();
             }
             Ran::Sent
@@ -101,14 +101,14 @@ fn sent(
 /// Runs a write that has flags, or depends on what is there, and waits for it later: it goes by what is on its way, and what it
 /// says is said after that. [`Ran::Not`]: it is something else, or wrong, and nothing was done.
 pub(super) fn later(session: &mut Session, line: &[u8], place: impl Fn() -> LinePlace) -> Ran {
-    if session.transaction.is_some() || session.settings.timer == Timer::On {
+    if session.has_batch() || session.settings().timer == Timer::On {
         return Ran::Not;
     }
-    let command = Lexer::new(line).next().and_then(|name| command::find(session.commands, &name.bytes));
+    let command = Lexer::new(line).next().and_then(|name| command::find(session.commands(), &name.bytes));
     if !command.is_some_and(|command| matches!(command.run, Run::Write { .. })) {
         return Ran::Not;
     }
-    let Ok(Some(invocation)) = parse_line(session.commands, line) else { return Ran::Not };
+    let Ok(Some(invocation)) = parse_line(session.commands(), line) else { return Ran::Not };
     // `put --help` is a call of help.
     let Run::Write { read, .. } = invocation.command.run else { return Ran::Not };
     let submitted = match read(session, &invocation) {

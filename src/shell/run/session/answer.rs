@@ -27,7 +27,7 @@ impl Session {
                 self.tally.corrupt |= outcome == Outcome::Damaged;
                 self.tally.unopened |= outcome == Outcome::Refused;
                 self.tally.failed |= outcome == Outcome::Absent && self.origin == Origin::OneShot;
-                self.failures += u64::from(matches!(outcome, Outcome::Damaged | Outcome::Refused));
+                self.failure_count += u64::from(matches!(outcome, Outcome::Damaged | Outcome::Refused));
                 match outcome {
                     Outcome::Damaged => self.tell_programs(Kind::Corruption, "some bytes are damaged", place),
                     Outcome::Refused => self.tell_programs(Kind::Open, "some files cannot be read", place),
@@ -54,7 +54,7 @@ impl Session {
             }
             None => failure,
         };
-        self.failures += 1;
+        self.failure_count += 1;
         if let Some(at) = failure.damaged_at {
             self.remember_damage(at);
         }
@@ -79,7 +79,7 @@ impl Session {
         // The error would stand before the results of earlier lines where both go to one terminal.
         self.flush();
         report::write_failure(&advice::advised(self.commands, failure, line), line, place, &self.err_look);
-        self.told.clone_from(&failure.message);
+        self.last_message.clone_from(&failure.message);
     }
 
     /// Reports a failure of a part of the current command, which goes on.

@@ -3,22 +3,33 @@
 use logkv::{RunReport, SegmentId};
 
 use super::Session;
+use crate::shell::run::compactions::Compactions;
 use crate::shell::run::segments;
 use crate::shell::term::units;
 
 impl Session {
+    /// Records a compaction that a command asked for.
+    pub fn note_compaction(&mut self, run: &RunReport) {
+        self.compactions.note(run);
+    }
+
+    /// The compactions of this session.
+    pub fn compactions(&self) -> &Compactions {
+        &self.compactions
+    }
+
     /// Learns what the store has compacted by itself.
     pub fn learn_of_compactions(&mut self) {
         let Some(store) = &self.store else { return };
         for run in store.background_compactions() {
-            self.compacted.note_unasked(run);
+            self.compactions.note_unasked(run);
         }
     }
 
     /// Tells a person, in a line, what the store has done unasked since this was called last.
     pub fn tell_unasked(&mut self) {
         self.learn_of_compactions();
-        let runs = self.compacted.take_untold();
+        let runs = self.compactions.take_untold();
         if !runs.is_empty() && self.out.is_table() && !self.settings.quiet {
             self.note(&sentence(&runs));
         }

@@ -6,12 +6,23 @@ use logkv::Location;
 use logkv::inspect::{Item, Range};
 
 use super::Session;
+use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::Failure;
 
 impl Session {
     /// Whether the store has damaged places, which may have held any key.
     pub fn is_damaged(&self) -> Result<bool, Failure> {
         Ok(!self.store()?.open_report().damage.is_empty())
+    }
+
+    /// The outcome of a command that has shown all intact records. `damage` is the failure it met. Keys
+    /// may be missing if any place of the store is damaged.
+    pub fn shown_all(&self, damage: Option<Failure>) -> Result<Outcome, Failure> {
+        match (damage, self.is_damaged()?) {
+            (Some(damage), _) => Err(self.naming_key(damage)),
+            (None, false) => Ok(Outcome::Done),
+            (None, true) => Ok(Outcome::Damaged),
+        }
     }
 
     /// Remembers damage that a command has met.

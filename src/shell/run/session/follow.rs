@@ -20,7 +20,7 @@ impl Session {
         if !self.settings.quiet {
             refreshed.damage.iter().for_each(|found| self.note(&report::damaged(found)));
         }
-        self.lags = false;
+        self.is_stale = false;
         Ok(())
     }
 
@@ -35,11 +35,11 @@ impl Session {
 
     /// Notes that lines came in: whoever wrote them knows of nothing that is written later.
     pub fn hear(&mut self) {
-        self.lags = true;
+        self.is_stale = true;
     }
 
     /// As [`Session::follow`], once for all lines that came in together: for what runs too often to look each time.
     pub fn catch_up(&mut self) -> Result<(), Failure> {
-        if self.lags { self.follow() } else { Ok(()) }
+        if self.is_stale { self.follow() } else { Ok(()) }
     }
 }

@@ -38,7 +38,7 @@ impl Session {
 
     /// Waits for the writes that are on their way, prints their results, and tells and counts their failures.
     pub fn drain(&mut self) {
-        for Submitted { pending, reply, mode, place } in self.pipeline.take_all() {
+        for Submitted { pending, reply, mode, place } in self.pipeline().take_all() {
             let committed = pending.wait().map_err(Failure::from);
             self.in_json(mode == Mode::Json, |session| {
                 let told = committed.and_then(|commit| reply.tell(session, commit));
@@ -52,7 +52,7 @@ impl Session {
 impl Mutation {
     /// Waits until it is written, or has `commit` write it where a batch is open; and tells which.
     fn done(&self, session: &mut Session) -> Result<Outcome, Failure> {
-        if session.transaction.is_some() {
+        if session.has_batch() {
             return self.queue(session);
         }
         let (pending, reply) = self.submit(session)?;

@@ -112,7 +112,7 @@ fn summed(out: &mut Output, key: &[u8], sum: i64, fate: Fate) -> io::Result<()> 
 
 /// Says how many keys were deleted, or are to be with `commit` where a batch is open.
 pub fn tell_deletions(session: &mut Session, deleted: usize, named: usize) -> io::Result<()> {
-    let fate = if session.transaction.is_some() { Fate::Queued } else { Fate::Done(None) };
+    let fate = if session.has_batch() { Fate::Queued } else { Fate::Done(None) };
     deletions(&mut session.out, deleted, named, fate)
 }
 

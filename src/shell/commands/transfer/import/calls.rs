@@ -6,21 +6,9 @@ use crate::shell::commands::transfer::rows::ImportRow;
 use crate::shell::commands::transfer::writer::{ImportCounts, Writer, add_rows};
 use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::{Failure, Kind};
-use crate::shell::run::session::{Asked, Invocation, Origin, Run, Session};
+use crate::shell::run::session::{Asked, Invocation, Run, Session};
 use crate::shell::run::write::mutation::{Mutation, Reply};
 use crate::shell::term::output::{Mode, Output};
-
-/// Runs `import` as a script: without questions, and without reading a value from the script's own
-/// input.
-pub fn as_script<T>(session: &mut Session, is_stdin: bool, import: impl FnOnce(&mut Session) -> T) -> T {
-    let origin = std::mem::replace(&mut session.origin, Origin::Script);
-    let reads_stdin = session.reads_stdin;
-    session.reads_stdin |= is_stdin;
-    let result = import(session);
-    session.reads_stdin = reads_stdin;
-    session.origin = origin;
-    result
-}
 
 /// Runs a command without output.
 fn silently(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
@@ -38,7 +26,7 @@ pub fn add(
     writer: &mut Writer,
     rows: &[ImportRow<'_>],
 ) -> Result<Option<String>, Failure> {
-    let added = match &mut session.transaction {
+    let added = match session.batch_mut() {
         None => writer.add(rows),
         Some(transaction) => {
             let mut batch = Batch::new();
@@ -69,7 +57,7 @@ pub fn call(
     invocation: &Invocation,
 ) -> Result<Option<String>, Failure> {
     let asked = match invocation.command.run {
-        Run::Write { read, .. } if session.transaction.is_none() => Some(read(session, invocation)),
+        Run::Write { read, .. } if !session.has_batch() => Some(read(session, invocation)),
         _ => None,
     };
     let called = match asked {
@@ -111,11 +99,11 @@ fn at_once(session: &mut Session, writer: &mut Writer, invocation: &Invocation) 
     let committed = session.overlay().filter(|_| commits);
     let committed = committed.map(|overlay| changes(&overlay.to_batch()));
     let len = store.len();
-    let was_in_batch = session.transaction.is_some();
+    let was_in_batch = session.has_batch();
     let ran = silently(session, invocation);
     if ran.is_err() && commits {
         // Otherwise an open batch would swallow the rest of the script.
-        session.transaction = None;
+        session.take_batch();
     }
     if ran? == Outcome::Absent {
         writer.count(ImportCounts { not_set: 1, ..ImportCounts::default() });

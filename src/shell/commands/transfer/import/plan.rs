@@ -254,8 +254,8 @@ fn records(
     let format = ImportFormat::Files(files.format);
     let kind = InputKind::Records(ForeignRecords::open(
         files,
-        session.config.options.value_len_max,
-        session.interrupt.clone(),
+        session.config().options.value_len_max,
+        session.interrupt().clone(),
     )?);
     Ok(PlannedInput { name: visible(&word.bytes), format, origin, names, paths, notes, kind })
 }
@@ -282,10 +282,10 @@ impl PlannedInput {
         let reader = TextReader::new(
             input,
             self.name.clone(),
-            session.interrupt.clone(),
-            session.config.options.value_len_max,
+            session.interrupt().clone(),
+            session.config().options.value_len_max,
         );
-        of_text(session.commands, reader.of_file(len, packing), format, flags.table.clone(), before_wait)
+        of_text(session.commands(), reader.of_file(len, packing), format, flags.table.clone(), before_wait)
     }
 }
 
