@@ -10,6 +10,7 @@ use std::path::Path;
 use logkv::KEY_LEN_MAX;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 pub use self::readiness::Readiness;
 use self::readiness::{Unwaiting, readiness};
@@ -76,7 +77,7 @@ impl Input {
         )?);
         // A directory opens, and fails only when it is read.
         if file.metadata()?.is_dir() {
-            return Err(rustix::io::Errno::ISDIR.into());
+            return Err(Errno::ISDIR.into());
         }
         rustix::fs::fcntl_setfl(&file, OFlags::empty())?;
         Self::file(file)
@@ -218,10 +219,22 @@ impl Input {
     /// would be taken up again.
     pub fn wait(&self, interrupt: &Interrupt) -> io::Result<()> {
         let Some(fd) = &self.pollable else { return Ok(()) };
-        let mut fds = vec![PollFd::new(fd, PollFlags::IN)];
-        fds.extend(interrupt.wake().map(|wake| PollFd::from_borrowed_fd(wake, PollFlags::IN)));
-        poll(&mut fds, None)?;
-        if interrupt.is_set() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
+        loop {
+            let mut fds = vec![PollFd::new(fd, PollFlags::IN)];
+            fds.extend(interrupt.wake().map(|wake| PollFd::from_borrowed_fd(wake, PollFlags::IN)));
+            match poll(&mut fds, None) {
+                // Any signal ends the call, such as SIGCONT after Ctrl-Z and `fg`.
+                Err(Errno::INTR) => {}
+                polled => drop(polled?),
+            }
+            if interrupt.is_woken() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            // After a wakeup without Ctrl-C a read could block, and Ctrl-C does not end a read.
+            if !fds[0].revents().is_empty() {
+                return Ok(());
+            }
+        }
     }
 
     /// Reads what comes next, of which no line is made.
@@ -383,6 +396,21 @@ mod tests {
         drop(writer);
         input.fill().expect("it goes on where it was");
         assert!(input.is_at_end());
+    }
+
+    #[test]
+    fn a_stale_wakeup_does_not_end_a_wait() {
+        let (reader, mut writer) = io::pipe().expect("a pipe can be opened");
+        let input = Input::file(File::from(OwnedFd::from(reader))).expect("a pipe can be polled");
+        let interrupt = Interrupt::with_stale_wakeup();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                writer.write_all(b"a\n").expect("the pipe has room");
+            });
+            input.wait(&interrupt).expect("Ctrl-C was not pressed");
+            assert_eq!(input.readiness().expect("a pipe can be polled"), Readiness::Ready);
+        });
     }
 
     #[test]

@@ -60,17 +60,22 @@ struct Pipes {
     ender: UnixStream,
 }
 
+impl Pipes {
+    fn new() -> io::Result<Self> {
+        let (wake, waker) = UnixStream::pair()?;
+        let (ending, ender) = UnixStream::pair()?;
+        wake.set_nonblocking(true)?;
+        waker.set_nonblocking(true)?;
+        Ok(Self { wake, waker, ending, ender })
+    }
+}
+
 impl Interrupt {
     /// Has SIGINT, SIGTERM and SIGHUP set flags from now on, instead of ending the process during a
     /// write. A signal that was ignored when the process started, such as SIGHUP under nohup(1),
     /// stays ignored.
     pub fn install() -> io::Result<Self> {
-        let (wake, waker) = UnixStream::pair()?;
-        let (ending, ender) = UnixStream::pair()?;
-        wake.set_nonblocking(true)?;
-        waker.set_nonblocking(true)?;
-        let pipes = Some(Arc::new(Pipes { wake, waker, ending, ender }));
-        let interrupt = Self { pipes, ..Self::default() };
+        let interrupt = Self { pipes: Some(Arc::new(Pipes::new()?)), ..Self::default() };
         // Without a watcher, these signals still end the process at once.
         let is_watched = interrupt.watch_end();
         for (number, code) in [(SIGTERM, 15), (SIGHUP, 1)] {
@@ -105,18 +110,32 @@ impl Interrupt {
 
     /// Clears a Ctrl-C from before this command. A signal that ends the session stays.
     pub fn clear(&self) {
-        if let Some(pipes) = &self.pipes {
-            let mut pressed = [0; 64];
-            while matches!((&pipes.wake).read(&mut pressed), Ok(1..)) {}
-        }
         self.is_set.store(false, Ordering::SeqCst);
         if self.is_ending() {
             self.is_set.store(true, Ordering::SeqCst);
-            if let Some(pipes) = &self.pipes {
-                // A full pipe wakes its reader, too.
-                let _ = (&pipes.waker).write(&[0]);
-            }
         }
+        self.drain();
+    }
+
+    /// Removes wakeups, unless the flag is set. A wakeup that an earlier command left would end
+    /// every later wait at once.
+    fn drain(&self) {
+        let Some(pipes) = &self.pipes else { return };
+        let mut wakeups = [0; 64];
+        while matches!((&pipes.wake).read(&mut wakeups), Ok(1..)) {}
+        // A handler sets the flag before it writes, so the wakeup just removed may be a new one.
+        if self.is_set() {
+            // A full pipe is readable anyway.
+            let _ = (&pipes.waker).write(&[0]);
+        }
+    }
+
+    /// Whether the last wakeup came from a signal. Removes it otherwise.
+    pub fn is_woken(&self) -> bool {
+        if !self.is_set() {
+            self.drain();
+        }
+        self.is_set()
     }
 
     /// Whether a signal came that ends the session, as Ctrl-D does.
@@ -187,6 +206,16 @@ impl Interrupt {
         self.is_set.store(true, Ordering::SeqCst);
     }
 
+    /// An interrupt with a wakeup but no flag.
+    #[cfg(test)]
+    pub fn with_stale_wakeup() -> Self {
+        let interrupt =
+            Self { pipes: Some(Arc::new(Pipes::new().expect("sockets can be opened"))), ..Self::default() };
+        let pipes = interrupt.pipes.as_ref().expect("the pipes are set above");
+        (&pipes.waker).write_all(&[0]).expect("the pipe is empty");
+        interrupt
+    }
+
     /// What becomes readable when it is pressed.
     pub fn wake(&self) -> Option<BorrowedFd<'_>> {
         self.pipes.as_ref().map(|pipes| pipes.wake.as_fd())
@@ -195,7 +224,11 @@ impl Interrupt {
     /// Waits for so long, or until it is pressed.
     pub fn pause(&self, duration: Duration) {
         match self.pipes.as_deref() {
-            Some(pipes) => drop(is_readable_within(&pipes.wake, duration)),
+            Some(pipes) => {
+                if is_readable_within(&pipes.wake, duration) {
+                    self.is_woken();
+                }
+            }
             None => thread::sleep(duration),
         }
     }
@@ -243,10 +276,8 @@ mod tests {
 
     #[test]
     fn what_nobody_interrupts_comes_to_its_end_and_leaves_the_screen_alone() {
-        let (wake, waker) = UnixStream::pair().expect("there are sockets");
-        let (ending, ender) = UnixStream::pair().expect("there are sockets");
-        let interrupt =
-            Interrupt { pipes: Some(Arc::new(Pipes { wake, waker, ending, ender })), ..Interrupt::default() };
+        let pipes = Pipes::new().expect("sockets can be opened");
+        let interrupt = Interrupt { pipes: Some(Arc::new(pipes)), ..Interrupt::default() };
         let ended = interrupt.ending(|| panic!("nobody pressed it"), || 7);
         assert_eq!(ended.expect("there are sockets"), 7);
         assert_eq!(interrupt.breaking(|| 8).expect("there are sockets"), 8);
