@@ -1,11 +1,13 @@
-//! How results look: decided once, and followed by every library that draws.
+//! Colours, characters and width of an output, decided in one place.
+
+use std::fmt::{Display, Write};
 
 use owo_colors::{AnsiColors, Style};
 
 /// When to use colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum ColorChoice {
-    /// On a terminal, unless the environment is against it.
+    /// On a terminal, unless the environment says otherwise.
     #[default]
     Auto,
     /// Always.
@@ -15,7 +17,7 @@ pub enum ColorChoice {
 }
 
 impl ColorChoice {
-    /// The names that `color` and `--color` take.
+    /// The names accepted by `color` and `--color`.
     pub const NAMES: &'static [&'static str] = &["auto", "always", "never"];
 
     /// The choice called `name`.
@@ -23,15 +25,15 @@ impl ColorChoice {
         [Self::Auto, Self::Always, Self::Never].into_iter().find(|choice| choice.name() == name)
     }
 
-    /// Its name.
+    /// The name of the choice.
     pub fn name(self) -> &'static str {
         Self::NAMES[self as usize]
     }
 
-    /// Whether to use colours on an output that is a terminal or not.
+    /// Whether to use colours.
     ///
-    /// First word wins: the choice, a non-empty `NO_COLOR`, a `CLICOLOR_FORCE` other than `0`, `TERM=dumb`, and
-    /// whether it is a terminal.
+    /// The first of these decides: the choice, a non-empty `NO_COLOR`, a `CLICOLOR_FORCE` other
+    /// than `0`, `TERM=dumb`, whether the output is a terminal.
     pub fn decide(self, is_terminal: bool) -> bool {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         self.decide_by(
@@ -51,20 +53,21 @@ impl ColorChoice {
     }
 }
 
-/// Whether the terminal can only print, line after line: it would show escape sequences.
+/// Whether the terminal does not understand escape sequences.
 pub fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb" || term == "emacs")
 }
 
-/// Whether the user's locale has no characters but those of ASCII, or is of another charset than UTF-8. The first of
-/// `LC_ALL`, `LC_CTYPE` and `LANG` that is set says so. Where none is, as in a container, a terminal takes UTF-8.
+/// Whether the locale is limited to ASCII or has a charset other than UTF-8. The first of `LC_ALL`,
+/// `LC_CTYPE` and `LANG` that is set decides. UTF-8 is assumed if none is set, as in a container.
 pub fn is_ascii_locale() -> bool {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
     locale.is_some_and(|locale| !is_utf8(&locale.to_string_lossy()))
 }
 
-/// Whether a locale, as `de_DE.UTF-8@euro`, is of UTF-8; on macOS its name may be the charset alone.
+/// Whether a locale such as `de_DE.UTF-8@euro` uses UTF-8. On macOS the name may be the charset
+/// alone.
 fn is_utf8(locale: &str) -> bool {
     let name = locale.split('@').next().unwrap_or_default();
     let charset = name.rsplit('.').next().unwrap_or_default();
@@ -76,50 +79,58 @@ fn is_utf8(locale: &str) -> bool {
 pub struct Look {
     /// Whether to use colours.
     pub color: bool,
-    /// Whether to do without box and block characters.
+    /// Whether to avoid box and block characters.
     pub ascii: bool,
-    /// The columns that a line may take.
+    /// The columns of a line.
     pub width: usize,
 }
 
 impl Look {
-    /// `text` in `hue`, where colours are used.
-    pub fn paint(&self, text: impl std::fmt::Display, hue: Hue) -> String {
-        let style = if self.color { hue.style() } else { Style::new() };
-        style.style(text).to_string()
+    /// Returns `text` in `hue`, without colours if they are off.
+    pub fn paint(&self, text: impl Display, hue: Hue) -> String {
+        let mut painted = String::new();
+        self.paint_into(&mut painted, text, hue);
+        painted
     }
 
-    /// Each line of `text` in `hue`.
+    /// Appends `text` in `hue` to `out`.
+    pub fn paint_into(&self, out: &mut String, text: impl Display, hue: Hue) {
+        let style = if self.color { hue.style() } else { Style::new() };
+        // A string accepts every write.
+        let _ = write!(out, "{}", style.style(text));
+    }
+
+    /// Returns `text` with each line in `hue`.
     pub fn paint_lines(&self, text: &str, hue: Hue) -> String {
         text.lines().map(|line| self.paint(line, hue)).collect::<Vec<_>>().join("\n")
     }
 
-    /// What stands for text that was cut off.
+    /// Marks cut text.
     pub fn ellipsis(&self) -> &'static str {
         if self.ascii { "..." } else { "…" }
     }
 
-    /// What stands in the place of something that is not there.
+    /// Stands for an absent value.
     pub fn none(&self) -> &'static str {
         if self.ascii { "-" } else { "–" }
     }
 
-    /// Our own `text` in the characters that this output has.
+    /// Replaces the characters of our own `text` that this output cannot show.
     pub fn spell(&self, text: &str) -> String {
         text.replace('…', self.ellipsis())
     }
 
-    /// What a rule is drawn with.
+    /// The character of a rule.
     pub fn rule(&self) -> char {
         if self.ascii { '-' } else { '─' }
     }
 }
 
-/// The columns and rows of the terminal; elsewhere those of the classic one.
+/// The columns and rows of the terminal, or 80 and 24 without one.
 pub fn terminal_size() -> (usize, usize) {
     const SIZE_ELSEWHERE: (usize, usize) = (80, 24);
     match rustix::termios::tcgetwinsize(std::io::stdout()) {
-        // A terminal that does not know its size says 0.
+        // A terminal of unknown size reports 0.
         Ok(size) if size.ws_col > 0 && size.ws_row > 0 => {
             (usize::from(size.ws_col), usize::from(size.ws_row))
         }
@@ -127,42 +138,40 @@ pub fn terminal_size() -> (usize, usize) {
     }
 }
 
-/// The width of the terminal, or else of eighty columns.
+/// The width of the terminal, or 80 without one.
 pub fn terminal_width() -> usize {
     terminal_size().0
 }
 
-/// How a kind of thing looks, in terms that every library that draws can be told.
+/// A colour and its intensity, independent of any library.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hue {
-    /// One of the terminal's own colours, which its user has chosen.
+    /// One of the terminal's own colours, which the user can choose.
     pub color: Option<AnsiColors>,
-    /// Whether it is bold.
     pub bold: bool,
-    /// Whether it stands back.
     pub dim: bool,
 }
 
 impl Hue {
-    /// The hue of things that look like nothing in particular.
+    /// No colour.
     pub const PLAIN: Self = Self { color: None, bold: false, dim: false };
 
-    /// The hue that is only this colour.
+    /// A colour.
     pub const fn of(color: AnsiColors) -> Self {
         Self { color: Some(color), ..Self::PLAIN }
     }
 
-    /// The same, bold.
+    /// Makes the hue bold.
     pub const fn bold(self) -> Self {
         Self { bold: true, ..self }
     }
 
-    /// The same, standing back.
+    /// Makes the hue dim.
     pub const fn dim(self) -> Self {
         Self { dim: true, ..self }
     }
 
-    /// As owo-colors takes it.
+    /// The hue in the type of owo-colors.
     pub fn style(self) -> Style {
         let style = self.color.map_or_else(Style::new, |color| Style::new().color(color));
         let style = if self.bold { style.bold() } else { style };
@@ -170,25 +179,25 @@ impl Hue {
     }
 }
 
-/// The hue of each kind of thing, the same wherever it is shown.
+/// The hues by meaning.
 pub mod hue {
     use owo_colors::AnsiColors;
 
     use super::Hue;
 
-    /// Anything else.
+    /// Everything else.
     pub const PLAIN: Hue = Hue::PLAIN;
     /// A key.
     pub const KEY: Hue = Hue::of(AnsiColors::Cyan);
-    /// A value, and anything in quotes.
+    /// A value, or quoted text.
     pub const VALUE: Hue = Hue::of(AnsiColors::Yellow);
-    /// What is alive, right, or known.
+    /// Live, correct, or known.
     pub const GOOD: Hue = Hue::of(AnsiColors::Green);
-    /// What is damaged, wrong, or unknown.
+    /// Damaged, wrong, or unknown.
     pub const BAD: Hue = Hue::of(AnsiColors::Red).bold();
-    /// What a person should not overlook.
+    /// A warning.
     pub const WARNING: Hue = Hue::of(AnsiColors::Yellow).bold();
-    /// What matters less.
+    /// Less important text.
     pub const DIM: Hue = Hue::PLAIN.dim();
     /// A heading.
     pub const HEAD: Hue = Hue::PLAIN.bold();
@@ -221,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn without_colours_text_stays_bare() {
+    fn without_colours_text_has_no_escape_sequences() {
         let look = Look { color: false, ascii: false, width: 80 };
         assert_eq!(look.paint("x", hue::BAD), "x");
         assert_ne!(Look { color: true, ..look }.paint("x", hue::BAD), "x");

@@ -1,24 +1,24 @@
-//! What a column is told of its width and its hue, and what its cells say.
+//! The properties of a column, and its cells.
 
 use crate::shell::term::style::Hue;
 
-/// Where a cell's text stands in its column.
+/// The alignment of the cells of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
-    /// At the left.
+    /// To the left.
     Left,
-    /// At the right: for numbers.
+    /// To the right, for numbers.
     Right,
 }
 
-/// How a column becomes narrower.
+/// The way in which a column gets narrower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Squeeze {
     /// It keeps its width.
     Keeps,
-    /// Its cells are cut off: for text of any length.
+    /// Its cells are cut, for text of any length.
     Cuts,
-    /// Its cells go on in the next line: for text that is read whole.
+    /// Its cells wrap, for text that must be read whole.
     Wraps,
 }
 
@@ -29,21 +29,21 @@ pub struct Column {
     pub(super) align: Align,
     pub(super) hue: Hue,
     pub(super) squeeze: Squeeze,
-    /// The width below which its text says too little.
+    /// The width down to which the column is narrowed before another column is left out.
     pub(super) least: usize,
-    /// The width that its widest cell gets at most.
+    /// The most width that its cells can claim.
     pub(super) most: usize,
-    /// The width that it has at least, in its longest form.
+    /// The least width of its longest form.
     pub(super) floor: usize,
-    /// The same, where more rows may follow than are measured.
+    /// The least width if more rows may follow than are measured.
     pub(super) expected: usize,
-    /// When it gives way: the column with the highest rank is the first. A rank for each shorter form of
-    /// its cells, and one for leaving.
+    /// The order in which columns give way, highest rank first. The first rank is for the shorter
+    /// form of the cells if they have one, the next for leaving the column out.
     pub(super) ranks: [Option<u8>; 2],
 }
 
 impl Column {
-    /// A column of text that keeps its width.
+    /// A column of text with a fixed width.
     pub const fn text(name: &'static str, hue: Hue) -> Self {
         const TEXT_WIDTH_LEAST: usize = 12;
         Self {
@@ -59,81 +59,82 @@ impl Column {
         }
     }
 
-    /// A column of numbers that keeps its width.
+    /// A column of numbers with a fixed width.
     pub const fn number(name: &'static str, hue: Hue) -> Self {
         Self { align: Align::Right, ..Self::text(name, hue) }
     }
 
-    /// Its heading, and what it is called where there is no room for it.
+    /// The heading, and the name shown if the column is left out.
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// The same, with cells that are cut off.
+    /// Lets the cells be cut.
     pub const fn cut(self) -> Self {
         Self { squeeze: Squeeze::Cuts, ..self }
     }
 
-    /// The same, at least `least` columns wide before others leave, and at most `most`.
+    /// Sets the least width before other columns are left out, and the most width.
     pub const fn within(self, least: usize, most: usize) -> Self {
         Self { least, most, ..self }
     }
 
-    /// The same, with cells that go on in the next line.
+    /// Lets the cells wrap.
     pub const fn wrapped(self) -> Self {
         Self { squeeze: Squeeze::Wraps, ..self }
     }
 
-    /// The same, that is left out where there is no room: first the column with the highest rank.
+    /// Lets the column be left out. The column with the highest rank goes first.
     pub const fn leaves(self, rank: u8) -> Self {
         Self { ranks: [Some(rank), None], ..self }
     }
 
-    /// The same, with cells that take their shorter form at the first rank, and leave at the second.
+    /// Lets the cells take their shorter form at the rank `shorter`, and the column be left out at
+    /// the rank `leaves`.
     pub const fn shortens(self, shorter: u8, leaves: Option<u8>) -> Self {
         Self { ranks: [Some(shorter), leaves], ..self }
     }
 
-    /// The same, with room for cells that are `width` wide.
+    /// Reserves `width` columns.
     pub const fn wide(self, width: usize) -> Self {
         Self { floor: width, ..self }
     }
 
-    /// The same, with room for cells that are `width` wide where more rows may follow than are measured.
+    /// Reserves `width` columns if more rows may follow than are measured.
     pub const fn expecting(self, width: usize) -> Self {
         Self { expected: width, ..self }
     }
 }
 
-/// What stands in a column of a row.
+/// The cell of a column in one row.
 #[derive(Clone, Debug, Default)]
 pub struct Cell {
     pub(super) text: String,
-    /// Its hue, where it has another than its column.
+    /// The hue, if it differs from the column's.
     pub(super) hue: Option<Hue>,
-    /// Its text with colours, where it has several.
+    /// The text with several colours.
     pub(super) painted: Option<String>,
-    /// What it says where the column shortens.
+    /// The shorter form of the cell.
     pub(super) shorter: Option<Box<Self>>,
 }
 
 impl Cell {
-    /// The same, in another hue than its column.
+    /// Sets the hue of the cell.
     pub fn hue(self, hue: Hue) -> Self {
         Self { hue: Some(hue), shorter: self.shorter.map(|shorter| Box::new(shorter.hue(hue))), ..self }
     }
 
-    /// A cell that says `text`, of which `painted` is the same with colours.
+    /// A cell with `text`, and the same text with colours in `painted`.
     pub fn painted(text: String, painted: String) -> Self {
         Self { text, painted: Some(painted), ..Self::default() }
     }
 
-    /// The same, that says `shorter` where its column shortens.
+    /// Adds a shorter form.
     pub fn or(self, shorter: impl Into<Self>) -> Self {
         Self { shorter: Some(Box::new(shorter.into())), ..self }
     }
 
-    /// The `form`th form of it, or its shortest one.
+    /// The form with index `form`, or the shortest one.
     pub(super) fn form(&self, form: usize) -> &Self {
         match &self.shorter {
             Some(shorter) if form > 0 => shorter.form(form - 1),

@@ -1,7 +1,8 @@
-//! Draws the lines of a row. comfy-table aligns, cuts and wraps the cells; their widths are decided before.
+//! The lines of a row. comfy-table aligns, cuts and wraps the cells to widths that are decided
+//! before.
 //!
-//! comfy-table draws without colours: it would ask the environment whether to use them, and a cell
-//! that is cut would lose its escape sequences. The text of a cell is painted once it is drawn.
+//! comfy-table draws without colours: with them it would read the environment, and a cut cell would
+//! lose its escape sequences. The text of a cell is painted after it is drawn.
 
 use comfy_table::{CellAlignment, ColumnConstraint, ContentLineStyle, LineStyle, Row, TableStyle, Width};
 
@@ -9,40 +10,40 @@ use super::column::{Align, Cell, Column, Squeeze};
 use super::layout::GAP;
 use crate::shell::term::style::{Look, hue};
 
-/// The character between two drawn cells. Cells are quoted or our own text, so none holds it.
+/// Separates drawn cells. No cell contains it: cells are escaped data or our own text.
 const SEAM: char = '\u{1f}';
 
-/// A cell and the room it has.
+/// A cell with its column and width.
 #[derive(Clone, Copy, Debug)]
-pub struct Part<'a> {
+pub struct PlacedCell<'a> {
     pub cell: &'a Cell,
     pub column: &'a Column,
     pub width: usize,
-    /// Whether a wider cell moves those behind it, in its row alone.
+    /// Whether a wider cell pushes the cells after it to the right, in its row only.
     pub grows: bool,
 }
 
-/// How rows are drawn.
+/// The settings for drawing rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Pen {
     pub look: Look,
     /// The blanks before each line.
     pub margin: usize,
-    /// What stands where a cell is cut off.
+    /// Marks a cut cell.
     pub ellipsis: &'static str,
 }
 
 impl Pen {
-    /// The lines of a row.
-    pub fn row(&self, parts: &[Part<'_>]) -> Vec<String> {
+    /// Returns the lines of a row.
+    pub fn row(&self, parts: &[PlacedCell<'_>]) -> Vec<String> {
         let mut table = comfy_table::Table::new();
         table.add_row(row(parts));
         self.arrange(&mut table, parts);
         table.lines().map(|line| self.paint(&line, parts)).collect()
     }
 
-    /// The lines of the headings, and a rule below them.
-    pub fn head(&self, parts: &[Part<'_>], is_ruled: bool) -> Vec<String> {
+    /// Returns the lines of the headings, and of a rule below them if `is_ruled`.
+    pub fn head(&self, parts: &[PlacedCell<'_>], is_ruled: bool) -> Vec<String> {
         let mut table = comfy_table::Table::new();
         table.set_header(row(parts));
         self.arrange(&mut table, parts);
@@ -56,14 +57,14 @@ impl Pen {
         headings.chain(rule.map(|rule| self.look.paint(rule, hue::DIM))).collect()
     }
 
-    /// Gives each column of `table` its width.
-    fn arrange(&self, table: &mut comfy_table::Table, parts: &[Part<'_>]) {
+    /// Sets the width and the alignment of each column of `table`.
+    fn arrange(&self, table: &mut comfy_table::Table, parts: &[PlacedCell<'_>]) {
         const SEAMS: ContentLineStyle = ContentLineStyle::none().junction(SEAM);
         table.load_style(TableStyle::new().header_lines(SEAMS).content_lines(SEAMS));
         table.set_truncation_indicator(self.ellipsis);
         for (index, (part, drawn)) in parts.iter().zip(table.column_iter_mut()).enumerate() {
             let before = if index == 0 { self.margin } else { 0 };
-            // The seam is one of the blanks of the gap.
+            // The separator takes one column of the gap.
             let after = if index + 1 == parts.len() { 0 } else { GAP - 1 };
             let width = Width::Fixed(columns(before + part.width + after));
             drawn.set_padding((columns(before), columns(after))).set_constraint(match part.grows {
@@ -71,7 +72,7 @@ impl Pen {
                 false => ColumnConstraint::Absolute(width),
             });
             if part.column.squeeze != Squeeze::Wraps {
-                // A cell is cut where the room ends, and not at the blank before.
+                // Cuts a cell exactly at its width, not at the blank before.
                 drawn.set_delimiter(SEAM);
             }
             drawn.set_cell_alignment(match part.column.align {
@@ -82,26 +83,34 @@ impl Pen {
     }
 
     /// Paints the text of each cell of a drawn line.
-    fn paint(&self, line: &str, parts: &[Part<'_>]) -> String {
+    fn paint(&self, line: &str, parts: &[PlacedCell<'_>]) -> String {
         if !self.look.color {
             return line.replace(SEAM, " ");
         }
-        let painted = line.split(SEAM).zip(parts).map(|(drawn, part)| {
-            let text = drawn.trim_matches(' ');
+        const ESCAPES_LEN: usize = 16;
+        let mut painted = String::with_capacity(line.len() + parts.len() * ESCAPES_LEN);
+        for (index, (drawn, part)) in line.split(SEAM).zip(parts).enumerate() {
+            if index > 0 {
+                painted.push(' ');
+            }
+            let rest = drawn.trim_start_matches(' ');
+            let text = rest.trim_end_matches(' ');
+            painted.push_str(&drawn[..drawn.len() - rest.len()]);
             match &part.cell.painted {
-                _ if text.is_empty() => drawn.to_owned(),
-                Some(painted) if text == part.cell.text => drawn.replacen(text, painted, 1),
+                _ if text.is_empty() => {}
+                Some(whole) if text == part.cell.text => painted.push_str(whole),
                 _ => {
                     let hue = part.cell.hue.unwrap_or(part.column.hue);
-                    drawn.replacen(text, &self.look.paint(text, hue), 1)
+                    self.look.paint_into(&mut painted, text, hue);
                 }
             }
-        });
-        painted.collect::<Vec<_>>().join(" ")
+            painted.push_str(&rest[text.len()..]);
+        }
+        painted
     }
 }
 
-fn row(parts: &[Part<'_>]) -> Row {
+fn row(parts: &[PlacedCell<'_>]) -> Row {
     let mut row = Row::from(parts.iter().map(|part| part.cell.text.as_str()));
     if parts.iter().all(|part| part.column.squeeze != Squeeze::Wraps) {
         row.max_height(1);
@@ -109,7 +118,7 @@ fn row(parts: &[Part<'_>]) -> Row {
     row
 }
 
-/// A number of the terminal's columns, as comfy-table takes it.
+/// A width in the type of comfy-table.
 fn columns(count: usize) -> u16 {
     u16::try_from(count).unwrap_or(u16::MAX)
 }

@@ -1,45 +1,44 @@
-//! Which columns a screen has room for, in which form, and how wide.
+//! The choice of columns, their forms and their widths for a screen.
 
 use super::column::{Align, Column, Squeeze};
 
 /// The blanks between two columns.
 pub const GAP: usize = 2;
 
-/// Where a column stands on the screen.
+/// A visible column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Placed {
-    /// The column's index.
+pub struct PlacedColumn {
+    /// The index of the column.
     pub column: usize,
-    /// Which form of its cells is shown: 0 is the longest.
+    /// The form of its cells. 0 is the longest.
     pub form: usize,
-    /// Its width.
     pub width: usize,
-    /// Whether a wider cell moves those behind it, in its row alone.
+    /// Whether a wider cell pushes the cells after it to the right, in its row only.
     pub grows: bool,
 }
 
-/// The columns that fit `room`, when the forms of their cells are `widths` wide.
+/// The columns that fit into `room`. `widths` has the widths of each column's forms.
 ///
-/// Columns take shorter forms, or leave, until the others fit with text cut to its least width. Then the
-/// widest columns are narrowed: first those that may be cut.
-pub fn fit(columns: &[Column], widths: &[Vec<usize>], room: usize) -> Vec<Placed> {
+/// Columns take shorter forms or are left out until the others fit, with text at its least width.
+/// Then the widest columns are narrowed, starting with those that can be cut.
+pub fn fit(columns: &[Column], widths: &[Vec<usize>], room: usize) -> Vec<PlacedColumn> {
     let forms = forms(columns, widths, room);
     let shown = (0..columns.len()).filter_map(|column| {
         let width = *widths[column].get(forms[column])?;
-        // A number that is cut would be another.
+        // A cut number would read as another number.
         let grows = columns[column].squeeze == Squeeze::Keeps && columns[column].align == Align::Right;
-        (width > 0).then_some(Placed { column, form: forms[column], width, grows })
+        (width > 0).then_some(PlacedColumn { column, form: forms[column], width, grows })
     });
     let mut shown: Vec<_> = shown.collect();
     if let Some(last) = shown.last_mut() {
-        // Nothing stands behind the last cell.
+        // No cell follows the last one, so it can be any width.
         last.grows = columns[last.column].squeeze == Squeeze::Keeps;
     }
     narrow(columns, shown, room)
 }
 
-/// The columns of the screen that a line takes.
-pub fn width(placed: &[Placed]) -> usize {
+/// The width of a line.
+pub fn width(placed: &[PlacedColumn]) -> usize {
     placed.iter().map(|placed| placed.width).sum::<usize>() + gaps(placed.len())
 }
 
@@ -47,7 +46,7 @@ fn gaps(count: usize) -> usize {
     GAP * count.saturating_sub(1)
 }
 
-/// The form of each column; one beyond its last form means that the column is left out.
+/// The form of each column. An index after its last form means that the column is left out.
 fn forms(columns: &[Column], widths: &[Vec<usize>], room: usize) -> Vec<usize> {
     let mut forms = vec![0; columns.len()];
     loop {
@@ -67,12 +66,12 @@ fn forms(columns: &[Column], widths: &[Vec<usize>], room: usize) -> Vec<usize> {
     }
 }
 
-fn narrow(columns: &[Column], mut placed: Vec<Placed>, room: usize) -> Vec<Placed> {
+fn narrow(columns: &[Column], mut placed: Vec<PlacedColumn>, room: usize) -> Vec<PlacedColumn> {
     const NARROWEST: usize = 4;
     while width(&placed) > room {
         let wide = placed.iter_mut().rev().filter(|placed| placed.width > NARROWEST);
-        let keeps = |placed: &Placed| columns[placed.column].squeeze == Squeeze::Keeps;
-        // Of several the first, which is a key: a value has more to tell.
+        let keeps = |placed: &PlacedColumn| columns[placed.column].squeeze == Squeeze::Keeps;
+        // Of equally wide columns the first keeps its width: it is a key.
         let Some(widest) = wide.max_by_key(|placed| (!keeps(placed), placed.width)) else { break };
         widest.width -= 1;
         widest.grows = false;

@@ -1,7 +1,8 @@
-//! Columns: aligned by what a terminal shows, never wider than it, and streamed.
+//! Tables: aligned, never wider than the screen, and streamed.
 //!
-//! The first rows decide the widths. Later rows are cut to them, so a table of any length takes no memory.
-//! Every text that comes here is quoted or our own: a terminal's escape sequences would be drawn as they are.
+//! The first rows decide the widths. Later rows are cut to these widths, so that a table of any
+//! length needs little memory. All text must be escaped by the caller: escape sequences of a
+//! terminal would pass through.
 
 mod column;
 mod draw;
@@ -15,24 +16,24 @@ use unicode_width::UnicodeWidthStr;
 
 use self::column::{Align, Squeeze};
 pub use self::column::{Cell, Column};
-use self::draw::{Part, Pen};
+use self::draw::{Pen, PlacedCell};
 pub use self::layout::GAP;
-use self::layout::Placed;
+use self::layout::PlacedColumn;
 use super::fit::hang;
 use super::style::{Hue, Look, hue};
 
-/// What stands above the columns.
+/// The headings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Head {
-    /// Their names, and a rule.
+    /// Names and a rule below.
     Ruled,
-    /// Their names, standing back.
+    /// Names in a dim hue.
     Bare,
-    /// Nothing: the first column says what the second is.
+    /// None: the first column names the second.
     Nothing,
 }
 
-/// A line that waits for the widths to be fixed.
+/// A line that waits until the widths are decided.
 #[derive(Debug)]
 enum Waiting {
     Row(Vec<Cell>),
@@ -40,40 +41,40 @@ enum Waiting {
     Text(String),
 }
 
-/// A row whose first columns are as in the others, and the rest of it is one text.
+/// A row whose first cells are in columns, followed by free text.
 #[derive(Debug)]
 pub struct Span {
-    /// The cells of the first columns. The first cell is not left out of this row.
+    /// The first cells. The very first is shown even if its column is left out.
     pub cells: Vec<Cell>,
-    /// How the text begins, and what its next lines hang below.
+    /// The first word of the text. Later lines are indented below it.
     pub word: Cell,
     /// The rest of the text.
     pub text: String,
-    /// The hue of the whole row.
+    /// The hue of the row.
     pub hue: Hue,
 }
 
-/// A table on its way out.
+/// A table that is being written.
 #[derive(Debug)]
 pub struct Table {
     pen: Pen,
     columns: Vec<Column>,
     head: Head,
-    /// The headings; the names of the columns if there are none.
+    /// The headings, or nothing if they are the names of the columns.
     headings: Vec<Cell>,
     measured_max: usize,
     waiting: Vec<Waiting>,
     row_count: usize,
-    /// The columns that are shown, once the widths are fixed.
-    placed: Option<Vec<Placed>>,
-    /// The names of those that there is no room for.
+    /// The visible columns, after the widths are decided.
+    placed: Option<Vec<PlacedColumn>>,
+    /// The names of the columns that do not fit.
     left_out: Vec<&'static str>,
 }
 
 impl Table {
     /// A table without rows.
     pub fn new(columns: &[Column], look: Look) -> Self {
-        /// A screenful and more.
+        /// More rows than a screen has.
         const ROWS_MEASURED: usize = 200;
         Self {
             pen: Pen { look, margin: 0, ellipsis: look.ellipsis() },
@@ -88,27 +89,27 @@ impl Table {
         }
     }
 
-    /// The same, without headings.
+    /// Omits the headings.
     pub fn headless(self) -> Self {
         Self { head: Head::Nothing, ..self }
     }
 
-    /// The same, whose first `count` rows decide the widths.
+    /// Decides the widths after `count` rows.
     pub fn measuring(self, count: usize) -> Self {
         Self { measured_max: count, ..self }
     }
 
-    /// The same, with these headings in place of the columns' names, and without a rule.
+    /// Sets headings other than the names of the columns, without a rule.
     pub fn headed(self, headings: Vec<Cell>) -> Self {
         Self { head: Head::Bare, headings, ..self }
     }
 
-    /// The same, behind a margin.
+    /// Indents all lines.
     pub fn indented(self) -> Self {
         Self { pen: Pen { margin: GAP, ..self.pen }, ..self }
     }
 
-    /// The same, with `ellipsis` where a cell is cut off.
+    /// Marks cut cells with `ellipsis`.
     pub fn cutting_with(self, ellipsis: &'static str) -> Self {
         Self { pen: Pen { ellipsis, ..self.pen }, ..self }
     }
@@ -122,7 +123,7 @@ impl Table {
         self.add(out, Waiting::Row(cells.into_iter().map(Into::into).collect()))
     }
 
-    /// Adds a row that brings its columns: those of the first row are the table's.
+    /// Adds a row with its columns. The table takes the columns of its first row.
     pub fn row_in(
         &mut self,
         out: &mut (impl Write + ?Sized),
@@ -135,22 +136,22 @@ impl Table {
         self.add(out, Waiting::Row(cells))
     }
 
-    /// Adds a row whose first columns are as in the others, and the rest of it is one text.
+    /// Adds a row that ends in free text.
     pub fn span(&mut self, out: &mut (impl Write + ?Sized), span: Span) -> io::Result<()> {
         self.add(out, Waiting::Span(span))
     }
 
-    /// Adds lines below the last row.
+    /// Adds lines of text below the last row.
     pub fn text(&mut self, out: &mut (impl Write + ?Sized), text: String) -> io::Result<()> {
         self.add(out, Waiting::Text(text))
     }
 
-    /// Writes the rows so far, where more may follow.
+    /// Writes the rows that wait. More rows may follow.
     pub fn flush(&mut self, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
         if self.waiting.is_empty() { Ok(()) } else { self.write_waiting(out, true) }
     }
 
-    /// Writes what is left, and which columns there was no room for.
+    /// Writes the rows that wait, and the names of the columns that did not fit.
     pub fn end(mut self, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
         if !self.waiting.is_empty() {
             self.write_waiting(out, false)?;
@@ -194,7 +195,7 @@ impl Table {
         waiting.iter().try_for_each(|line| self.write(out, line))
     }
 
-    /// The width of each form of each column's cells.
+    /// The width of each form of each column.
     fn widths(&self, goes_on: bool) -> Vec<Vec<usize>> {
         let cells = |index: usize| {
             self.waiting.iter().filter_map(move |line| match line {
@@ -225,9 +226,9 @@ impl Table {
             let headings: Vec<_> = self.headings.iter().map(|cell| cell.clone().hue(hue)).collect();
             write_lines(out, self.pen.head(&self.parts(&headings), is_ruled))?;
         }
-        let placed = self.placed.as_mut().expect("the widths are fixed before the head is written");
+        let placed = self.placed.as_mut().expect("the widths are decided before the head is written");
         let width = layout::width(placed);
-        // Nothing stands behind text at the end of a line: it gets the rest of the screen.
+        // Text in the last column gets the rest of the line.
         if let Some(last) = placed.last_mut()
             && self.columns[last.column].squeeze == Squeeze::Cuts
             && self.columns[last.column].align == Align::Left
@@ -247,7 +248,7 @@ impl Table {
 
     fn write_span(&self, out: &mut (impl Write + ?Sized), span: &Span) -> io::Result<()> {
         const WHOLE: &Column = &Column::text("", hue::PLAIN);
-        let whole = |cell| Part { cell, column: WHOLE, width: 0, grows: true };
+        let whole = |cell| PlacedCell { cell, column: WHOLE, width: 0, grows: true };
         let mut parts = self.parts(&span.cells);
         if self.placed().first().is_none_or(|placed| placed.column > 0) {
             parts.insert(0, whole(&span.cells[0]));
@@ -261,22 +262,22 @@ impl Table {
         text.lines().try_for_each(|line| writeln!(out, "{}", look.paint(line, span.hue)))
     }
 
-    /// The cells that are shown, each where its column stands.
-    fn parts<'a>(&'a self, cells: &'a [Cell]) -> Vec<Part<'a>> {
-        let part = |placed: &Placed| {
+    /// The cells of the visible columns.
+    fn parts<'a>(&'a self, cells: &'a [Cell]) -> Vec<PlacedCell<'a>> {
+        let part = |placed: &PlacedColumn| {
             let cell = cells.get(placed.column)?.form(placed.form);
             let column = &self.columns[placed.column];
-            Some(Part { cell, column, width: placed.width, grows: placed.grows })
+            Some(PlacedCell { cell, column, width: placed.width, grows: placed.grows })
         };
         self.placed().iter().map_while(part).collect()
     }
 
-    fn placed(&self) -> &[Placed] {
+    fn placed(&self) -> &[PlacedColumn] {
         self.placed.as_deref().unwrap_or_default()
     }
 }
 
-/// Writes `lines` without the blanks at their ends, which would be copied with them.
+/// Writes `lines` without trailing blanks, which a user would copy with the text.
 fn write_lines(out: &mut (impl Write + ?Sized), lines: impl IntoIterator<Item = String>) -> io::Result<()> {
     lines.into_iter().try_for_each(|line| writeln!(out, "{}", line.trim_end_matches(' ')))
 }

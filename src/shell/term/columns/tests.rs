@@ -11,8 +11,8 @@ const COLUMNS: &[Column] = &[
 
 fn text(table: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
     let mut out = Vec::new();
-    table(&mut out).expect("memory takes it");
-    String::from_utf8(out).expect("cells are text")
+    table(&mut out).expect("a vector accepts every write");
+    String::from_utf8(out).expect("cells are UTF-8")
 }
 
 fn drawn<const N: usize>(columns: &[Column], rows: &[[&str; N]], look: Look) -> String {
@@ -24,7 +24,7 @@ fn drawn<const N: usize>(columns: &[Column], rows: &[[&str; N]], look: Look) -> 
 }
 
 #[test]
-fn columns_are_aligned_by_what_is_shown_and_no_line_ends_in_blanks() {
+fn columns_are_aligned_by_display_width_and_no_line_ends_in_blanks() {
     let rows = [["a", "5", "1", "2", "x"], ["日本", "1,000", "2", "3", "yy zz"], ["b", "5", "1", "2", ""]];
     let text = "key     len  seq  age  value\n\
                 ────────────────────────────\n\
@@ -38,12 +38,12 @@ fn columns_are_aligned_by_what_is_shown_and_no_line_ends_in_blanks() {
 }
 
 #[test]
-fn no_line_is_wider_than_the_screen_and_a_cell_is_cut_where_the_room_ends() {
+fn no_line_is_wider_than_the_screen_and_a_cell_is_cut_at_its_width() {
     let long = "two words and more of them, ".repeat(20);
     for width in 20..100 {
         let row = [&long, "5", "100", "200", &"日本".repeat(99)];
         let text = drawn(COLUMNS, &[row], Look { width, ..LOOK });
-        let row = text.lines().nth(2).expect("there is a row");
+        let row = text.lines().nth(2).expect("the third line is the row");
         let left_out = text.lines().skip(3).collect::<Vec<_>>().join(" ");
         assert!(left_out.is_empty() || left_out.starts_with("no room for "), "{text}");
         assert!(text.lines().all(|line| line.width() <= width), "{text}");
@@ -52,11 +52,11 @@ fn no_line_is_wider_than_the_screen_and_a_cell_is_cut_where_the_room_ends() {
 }
 
 #[test]
-fn columns_leave_one_by_one_as_the_screen_gets_narrow() {
+fn columns_are_left_out_one_by_one_on_narrower_screens() {
     let rows = [["a long enough key", "5", "1,000,000", "2,000,000", "and a long value"]];
     let heads = [80, 50, 40].map(|width| {
         let text = drawn(COLUMNS, &rows, Look { width, ..LOOK });
-        let head = text.lines().next().expect("there is a head");
+        let head = text.lines().next().expect("the first line is the head");
         head.split_whitespace().collect::<Vec<_>>().join(" ")
     });
     assert_eq!(heads, ["key len seq age value", "key len age value", "key len value"]);
@@ -66,7 +66,7 @@ fn columns_leave_one_by_one_as_the_screen_gets_narrow() {
 }
 
 #[test]
-fn a_column_that_may_leave_does_so_before_another_is_cut() {
+fn an_optional_column_is_left_out_before_another_is_cut() {
     let columns = [
         Column::text("key", hue::PLAIN).cut(),
         Column::number("seq", hue::PLAIN).leaves(2),
@@ -80,7 +80,7 @@ fn a_column_that_may_leave_does_so_before_another_is_cut() {
 }
 
 #[test]
-fn a_column_takes_a_shorter_form_before_one_of_a_lower_rank_leaves() {
+fn a_column_takes_a_shorter_form_before_one_of_a_lower_rank_is_left_out() {
     let columns = [
         Column::number("n", hue::PLAIN).leaves(1),
         Column::text("time", hue::PLAIN).shortens(3, Some(2)),
@@ -95,13 +95,13 @@ fn a_column_takes_a_shorter_form_before_one_of_a_lower_rank_leaves() {
         });
         text.lines().nth(2).map(str::to_owned)
     };
-    let rows = [22, 21, 18, 17, 8, 7].map(|width| row(width).expect("there is a row"));
+    let rows = [22, 21, 18, 17, 8, 7].map(|width| row(width).expect("the third line is the row"));
     let (full, seconds, none) = ("1  05:56:40.812  LIVE", "1  05:56:40  LIVE", "1  LIVE");
     assert_eq!(rows, [full, seconds, seconds, none, none, "LIVE"]);
 }
 
 #[test]
-fn text_that_may_be_cut_makes_room_for_what_is_read_whole() {
+fn a_cell_that_can_be_cut_makes_room_for_one_that_cannot() {
     let columns = [
         Column::text("time", hue::PLAIN),
         Column::text("value", hue::PLAIN).cut(),
@@ -113,7 +113,7 @@ fn text_that_may_be_cut_makes_room_for_what_is_read_whole() {
 }
 
 #[test]
-fn rows_after_the_measured_ones_are_cut_to_the_widths_of_those_but_numbers_are_whole() {
+fn later_rows_are_cut_to_the_widths_of_the_measured_ones_but_numbers_stay_whole() {
     let columns = [
         Column::text("key", hue::PLAIN).cut(),
         Column::number("len", hue::PLAIN),
@@ -132,7 +132,7 @@ fn rows_after_the_measured_ones_are_cut_to_the_widths_of_those_but_numbers_are_w
 }
 
 #[test]
-fn text_at_the_end_of_a_line_has_the_rest_of_the_screen_and_a_column_of_nothing_none() {
+fn text_in_the_last_column_gets_the_rest_of_the_line_and_an_empty_column_gets_nothing() {
     let columns = [
         Column::text("", hue::PLAIN),
         Column::number("n", hue::PLAIN),
@@ -149,7 +149,7 @@ fn text_at_the_end_of_a_line_has_the_rest_of_the_screen_and_a_column_of_nothing_
 }
 
 #[test]
-fn room_for_wide_cells_is_made_where_more_rows_may_follow() {
+fn an_expected_width_is_reserved_only_if_more_rows_may_follow() {
     let columns = [Column::number("n", hue::PLAIN).expecting(9), Column::text("value", hue::PLAIN)];
     for (flushes, last) in [(false, "1  v"), (true, "        1  v")] {
         let text = text(|out| {
@@ -165,7 +165,7 @@ fn room_for_wide_cells_is_made_where_more_rows_may_follow() {
 }
 
 #[test]
-fn a_cell_that_wraps_is_there_to_the_last_word() {
+fn a_wrapped_cell_shows_every_word() {
     let columns = [Column::text("name", hue::PLAIN), Column::text("is", hue::PLAIN).wrapped()];
     let text = text(|out| {
         let mut table = Table::new(&columns, Look { width: 30, ..LOOK }).headless();
@@ -176,7 +176,7 @@ fn a_cell_that_wraps_is_there_to_the_last_word() {
 }
 
 #[test]
-fn text_that_spans_columns_begins_where_they_do_and_keeps_its_mark_without_them() {
+fn free_text_starts_at_its_column_and_keeps_the_first_cell_on_a_narrow_screen() {
     let columns = [
         Column::number("#", hue::DIM).leaves(1),
         Column::text("offset", hue::DIM).wide(10),
@@ -197,7 +197,7 @@ fn text_that_spans_columns_begins_where_they_do_and_keeps_its_mark_without_them(
 }
 
 #[test]
-fn colours_change_no_column() {
+fn colours_change_no_width() {
     let rows = [["a", "5", "1", "2", "x"], ["bbb", "1,000", "2", "3", "yy"]];
     let colored = drawn(COLUMNS, &rows, Look { color: true, ..LOOK });
     assert!(colored.contains("\u{1b}[36ma\u{1b}["), "{colored:?}");
