@@ -8,7 +8,7 @@ use crate::shell::lang::command::{ArgKind, Arity, Example, Flag, Group, Needs, O
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::shown;
 use crate::shell::run::absence::{absent, explain_absence};
-use crate::shell::run::session::{Asked, Command, Invocation, Run, Session};
+use crate::shell::run::session::{Command, CommandRequest, Invocation, Run, Session};
 use crate::shell::run::view::seen;
 use crate::shell::run::write::mutation::Mutation;
 use crate::shell::term::units;
@@ -117,10 +117,10 @@ fn tell_missing(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
     Ok(outcome)
 }
 
-fn read_expire(session: &mut Session, invocation: &Invocation) -> Result<Asked, Failure> {
+fn read_expire(session: &mut Session, invocation: &Invocation) -> Result<CommandRequest, Failure> {
     let key = bytes_of(&invocation.args[0], invocation)?;
     let expiry = expiry(session, invocation)?;
-    Ok(Asked::Write(Mutation::Expire { key, expiry }))
+    Ok(CommandRequest::Write(Mutation::Expire { key, expiry }))
 }
 
 /// When an `expire` has its key expire; `None` for never.
@@ -144,7 +144,7 @@ fn expiry(session: &Session, invocation: &Invocation) -> Result<Option<Expiry>, 
     }
 }
 
-fn read_persist(_: &mut Session, invocation: &Invocation) -> Result<Asked, Failure> {
+fn read_persist(_: &mut Session, invocation: &Invocation) -> Result<CommandRequest, Failure> {
     let key = bytes_of(&invocation.args[0], invocation)?;
-    Ok(Asked::Write(Mutation::Expire { key, expiry: None }))
+    Ok(CommandRequest::Write(Mutation::Expire { key, expiry: None }))
 }

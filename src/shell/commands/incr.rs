@@ -4,7 +4,7 @@ use super::words::{HEX, bytes_of};
 use crate::shell::lang::command::{ArgKind, Arity, Example, Group, Needs};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::{Word, shown};
-use crate::shell::run::session::{Asked, Command, Invocation, Run, Session};
+use crate::shell::run::session::{Command, CommandRequest, Invocation, Run, Session};
 use crate::shell::run::write::mutation::Mutation;
 
 pub const INCR: Command = Command {
@@ -27,11 +27,11 @@ pub const INCR: Command = Command {
     run: Run::Write { read: read_incr, plain: None },
 };
 
-fn read_incr(_: &mut Session, invocation: &Invocation) -> Result<Asked, Failure> {
+fn read_incr(_: &mut Session, invocation: &Invocation) -> Result<CommandRequest, Failure> {
     // With --hex the key is hexadecimal; a number is one anyway.
     let key = bytes_of(&invocation.args[0], invocation)?;
     let by = invocation.args.get(1).map_or(Ok(1), addend)?;
-    Ok(Asked::Write(Mutation::Incr { key, by }))
+    Ok(CommandRequest::Write(Mutation::Incr { key, by }))
 }
 
 fn addend(word: &Word) -> Result<i64, Failure> {

@@ -11,7 +11,7 @@ use crate::shell::lang::failure::{Failure, Kind};
 use crate::shell::lang::glob::Glob;
 use crate::shell::lang::words::plain::Plain;
 use crate::shell::lang::words::{Style, Word, shown};
-use crate::shell::run::session::{Asked, Command, Invocation, Run, Session};
+use crate::shell::run::session::{Command, CommandRequest, Invocation, Run, Session};
 use crate::shell::run::view::Rows;
 use crate::shell::run::write::mutation::Mutation;
 use crate::shell::run::write::reply::tell_matching_deleted;
@@ -96,7 +96,7 @@ pub const DEL: Command = Command {
     run: Run::Write { read: read_del, plain: Some(Plain::Keys) },
 };
 
-fn read_put(session: &mut Session, invocation: &Invocation) -> Result<Asked, Failure> {
+fn read_put(session: &mut Session, invocation: &Invocation) -> Result<CommandRequest, Failure> {
     // Bad words first: no input is read for them.
     let expiry = match (invocation.value("ttl"), invocation.value("until")) {
         (None, None) => None,
@@ -113,12 +113,12 @@ fn read_put(session: &mut Session, invocation: &Invocation) -> Result<Asked, Fai
     };
     let pairs = pairs(session, invocation)?;
     let if_absent = match (invocation.has("nx"), invocation.has("xx")) {
-        (false, false) => return Ok(Asked::Write(Mutation::Put(batch_of(&pairs, expiry)))),
+        (false, false) => return Ok(CommandRequest::Write(Mutation::Put(batch_of(&pairs, expiry)))),
         (true, true) => return Err(misused_condition(invocation)),
         (if_absent, _) => if_absent,
     };
     match <[Pair; 1]>::try_from(pairs) {
-        Ok([(key, value)]) => Ok(Asked::Write(Mutation::PutIf { key, value, expiry, if_absent })),
+        Ok([(key, value)]) => Ok(CommandRequest::Write(Mutation::PutIf { key, value, expiry, if_absent })),
         Err(_) => Err(misused_condition(invocation)),
     }
 }
@@ -207,7 +207,7 @@ fn read_value(
     }
 }
 
-fn read_del(session: &mut Session, invocation: &Invocation) -> Result<Asked, Failure> {
+fn read_del(session: &mut Session, invocation: &Invocation) -> Result<CommandRequest, Failure> {
     session.check_writes()?;
     let named = arguments(invocation)?;
     let is_matching = keys_asked(invocation, invocation.value("glob"))?.is_some();
@@ -217,10 +217,10 @@ fn read_del(session: &mut Session, invocation: &Invocation) -> Result<Asked, Fai
             for key in &named {
                 batch.delete(key);
             }
-            Ok(Asked::Write(Mutation::Delete(batch)))
+            Ok(CommandRequest::Write(Mutation::Delete(batch)))
         }
-        (true, false, true) => Ok(Asked::Itself(delete_asked)),
-        (false, true, true) => Ok(Asked::Itself(delete_all)),
+        (true, false, true) => Ok(CommandRequest::Itself(delete_asked)),
+        (false, true, true) => Ok(CommandRequest::Itself(delete_all)),
         _ => Err(misused_del(invocation)),
     }
 }

@@ -10,7 +10,7 @@ use crate::shell::lang::failure::{Failure, plain_words};
 use crate::shell::lang::glob::Glob;
 use crate::shell::lang::times::{self, TtlError};
 use crate::shell::lang::words::{Word, is_digits, named, shown};
-use crate::shell::run::folder::{Folder, Place, is_of_store};
+use crate::shell::run::folder::{Folder, TargetPath, is_of_store};
 use crate::shell::run::session::{Invocation, Session};
 use crate::shell::term::input::Input;
 
@@ -134,8 +134,8 @@ pub fn create(session: &Session, word: &Word) -> Result<File, Failure> {
     refuse_own_file(session, word)?;
     let path = word.path();
     let create = || match Folder::place(path)? {
-        Place::File(folder, name) => folder.rewrite(&name),
-        Place::Special(special) => special.open(session.interrupt()),
+        TargetPath::File(folder, name) => folder.rewrite(&name),
+        TargetPath::Special(special) => special.open(session.interrupt()),
     };
     create().map_err(|error| Failure::file("write", path, &error).at(word.span.clone()))
 }
@@ -145,8 +145,8 @@ pub fn may_replace(session: &mut Session, word: &Word) -> Result<bool, Failure> 
     refuse_own_file(session, word)?;
     // No question about a path that cannot be written at all: the attempt reports it.
     let is_there = match Folder::place(word.path()) {
-        Ok(Place::File(folder, name)) => folder.stat(&name).is_ok_and(|stat| stat.is_some()),
-        Ok(Place::Special(_)) | Err(_) => false,
+        Ok(TargetPath::File(folder, name)) => folder.stat(&name).is_ok_and(|stat| stat.is_some()),
+        Ok(TargetPath::Special(_)) | Err(_) => false,
     };
     if !is_there {
         return Ok(true);

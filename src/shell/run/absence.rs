@@ -1,4 +1,4 @@
-//! Why a key is missing, as far as the log still shows it.
+//! The reason why a key is missing, read from the log.
 
 use logkv::{At, Version};
 
@@ -8,11 +8,12 @@ use crate::shell::lang::words::quote;
 use crate::shell::run::session::Session;
 use crate::shell::term::units;
 
-/// Longer logs are not searched: the search may have to sort a segment first.
+/// Longer logs are not searched, because the search may have to sort a segment first.
 const RECORDS_MAX: u64 = 2_000_000;
 
-/// In mode table, prints which record deleted `key`, or when it expired, and how to see its old value. Returns whether it
-/// printed anything: most missing keys never existed.
+/// In mode table, prints the record that deleted `key`, or the time when it expired, and the
+/// command that shows its old value. Returns whether it printed anything: most missing keys never
+/// existed.
 pub fn explain_absence(session: &mut Session, key: &[u8]) -> Result<bool, Failure> {
     if !(session.is_interactive() && session.out.is_table()) {
         return Ok(false);
@@ -29,8 +30,8 @@ pub fn explain_absence(session: &mut Session, key: &[u8]) -> Result<bool, Failur
     Ok(reason.is_some())
 }
 
-/// What it means that a key is not there. Where the store has damage, nobody knows: the record that cannot be read may have
-/// been this key's.
+/// The outcome of a missing key. If the store has damage, the damaged record may have been the
+/// record of this key.
 pub fn absent(session: &mut Session) -> Result<Outcome, Failure> {
     let damage_count = session.store()?.open_report().damage.len();
     if damage_count == 0 {
@@ -42,7 +43,8 @@ pub fn absent(session: &mut Session) -> Result<Outcome, Failure> {
     Ok(Outcome::Damaged)
 }
 
-/// What becomes of a command that went by a key's not being there: in a store with damage it may have been.
+/// The outcome of a command that succeeded because a key is missing. It is uncertain if the store
+/// has damage.
 pub fn unless_uncertain(session: &mut Session) -> Result<Outcome, Failure> {
     match absent(session)? {
         Outcome::Absent => Ok(Outcome::Done),
@@ -50,10 +52,10 @@ pub fn unless_uncertain(session: &mut Session) -> Result<Outcome, Failure> {
     }
 }
 
-/// The sentence on how `key` came to an end.
+/// The sentence that explains how `key` was removed.
 fn reason(session: &Session, key: &[u8]) -> Result<Option<String>, Failure> {
     let store = session.store()?;
-    // A miss is not a failure, even if the log is damaged.
+    // A damaged log must not turn a missing key into a failure.
     let Ok(segments) = store.segments() else { return Ok(None) };
     if segments.iter().map(|segment| segment.record_count).sum::<u64>() > RECORDS_MAX {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! Hints about lines that another shell would understand differently.
+//! Hints for lines that mean something else in another shell or database.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ fn puts<R>(command: &Command<R>) -> bool {
     command.args == [ArgKind::Key, ArgKind::Value]
 }
 
-/// How to do what `invocation`, which was given as `line`, may have been meant to do with an option.
+/// A hint if `invocation`, typed as `line`, stored an option as a key.
 pub fn option_hint<R>(
     table: &'static [Command<R>],
     invocation: &Invocation<R>,
@@ -22,7 +22,7 @@ pub fn option_hint<R>(
     set_option(table, invocation, line).or_else(|| set_until(invocation))
 }
 
-/// `failure` of a command that did not parse, with a hint at an odd word instead of the usage.
+/// `failure`, with a hint about an odd word instead of the usage.
 pub fn advised<'a, R>(table: &'static [Command<R>], failure: &'a Failure, line: &[u8]) -> Cow<'a, Failure> {
     let has_advice = failure.hint.as_ref().is_some_and(|hint| !hint.starts_with(USAGE_HINT));
     if failure.kind != Kind::Usage || has_advice {
@@ -31,8 +31,8 @@ pub fn advised<'a, R>(table: &'static [Command<R>], failure: &'a Failure, line: 
     odd_word(table, line).map_or(Cow::Borrowed(failure), |hint| Cow::Owned(failure.clone().hint(hint)))
 }
 
-/// What there is to know of the first word of `line` that elsewhere would not be one: `>`, `|`, a `;` at the end. Behind
-/// two dashes and in quotes a word is meant as it stands.
+/// A hint about the first word of `line` that is an operator in another shell: `>`, `|`, a `;` at
+/// the end. Words in quotes or after two dashes are exempt.
 pub fn odd_word<R>(table: &'static [Command<R>], line: &[u8]) -> Option<String> {
     let words = words::split(line).ok()?;
     let is_put = |name: &Word| command::find(table, &name.bytes).is_some_and(puts);
@@ -68,7 +68,7 @@ pub fn odd_word<R>(table: &'static [Command<R>], line: &[u8]) -> Option<String> 
     None
 }
 
-/// How to set an option, if `invocation` stored a key of its name: `set mode json`.
+/// A hint for `set mode json`, which stored a key named as an option.
 fn set_option<R>(table: &'static [Command<R>], invocation: &Invocation<R>, line: &[u8]) -> Option<String> {
     let typed = line.get(invocation.name.clone())?;
     let [name, value] = invocation.args.as_slice() else { return None };
@@ -90,7 +90,7 @@ fn set_option<R>(table: &'static [Command<R>], invocation: &Invocation<R>, line:
     ))
 }
 
-/// How to set an expiry, if `invocation` stored a key for that: `set a 1 EX 10`.
+/// A hint for `set a 1 EX 10`, which stored an expiry as a key.
 fn set_until<R>(invocation: &Invocation<R>) -> Option<String> {
     let [_, _, option, time] = invocation.args.as_slice() else { return None };
     let flag = match option.bytes.to_ascii_lowercase().as_slice() {
@@ -110,7 +110,7 @@ mod tests {
     use crate::shell::lang::parse::parse_line;
 
     #[test]
-    fn a_word_that_elsewhere_is_none_is_told_where_it_was_not_meant_as_it_stands() {
+    fn an_operator_of_another_shell_gets_a_hint_unless_it_is_quoted() {
         for (line, start) in [
             ("get a > f", "> is"),
             ("keys >> f", "> is"),
@@ -142,10 +142,10 @@ mod tests {
     }
 
     #[test]
-    fn an_expiry_that_was_stored_as_a_key_is_told_how_it_is_set() {
+    fn an_expiry_stored_as_a_key_gets_a_hint() {
         let told = |line: &str| {
             let invocation =
-                parse_line(TABLE, line.as_bytes()).expect("it is understood").expect("it has words");
+                parse_line(TABLE, line.as_bytes()).expect("the line parses").expect("the line has words");
             set_until(&invocation)
         };
         let ttl = "this set a second key, EX, and the first does not expire: --ttl 10s sets its time to live";
@@ -157,10 +157,10 @@ mod tests {
     }
 
     #[test]
-    fn an_option_that_was_stored_as_a_key_is_told_how_it_is_set() {
+    fn an_option_stored_as_a_key_gets_a_hint() {
         let told = |line: &str| {
             let invocation =
-                parse_line(TABLE, line.as_bytes()).expect("it is understood").expect("it has words");
+                parse_line(TABLE, line.as_bytes()).expect("the line parses").expect("the line has words");
             set_option(TABLE, &invocation, line.as_bytes())
         };
         assert_eq!(

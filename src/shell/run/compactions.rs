@@ -1,30 +1,30 @@
-//! Which segments gave way to which while the session lasts.
+//! The compactions of this session, and the segments they replaced.
 
 use std::collections::HashMap;
 
 use logkv::{RunReport, SegmentId};
 
-/// The segments that gave way in this session.
+/// The segments that were replaced in this session.
 #[derive(Debug, Default)]
 pub struct Compactions {
-    /// What took the place of each.
+    /// The segments that replaced each one.
     into: HashMap<SegmentId, Vec<SegmentId>>,
-    /// Runs that nobody asked for and that were not told.
-    untold: Vec<RunReport>,
+    /// Background compactions that were not reported yet.
+    unreported: Vec<RunReport>,
 }
 
 impl Compactions {
-    /// Keeps a run that a command asked for.
+    /// Records a compaction that a command asked for.
     pub fn note(&mut self, run: &RunReport) {
         for &input in &run.inputs {
             self.into.insert(input, run.outputs.clone());
         }
     }
 
-    /// The segments that hold by now what was kept of `id`; `None` where it has not given way.
+    /// The segments that replaced `id`, directly or not, or `None` if `id` was not replaced.
     pub fn successors(&self, id: SegmentId) -> Option<Vec<SegmentId>> {
         let mut ids = self.into.get(&id)?.clone();
-        // A segment never gives way to an older one: the numbers grow, and there is an end.
+        // A segment is replaced by newer ones only, so the loop ends.
         while let Some(at) = ids.iter().position(|id| self.into.contains_key(id)) {
             let next = self.into[&ids[at]].iter().filter(|id| !ids.contains(id)).copied().collect::<Vec<_>>();
             ids.splice(at..=at, next);
@@ -32,15 +32,15 @@ impl Compactions {
         Some(ids)
     }
 
-    /// Keeps a run that nobody asked for, which is still to be told.
-    pub fn note_unasked(&mut self, run: RunReport) {
+    /// Records a background compaction, to be reported.
+    pub fn note_background(&mut self, run: RunReport) {
         self.note(&run);
-        self.untold.push(run);
+        self.unreported.push(run);
     }
 
-    /// The runs that nobody asked for since this was called last.
-    pub fn take_untold(&mut self) -> Vec<RunReport> {
-        std::mem::take(&mut self.untold)
+    /// The background compactions since the last call.
+    pub fn take_unreported(&mut self) -> Vec<RunReport> {
+        std::mem::take(&mut self.unreported)
     }
 }
 
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn what_gave_way_is_followed_to_what_is_there() {
+    fn a_replaced_segment_leads_to_those_that_exist() {
         let mut compacted = Compactions::default();
         for run in [run(&[1, 2], &[4, 5]), run(&[4], &[6]), run(&[5, 6], &[7]), run(&[3], &[])] {
             compacted.note(&run);

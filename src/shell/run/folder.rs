@@ -1,5 +1,5 @@
-//! The user's files, reached through open directories: the opened file is the one checked, read and
-//! replaced, even if another user renames files meanwhile.
+//! Files of the user, reached through open directories. The file that was checked is the file that
+//! is read or replaced, even if another user renames files meanwhile.
 
 pub mod draft;
 pub mod target;
@@ -24,7 +24,7 @@ mod tests;
 use crate::shell::term::interrupt::Interrupt;
 use crate::shell::term::interrupt::WriteInterrupted;
 
-/// Enough to look up names in a directory: reading its list may not be allowed.
+/// Enough to look up names in a directory that may not be listed.
 #[cfg(target_os = "linux")]
 const LOOK_UP: OFlags = OFlags::PATH;
 #[cfg(not(target_os = "linux"))]
@@ -37,9 +37,9 @@ const LINKS_MAX: usize = 40;
 #[derive(Debug)]
 pub struct Folder(OwnedFd);
 
-/// The target of a path that will be written.
+/// The file that a path to be written leads to.
 #[derive(Debug)]
-pub enum Place {
+pub enum TargetPath {
     /// A regular file, or a free name.
     File(Folder, OsString),
     /// A pipe, a terminal or a device.
@@ -58,11 +58,11 @@ pub struct Special {
 }
 
 impl Special {
-    /// Opens it for writing. A named pipe waits for its reader, until Ctrl-C.
+    /// Opens the file for writing. A named pipe without a reader is waited for, until Ctrl-C.
     pub fn open(&self, interrupt: &Interrupt) -> io::Result<File> {
         const LOOK_INTERVAL: Duration = Duration::from_millis(20);
         let no_link = if self.is_link { OFlags::empty() } else { OFlags::NOFOLLOW };
-        // A plain open would wait by itself, and go on with that after a signal.
+        // A blocking open would wait for the reader, and be restarted after a signal.
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | no_link;
         let file = loop {
             match self.folder.open_file(&self.name, flags, Mode::empty()) {
@@ -76,7 +76,7 @@ impl Special {
             }
         };
         rustix::fs::fcntl_setfl(&file, OFlags::empty())?;
-        // It was not a regular file when it was examined.
+        // The file was not regular when the path was examined.
         if is_regular(&rustix::fs::fstat(&file)?) { Err(changed()) } else { Ok(file) }
     }
 }
@@ -93,29 +93,29 @@ impl Folder {
         Ok((Self::open(parent(path))?, name_of(path)?))
     }
 
-    /// The target of `path`. A link at its end is followed if it belongs to this user or root: no
-    /// other user may choose the file to write.
-    pub fn place(path: &Path) -> io::Result<Place> {
+    /// The file that `path` leads to. A link at its end is followed only if it belongs to this user
+    /// or root, so that no other user chooses the file to write.
+    pub fn place(path: &Path) -> io::Result<TargetPath> {
         let (mut folder, mut name) = Self::of(path)?;
         for _ in 0..LINKS_MAX {
-            let Some(stat) = folder.stat(&name)? else { return Ok(Place::File(folder, name)) };
+            let Some(stat) = folder.stat(&name)? else { return Ok(TargetPath::File(folder, name)) };
             match FileType::from_raw_mode(stat.st_mode) {
-                FileType::RegularFile => return Ok(Place::File(folder, name)),
+                FileType::RegularFile => return Ok(TargetPath::File(folder, name)),
                 FileType::Directory => return Err(Errno::ISDIR.into()),
                 FileType::Symlink => {
                     owned(&stat).map_err(|why| io::Error::other(format!("it is a link, and {why}")))?;
-                    // Its target may have no name, such as a pipe in /dev/fd.
+                    // The target may have no name, such as a pipe in /dev/fd.
                     let there = found(rustix::fs::statat(&folder.0, &name, AtFlags::empty()))?;
                     if let Some(there) = there.filter(|there| !is_regular(there)) {
                         let is_pipe = FileType::from_raw_mode(there.st_mode) == FileType::Fifo;
-                        return Ok(Place::Special(Special { folder, name, is_link: true, is_pipe }));
+                        return Ok(TargetPath::Special(Special { folder, name, is_link: true, is_pipe }));
                     }
                     let target = folder.link(&name)?;
                     (folder, name) = (folder.enter(parent(&target))?, name_of(&target)?);
                 }
                 kind => {
                     let is_pipe = kind == FileType::Fifo;
-                    return Ok(Place::Special(Special { folder, name, is_link: false, is_pipe }));
+                    return Ok(TargetPath::Special(Special { folder, name, is_link: false, is_pipe }));
                 }
             }
         }
@@ -128,30 +128,30 @@ impl Folder {
         Ok(Self(rustix::fs::openat(&self.0, path, flags, Mode::empty())?))
     }
 
-    /// The status of this name; a link is not followed.
+    /// The status of `name`, without following a link.
     pub fn stat(&self, name: &OsStr) -> io::Result<Option<Stat>> {
         found(rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW))
     }
 
-    /// The target of the link of this name.
+    /// The target of the link `name`.
     fn link(&self, name: &OsStr) -> io::Result<PathBuf> {
         let target = rustix::fs::readlinkat(&self.0, name, Vec::new())?;
         Ok(PathBuf::from(OsString::from_vec(target.into_bytes())))
     }
 
-    /// Opens the regular file of this name for reading. A link is refused, and a pipe does not
-    /// block.
+    /// Opens the regular file `name` for reading. Fails for a link, and does not block on a pipe.
     pub fn read(&self, name: &OsStr) -> io::Result<File> {
         self.regular(name, OFlags::RDONLY, Mode::empty())
     }
 
-    /// Opens the regular file at `path`, which the user has named: its links are followed.
+    /// Opens the regular file at `path` for reading, and follows links, because the user has named
+    /// it.
     pub fn read_path(path: &Path) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         checked(File::from(rustix::fs::openat(CWD, path, flags, Mode::empty())?))
     }
 
-    /// Opens the regular file of this name for writing from its start: it is created or truncated.
+    /// Opens the regular file `name` for writing. Creates or truncates it.
     pub fn rewrite(&self, name: &OsStr) -> io::Result<File> {
         const NEW: u32 = 0o666;
         let file = self.regular(name, OFlags::WRONLY | OFlags::CREATE, Mode::from_raw_mode(NEW))?;
@@ -159,9 +159,9 @@ impl Folder {
         Ok(file)
     }
 
-    /// The regular file of this name.
+    /// Opens the regular file `name`.
     fn regular(&self, name: &OsStr, flags: OFlags, mode: Mode) -> io::Result<File> {
-        // Otherwise opening a pipe would wait for its other end.
+        // An open of a pipe would wait for its other end.
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let file = self.open_file(name, flags, mode).map_err(|error| match error.raw_os_error() {
             Some(number) if number == Errno::LOOP.raw_os_error() => {
@@ -177,13 +177,13 @@ impl Folder {
         Ok(File::from(rustix::fs::openat(&self.0, name, flags, mode)?))
     }
 
-    /// The directory of this name; a link is refused.
+    /// The directory `name`. Fails for a link.
     pub fn directory(&self, name: &OsStr) -> io::Result<Self> {
         let flags = LOOK_UP | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(Self(rustix::fs::openat(&self.0, name, flags, Mode::empty())?))
     }
 
-    /// The names in it, in no order.
+    /// The names in the directory, in no order.
     pub fn names(&self) -> io::Result<Vec<OsString>> {
         let file = self.open_file(OsStr::new("."), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
         let names = Dir::new(file)?.map(|entry| {
@@ -193,8 +193,8 @@ impl Folder {
         names.filter(|name| !name.as_ref().is_ok_and(|name| name == "." || name == "..")).collect()
     }
 
-    /// Opens the regular file of this name for writing, or creates it. `None` if the name is a link
-    /// or another kind of file, or may not be opened.
+    /// Opens the regular file `name` for writing, or creates it. Returns `None` if the name is a
+    /// link or another kind of file, or the file belongs to another user.
     pub fn open_or_make(&self, name: &OsStr, mode: u32) -> io::Result<Option<File>> {
         match self.regular(name, OFlags::RDWR | OFlags::CREATE, Mode::from_raw_mode(mode)) {
             Ok(file) => Ok(Some(file)),
@@ -205,7 +205,7 @@ impl Folder {
         }
     }
 
-    /// A new file under a random name.
+    /// Creates a file with a random name.
     pub fn create_unknown(&self, mode: u32) -> io::Result<(OsString, File)> {
         const ATTEMPTS: u32 = 1000;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
@@ -220,7 +220,7 @@ impl Folder {
         Err(Errno::EXIST.into())
     }
 
-    /// Whether `file` has this name.
+    /// Whether `name` leads to `file`.
     pub fn holds(&self, name: &OsStr, file: &File) -> io::Result<bool> {
         let ours = rustix::fs::fstat(file)?;
         Ok(self.stat(name)?.is_some_and(|there| (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)))
@@ -234,22 +234,22 @@ impl Folder {
         Ok(rustix::fs::renameat(&self.0, from, &self.0, to)?)
     }
 
-    /// Removes `file`, if it still has this name.
+    /// Removes `file` if `name` still leads to it.
     pub fn remove(&self, name: &OsStr, file: &File) {
         if self.holds(name, file).unwrap_or(false) {
-            // The maker of a draft cannot use the error.
+            // Removal is best effort: the caller has no use for the error.
             let _ = rustix::fs::unlinkat(&self.0, name, AtFlags::empty());
         }
     }
 
-    /// Makes the names in it durable.
+    /// Makes the names in the directory durable.
     pub fn sync(&self) -> io::Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         self.open_file(OsStr::new("."), flags, Mode::empty())?.sync_all()
     }
 }
 
-/// `file`, which was opened without blocking, if it is regular.
+/// Returns `file` if it is regular. It was opened in nonblocking mode.
 fn checked(file: File) -> io::Result<File> {
     match FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) {
         FileType::RegularFile => {
@@ -261,7 +261,7 @@ fn checked(file: File) -> io::Result<File> {
     }
 }
 
-/// The result, or `None` if the name is free.
+/// The status, or `None` if the name is free.
 fn found(stat: rustix::io::Result<Stat>) -> io::Result<Option<Stat>> {
     match stat {
         Ok(stat) => Ok(Some(stat)),
@@ -274,7 +274,7 @@ fn is_regular(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
 }
 
-/// The error if something else has the name by now.
+/// The error if the name leads to another file now.
 fn changed() -> io::Error {
     io::Error::other("something else was given its name meanwhile")
 }
@@ -290,8 +290,8 @@ fn own(stat: &Stat) -> Result<(), String> {
     }
 }
 
-/// Fails if `stat` belongs to another user. In a user namespace all outside users, root among them,
-/// share one id.
+/// Fails if `stat` belongs to another user. In a user namespace all outside users share one id,
+/// root among them.
 fn owned(stat: &Stat) -> Result<(), String> {
     let number = |file| fs::read_to_string(file).ok()?.trim().parse::<u32>().ok();
     let is_all = |map: String| map.split_whitespace().eq(["0", "0", "4294967295"]);
@@ -307,7 +307,7 @@ fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// The last name of `path`, which must not be a directory's.
+/// The last name of `path`. Fails if the path ends in a slash.
 fn name_of(path: &Path) -> io::Result<OsString> {
     let is_directory = path.as_os_str().as_bytes().ends_with(b"/");
     match path.file_name().filter(|_| !is_directory) {
@@ -317,7 +317,7 @@ fn name_of(path: &Path) -> io::Result<OsString> {
     }
 }
 
-/// Whether `path` leads to a file of the store in `dir`, or to where one may come to be.
+/// Whether `path` leads to a file of the store in `dir`, or to a free name of one.
 pub fn is_of_store(dir: &Path, path: &Path) -> bool {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let new = || folder.canonicalize().ok().zip(path.file_name()).map(|(folder, name)| folder.join(name));

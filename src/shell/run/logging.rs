@@ -1,4 +1,4 @@
-//! What the engine tells of its work, for who asks for it with `--log`: a line an event, on the standard error.
+//! Events of the engine on the standard error, one per line, for `--log`.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
@@ -9,14 +9,14 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::shell::lang::words::visible;
 
-/// The filter that lets nothing through.
+/// The filter that rejects all events.
 pub const OFF: &str = "off";
 
-/// What prints above the line that a person is typing; `None` when nobody is.
+/// Prints above the line that the user is typing. `None` without a line editor.
 static PROMPT: Mutex<Option<Box<dyn ExternalPrinter + Send>>> = Mutex::new(None);
 
-/// Whether `text` is a filter: a level, or levels of parts of the engine, separated by commas. A word that is neither would
-/// be taken for the name of a part that there is not, and let nothing through.
+/// Whether `text` is a filter: a level, or levels of parts of the engine, separated by commas.
+/// Other words are rejected: they would name an unknown part and match nothing.
 pub fn is_filter(text: &str) -> bool {
     let is_known = |part: &str| {
         let name = part.split(['=', '[']).next().unwrap_or_default();
@@ -25,7 +25,7 @@ pub fn is_filter(text: &str) -> bool {
     !text.is_empty() && text.split(',').all(is_known) && EnvFilter::try_new(text).is_ok()
 }
 
-/// Tells from here on what `filter` lets through. Once in a process; a second call changes nothing.
+/// Logs the events that `filter` accepts. Only the first call in a process has an effect.
 pub fn install(filter: &str) {
     if filter == OFF {
         return;
@@ -35,18 +35,18 @@ pub fn install(filter: &str) {
         .with_writer(|| Line)
         .with_ansi(false)
         .finish();
-    // There is one already in a process that has run the program before: in a test of it.
+    // Fails if a subscriber is set already, as in a test that runs the program twice.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
 
-/// Has events printed by `printer`, above the line that is typed, if they would go to the terminal otherwise.
+/// Prints events with `printer`, above the line being typed, if the standard error is a terminal.
 pub fn print_above(printer: impl ExternalPrinter + Send + 'static) {
     if io::stderr().is_terminal() {
         *PROMPT.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(printer));
     }
 }
 
-/// Where an event goes, which is written as a whole.
+/// The writer of one event.
 struct Line;
 
 impl Write for Line {

@@ -1,4 +1,4 @@
-//! The file of a store's metrics, as node_exporter's textfile collector reads it.
+//! The file of metrics for the textfile collector of node_exporter.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -14,14 +14,14 @@ use super::folder::draft::{Draft, NewMode};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::visible;
 
-/// The metrics of `store` in Prometheus' format, each with the store's directory.
+/// The metrics of `store` in the Prometheus format, labelled with its directory.
 pub fn text(store: &Store) -> logkv::Result<String> {
     let dir = store.dir().canonicalize().unwrap_or_else(|_| store.dir().to_owned());
     let dir = visible(dir.as_os_str().as_encoded_bytes());
     Ok(store.metrics()?.prometheus().label("store", dir).to_string())
 }
 
-/// Keeps the file until it is dropped; then it is written a last time.
+/// A thread that writes the file. A drop writes it a last time.
 #[derive(Debug)]
 pub struct MetricsFile {
     stop: Option<Sender<()>>,
@@ -29,13 +29,13 @@ pub struct MetricsFile {
     trouble: Arc<Mutex<Trouble>>,
 }
 
-/// Why the file cannot be written: to be told when that begins, and not each time.
+/// The error of the last write. It is reported once, not at each interval.
 #[derive(Debug, Default)]
 enum Trouble {
     #[default]
     None,
-    Untold(String),
-    Told,
+    Unreported(String),
+    Reported,
 }
 
 impl MetricsFile {
@@ -54,19 +54,19 @@ impl MetricsFile {
         Ok(Self { stop: Some(stop), thread: Some(thread), trouble })
     }
 
-    /// Why the file cannot be written, when that has not been told yet.
+    /// The error of the last write, unless it was reported.
     pub fn trouble(&self) -> Option<String> {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         match &*trouble {
-            Trouble::Untold(_) => match std::mem::replace(&mut *trouble, Trouble::Told) {
-                Trouble::Untold(why) => Some(why),
-                Trouble::None | Trouble::Told => None,
+            Trouble::Unreported(_) => match std::mem::replace(&mut *trouble, Trouble::Reported) {
+                Trouble::Unreported(why) => Some(why),
+                Trouble::None | Trouble::Reported => None,
             },
-            Trouble::None | Trouble::Told => None,
+            Trouble::None | Trouble::Reported => None,
         }
     }
 
-    /// Writes the file a last time; why that failed, if it did and has not been told.
+    /// Writes the file a last time. Returns the error, unless it was reported.
     pub fn finish(mut self) -> Option<String> {
         self.stop();
         self.trouble()
@@ -75,7 +75,7 @@ impl MetricsFile {
     fn stop(&mut self) {
         self.stop = None;
         if let Some(thread) = self.thread.take() {
-            // A panic in there is told by the panic itself.
+            // The panic message was printed already.
             let _ = thread.join();
         }
     }
@@ -91,17 +91,18 @@ fn note(trouble: &Mutex<Trouble>, written: Result<(), Failure>) {
     let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
     match written {
         Ok(()) => *trouble = Trouble::None,
-        Err(failure) if matches!(*trouble, Trouble::None) => *trouble = Trouble::Untold(failure.message),
+        Err(failure) if matches!(*trouble, Trouble::None) => *trouble = Trouble::Unreported(failure.message),
         Err(_) => {}
     }
 }
 
-/// Replaces the file atomically. A device, a pipe or a link would be lost, and is refused.
+/// Replaces the file atomically. Fails for a device, a pipe or a link, which a rename would
+/// destroy.
 fn write(path: &Path, store: &Store) -> Result<(), Failure> {
     let text = text(store)?;
     let write = || {
         let (folder, name) = Folder::of(path)?;
-        // Its name does not end in `.prom`, so the collector ignores it.
+        // The staging name does not end in `.prom`, so the collector ignores it.
         let draft = Draft::new(folder, name, NewMode::Readable)?;
         draft.file().write_all(text.as_bytes())?;
         draft.publish()

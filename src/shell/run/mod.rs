@@ -1,4 +1,4 @@
-//! What runs commands: the session, its settings, the open transaction, scripts and the files around a store.
+//! The session, its options and open batch, scripts, and files outside the store.
 
 pub mod absence;
 pub mod advice;

@@ -1,11 +1,11 @@
-//! Scripts: one command a line, from the standard input, a file, or `-c`.
+//! Scripts: one command per line, from the standard input, a file, or `-c`.
 
 mod short;
 
 use std::io::{self, Write};
 use std::rc::Rc;
 
-use self::short::{Ran, later, quick, settle};
+use self::short::{LineRun, later, quick, settle};
 use super::session::{Origin, Session};
 use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::{Failure, plain_words};
@@ -15,8 +15,8 @@ use crate::shell::term::input::{Input, Readiness, escaped_len_max, pair_len_max}
 use crate::shell::term::output::Output;
 use crate::shell::term::units;
 
-/// Runs all lines of `inputs`, which errors call `name`. [`Outcome::Quit`] when a line says so. No command goes on from one
-/// input into the next.
+/// Runs all lines of `inputs`. Messages call them `name`. Returns [`Outcome::Quit`] if a line says
+/// so. A command cannot continue in the next input.
 pub fn run(session: &mut Session, inputs: Vec<Input>, name: &str) -> Outcome {
     let mut inputs = inputs.into_iter();
     let Some(input) = inputs.next() else { return Outcome::Done };
@@ -54,11 +54,11 @@ pub fn run(session: &mut Session, inputs: Vec<Input>, name: &str) -> Outcome {
 struct Script {
     input: Input,
     file: Rc<str>,
-    /// The line where the present command starts, from 1.
+    /// The first line of the current command, from 1.
     number: u64,
-    /// The line after the present command.
+    /// The line after the current command.
     next_number: u64,
-    /// Whether the answer to the present line has its end, or gets it with the writes that are on their way.
+    /// Whether the current line was acknowledged, or will be with the submitted writes.
     is_answered: bool,
 }
 
@@ -70,7 +70,7 @@ impl Script {
         LinePlace::Line { file: Rc::clone(&self.file), number: self.number }
     }
 
-    /// Ends the answer to the present line.
+    /// Ends the answer to the current line.
     fn answered(&mut self, session: &mut Session) {
         if !self.is_answered {
             session.acknowledge(&self.place());
@@ -78,16 +78,17 @@ impl Script {
         }
     }
 
-    /// Runs the next command; `None` when there is none, or it is not to be run. An error here ends the script.
+    /// Runs the next command. Returns `None` at the end of the input or of the script. A failure
+    /// ends the script.
     fn step(&mut self, session: &mut Session) -> Result<Option<Outcome>, Failure> {
         loop {
             match self.read(session, Input::advance)? {
-                Read::Whole => {}
-                Read::TooLong => {
+                NextLine::Whole => {}
+                NextLine::TooLong => {
                     self.pass_over(session)?;
                     return Ok(Some(Outcome::Done));
                 }
-                Read::End => return Ok(None),
+                NextLine::End => return Ok(None),
             }
             if session.interrupt().is_set() {
                 return Err(Failure::interrupted());
@@ -114,7 +115,7 @@ impl Script {
             echo(&mut session.out, self.input.line())?;
         }
         let mut ran = quick(session, self.input.line(), || self.place());
-        if let Ran::Not = ran {
+        if let LineRun::Not = ran {
             self.finish_quote(session)?;
             if session.is_over() {
                 return Ok(None);
@@ -123,28 +124,29 @@ impl Script {
         }
         let mut outcome = Outcome::Done;
         match ran {
-            Ran::Sent => self.is_answered = true,
-            Ran::Told => self.answered(session),
-            Ran::Not if settle(session) => {
+            LineRun::Sent => self.is_answered = true,
+            LineRun::Told => self.answered(session),
+            LineRun::Not if settle(session) => {
                 if session.acknowledges() {
-                    // It may take long, and nobody is to wait for what was done before it.
+                    // The command may take long; the reader must not wait for earlier results.
                     session.flush();
                 }
-                // A failure was told and counted; the script goes on.
+                // The failure was reported and counted, and the script continues.
                 outcome = session.interpret(self.input.line(), &self.place()).unwrap_or(Outcome::Done);
                 if outcome == Outcome::Quit && !session.is_interactive() {
                     session.forget_batch(Some(&self.place()));
                 }
                 self.answered(session);
             }
-            Ran::Not | Ran::Over => return Ok(None),
+            LineRun::Not | LineRun::Over => return Ok(None),
         }
         Ok(Some(outcome))
     }
 
-    /// Takes lines into the present command until its last quote is closed.
+    /// Extends the current command until its last quote is closed.
     fn finish_quote(&mut self, session: &mut Session) -> Result<(), Failure> {
-        // All of a -c is there; who waits for the answer to a line does not send the next one.
+        // With acknowledgements the sender waits before the next line, except for `-c`, which is
+        // complete.
         let is_whole = &*self.file == "-c";
         if session.acknowledges() && !is_whole {
             return Ok(());
@@ -156,19 +158,19 @@ impl Script {
                 if session.is_over() {
                     return Ok(());
                 }
-                if read != Read::Whole {
-                    // Named is the line where it opened, which may be far above the end.
+                if read != NextLine::Whole {
+                    // Report the line with the opening quote, which may be far above.
                     let opened = self.input.line()[..at].iter().filter(|&&byte| byte == b'\n').count();
                     self.number += opened as u64;
-                    // What follows may be the rest of a value, and is not run.
+                    // The following lines may be part of a value, and must not run.
                     return Err(match read {
-                        Read::TooLong => too_long(session).hint(format!("the quote {quote} that opens here is not closed by then, and the script ends here")),
+                        NextLine::TooLong => too_long(session).hint(format!("the quote {quote} that opens here is not closed by then, and the script ends here")),
                         _ => Failure::usage(format!("the quote {quote} that opens in this line is never closed")),
                     });
                 }
-                // With acknowledgements what is counted are those.
+                // With acknowledgements, lines are numbered by their answers.
                 self.next_number += u64::from(!session.acknowledges());
-                // Looking at the whole command again for each line would take quadratic time.
+                // To search the whole command again for each line would take quadratic time.
                 if self.input.line()[len..].contains(&(quote as u8)) {
                     break;
                 }
@@ -177,21 +179,21 @@ impl Script {
         Ok(())
     }
 
-    /// Goes on by a line, reading as much as that takes.
-    fn read(&mut self, session: &mut Session, go_on: fn(&mut Input) -> bool) -> Result<Read, Failure> {
+    /// Moves to the next line with `go_on`, and reads as much as needed.
+    fn read(&mut self, session: &mut Session, go_on: fn(&mut Input) -> bool) -> Result<NextLine, Failure> {
         while !go_on(&mut self.input) {
             if self.input.is_at_end() || session.is_over() {
-                return Ok(Read::End);
+                return Ok(NextLine::End);
             }
             if self.input.unread_len() > line_len_max(session.config().options.value_len_max) {
-                return Ok(Read::TooLong);
+                return Ok(NextLine::TooLong);
             }
             self.fill(session)?;
         }
-        Ok(Read::Whole)
+        Ok(NextLine::Whole)
     }
 
-    /// Tells that the next line is too long, and goes to its end, holding little of it.
+    /// Reports that the next line is too long, and skips it in bounded memory.
     fn pass_over(&mut self, session: &mut Session) -> Result<(), Failure> {
         self.number = self.next_number;
         self.next_number += 1;
@@ -211,18 +213,18 @@ impl Script {
         Ok(())
     }
 
-    /// Reads more. Before that would wait, all that was done is acknowledged and told: the other end of the pipe
-    /// may be waiting for it.
+    /// Reads more input. First acknowledges and prints everything if the read would block: the
+    /// sender may wait for that.
     fn fill(&mut self, session: &mut Session) -> Result<(), Failure> {
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::Interrupted => Failure::interrupted(),
             _ => Failure::command(format!("cannot read the script: {}", plain_words(&error))),
         };
-        // Input without a pause, such as an endless line, never reaches a wait.
+        // An endless line never blocks, so Ctrl-C is checked here.
         if session.interrupt().is_set() {
             return Err(Failure::interrupted());
         }
-        if self.input.readiness().map_err(failed)? == Readiness::Waits {
+        if self.input.readiness().map_err(failed)? == Readiness::Blocks {
             session.drain();
             session.flush();
             if session.is_over() {
@@ -231,19 +233,19 @@ impl Script {
             self.input.wait(session.interrupt()).map_err(failed)?;
         }
         self.input.fill().map_err(failed)?;
-        session.hear();
+        session.mark_stale();
         Ok(())
     }
 }
 
-/// What came of a look for the next line.
+/// The result of reading the next line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Read {
-    /// There is one.
+enum NextLine {
+    /// A line.
     Whole,
-    /// There is one, and it makes the command longer than is read.
+    /// A line that is too long.
     TooLong,
-    /// There is none.
+    /// The end of the input, or of the script.
     End,
 }
 
@@ -252,15 +254,16 @@ fn too_long(session: &Session) -> Failure {
     Failure::usage(format!("a command of more than {len_max} is not read"))
 }
 
-/// The longest command that is read, in bytes: a record with each byte of it escaped, and some more for names and flags.
-/// Without a limit a line without an end would take all memory.
+/// The longest command, in bytes: a record with every byte escaped, with room for names and flags.
+/// Without a limit an endless line would take all memory.
 fn line_len_max(value_len_max: u64) -> u64 {
     // `\x01`
     const ESCAPE_LEN: u64 = 4;
     escaped_len_max(pair_len_max(value_len_max), ESCAPE_LEN)
 }
 
-/// Shows the lines of a command before its result; on a terminal without the bytes that would drive it, and in JSON as an object.
+/// Prints the lines of a command before its result. Escapes them on a terminal; in JSON they are an
+/// object.
 fn echo(out: &mut Output, lines: &[u8]) -> io::Result<()> {
     if out.answer().json("echo", lines).end()? {
         return Ok(());

@@ -1,7 +1,7 @@
-//! Segments, as a person names them.
+//! Segments in commands and messages.
 
 use std::ffi::OsStr;
-use std::io::{self};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 
 use logkv::fs::StoreFile;
@@ -16,7 +16,7 @@ use crate::shell::term::output::Output;
 use crate::shell::term::style::hue;
 use crate::shell::term::units;
 
-/// The segment that a word names: `3`, `000003`, or its file `000003.seg`. `command` is what it was given to.
+/// Parses `3`, `000003`, or the file name `000003.seg`, an argument of `command`.
 pub fn parse(word: &Word, command: &str) -> Result<SegmentId, Failure> {
     match StoreFile::parse(OsStr::from_bytes(&word.bytes)) {
         Some(StoreFile::Segment(id)) => Ok(id),
@@ -24,9 +24,10 @@ pub fn parse(word: &Word, command: &str) -> Result<SegmentId, Failure> {
     }
 }
 
-/// The failure to find segment `id`: what took its place, as far as the session knows, and which ones are there.
+/// The failure of a missing segment: the segments that replaced it in this session, and those that
+/// exist.
 pub fn missing(id: SegmentId, session: &mut Session) -> Failure {
-    session.learn_of_compactions();
+    session.update_compactions();
     let failure = Failure::from(Error::NoSuchSegment { segment: id });
     let message = match session.compactions().successors(id).as_deref() {
         None => failure.message.clone(),
@@ -63,7 +64,7 @@ pub fn numbers(ids: &[SegmentId]) -> String {
     units::ranges(&ids.iter().map(|id| id.0).collect::<Vec<_>>())
 }
 
-/// `3,4,5`: for programs.
+/// `3,4,5`, for programs.
 pub fn listed(ids: &[SegmentId]) -> String {
     ids.iter().map(SegmentId::to_string).collect::<Vec<_>>().join(",")
 }
@@ -76,7 +77,8 @@ pub fn names(ids: &[SegmentId]) -> String {
     }
 }
 
-/// What a compaction made of `count` segments: ` into 4`, or `: nothing of it was needed`.
+/// The end of a sentence about `count` compacted segments: ` into 4`, or `: nothing of it was
+/// needed`.
 pub fn made_of(count: usize, into: Option<&str>) -> String {
     match into {
         Some(into) => format!(" into {into}"),
@@ -85,7 +87,7 @@ pub fn made_of(count: usize, into: Option<&str>) -> String {
     }
 }
 
-/// Says where the log is known to be damaged, and what to do about it, to a person.
+/// Prints the number of damaged ranges and the commands that help.
 pub fn write_damage(out: &mut Output, damage: &[Location]) -> io::Result<()> {
     if damage.is_empty() {
         return Ok(());
@@ -102,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn segments_are_named_by_their_numbers_and_neighbours_as_one() {
+    fn consecutive_segments_are_named_as_a_range() {
         let named = |ids: &[u64]| names(&ids.iter().copied().map(SegmentId).collect::<Vec<_>>());
         assert_eq!(named(&[7]), "segment 7");
         assert_eq!(named(&[9, 2, 3]), "segments 9, 2 to 3");

@@ -1,4 +1,4 @@
-//! What commands share: the store, the open transaction, the output, the settings.
+//! The session: the state that commands share.
 
 mod answer;
 mod ask;
@@ -41,60 +41,61 @@ use crate::shell::term::tally::Tally;
 /// A row of the table of commands.
 pub type Command = command::Command<Run>;
 
-/// A call of a command.
+/// A parsed call of a command.
 pub type Invocation = command::Invocation<Run>;
 
-/// Does the work of a command from start to end.
+/// The function of a command.
 pub type RunFn = fn(&mut Session, &Invocation) -> Result<Outcome, Failure>;
 
-/// Does the work of a command for these keys.
+/// The function of a command whose arguments are only keys.
 pub type KeysFn = fn(&mut Session, &[Cow<'_, [u8]>]) -> Result<Outcome, Failure>;
 
-/// How a command does its work.
+/// The way in which a command runs.
 #[derive(Clone, Copy, Debug)]
 pub enum Run {
-    /// By itself.
+    /// By a function.
     Itself(RunFn),
-    /// By itself; `plain` does it for a line with keys and nothing else.
+    /// By a function; a second one runs a plain line of keys without the parser.
     Keys {
-        /// The command itself.
+        /// Runs any call.
         run: RunFn,
-        /// It, for these keys.
+        /// Runs a call with these keys and no flags.
         plain: KeysFn,
     },
-    /// By what it writes, which is waited for at once or together with the writes behind it, or is left to `commit`.
+    /// By a write. It is committed at once, pipelined in a script, or queued for `commit`.
     Write {
-        /// Reads what it writes from its words. Reading changes nothing.
-        read: fn(&mut Session, &Invocation) -> Result<Asked, Failure>,
-        /// What the words of a line without flags are, where the parser is not needed for them.
+        /// Reads the write from the arguments, without side effects.
+        read: fn(&mut Session, &Invocation) -> Result<CommandRequest, Failure>,
+        /// The shape of a line without flags, which is read without the parser.
         plain: Option<Plain>,
     },
-    /// By itself, on the batch that `begin` opens.
+    /// By a function, on the open batch.
     Batch {
-        /// The command itself.
+        /// Runs the command.
         run: RunFn,
-        /// Whether it writes the batch.
+        /// Whether the command commits the batch.
         commits: bool,
     },
 }
 
-/// What a command that may write was asked for.
+/// The request of a call of a write command.
 #[derive(Debug)]
-pub enum Asked {
-    /// This write.
+pub enum CommandRequest {
+    /// A write.
     Write(Mutation),
-    /// Something else, which this does.
+    /// Something else, such as a search, that this function runs.
     Itself(RunFn),
 }
 
 impl Run {
-    /// Whether it sets or removes keys, or is about a batch: what a script that is imported may hold.
+    /// Whether the command writes keys or controls a batch. Only such commands are allowed in an
+    /// imported script.
     pub fn writes(self) -> bool {
         matches!(self, Self::Write { .. } | Self::Batch { .. })
     }
 }
 
-/// The first failure of a line of a script, as its acknowledgement has it.
+/// The failure in the acknowledgement of a line.
 #[derive(Debug)]
 struct Refused {
     code: u8,
@@ -148,7 +149,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session on the directory `dir`, not yet opened.
+    /// A session on the directory `dir`. The store is not open yet.
     pub fn new(
         commands: &'static [Command],
         dir: PathBuf,

@@ -1,4 +1,4 @@
-//! Keys as this shell sees them: the store's, with the open batch laid over them.
+//! Keys as this shell sees them: the store with the open batch applied.
 
 use std::ops::Bound;
 
@@ -9,33 +9,33 @@ use crate::shell::lang::failure::Failure;
 use crate::shell::lang::glob::Glob;
 use crate::shell::term::interrupt::Interrupt;
 
-/// What to walk over.
+/// A range of keys to read.
 #[derive(Clone, Debug)]
 pub struct Walk {
-    /// Only keys of this pattern.
+    /// The pattern that keys must match.
     pub glob: Option<Glob>,
-    /// The first key.
+    /// The first key, inclusive.
     pub from: Option<Vec<u8>>,
-    /// The key to stop before.
+    /// The end of the range, exclusive.
     pub to: Option<Vec<u8>>,
-    /// From the last key to the first.
+    /// Whether to go from the last key to the first.
     pub reverse: bool,
-    /// With the values.
+    /// Whether to read values.
     pub values: bool,
 }
 
 impl Walk {
-    /// Over the keys that start with `prefix`.
+    /// The keys that start with `prefix`.
     pub fn with_prefix(prefix: &[u8], reverse: bool) -> Self {
         Self { glob: None, from: Some(prefix.to_vec()), to: successor(prefix), reverse, values: false }
     }
 
-    /// Whether it goes over all keys.
+    /// Whether the range has all keys.
     pub fn is_whole(&self) -> bool {
         self.glob.is_none() && self.from.is_none() && self.to.is_none()
     }
 
-    /// The keys, one after another, read as they are asked for.
+    /// The keys of a snapshot with `overlay` applied, read on demand.
     pub fn rows(
         &self,
         store: &Snapshot,
@@ -53,7 +53,7 @@ impl Walk {
         Ok(self.rows_of(entries, interrupt))
     }
 
-    /// The keys that there were, forward.
+    /// The keys at an earlier point, in order.
     pub fn rows_of_past(&self, past: &Past, interrupt: &Interrupt) -> logkv::Result<Rows> {
         let (from, to) = self.bounds();
         let bounds = (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice));
@@ -63,7 +63,7 @@ impl Walk {
             false => entry.meta.into(),
         };
         let (mut scan, is_interrupted) = (past.scan(bounds)?, interrupt.clone());
-        // Many keys may come one after another that were not there then.
+        // Keys that did not exist then are skipped, possibly many in a row.
         let keys = std::iter::from_fn(move || if is_interrupted.is_set() { None } else { scan.next_key() });
         let entries = Box::new(keys.filter_map(move |entry| entry.map(|entry| entry.map(row)).transpose()));
         Ok(self.rows_of(entries, interrupt))
@@ -80,7 +80,7 @@ impl Walk {
         Rows { entries, glob: self.glob.clone(), interrupt: interrupt.clone(), seen: 0 }
     }
 
-    /// The bounds of the keys that can be on the walk: `from` and `to`, narrowed by what the pattern starts with.
+    /// The range, narrowed by the literal prefix of the pattern.
     fn bounds(&self) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
         let prefix = self.glob.as_ref().map(Glob::literal_prefix).unwrap_or_default();
         let after_prefix = match &self.glob {
@@ -97,7 +97,7 @@ impl Walk {
     }
 }
 
-/// The first bytes after all keys that start with `prefix`; `None` when there are none.
+/// The first key after all keys that start with `prefix`, or `None` if there is none.
 fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|&byte| byte < u8::MAX)?;
     let mut after = prefix[..=last].to_vec();
@@ -107,12 +107,12 @@ fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
 
 type Entries = Box<dyn Iterator<Item = logkv::Result<OverlayEntry>>>;
 
-/// The keys of a walk, until Ctrl-C: also where none of many is of the pattern.
+/// The keys of a walk. Ctrl-C ends it, even if no key matches the pattern.
 pub struct Rows {
     entries: Entries,
     glob: Option<Glob>,
     interrupt: Interrupt,
-    /// Keys looked at.
+    /// The number of keys read, whether or not they matched.
     seen: u64,
 }
 
@@ -127,7 +127,7 @@ impl Iterator for Rows {
             let row = match self.entries.next() {
                 Some(Ok(row)) => row,
                 Some(Err(error)) => return Some(Err(error.into())),
-                // The end of all keys, or of what was looked at before it was pressed.
+                // The end of the keys, or the scan stopped for Ctrl-C.
                 None => return self.interrupt.check(self.seen).err().map(|pressed| Err(pressed.into())),
             };
             self.seen += 1;
@@ -139,8 +139,8 @@ impl Iterator for Rows {
 }
 
 impl Rows {
-    /// The next row that is whole. A damaged record must not hide the keys after it: the first is kept in `damage`, to
-    /// be told at the end.
+    /// The next intact row. A damaged record does not hide the rows after it: the first failure is
+    /// kept in `damage`, for the end.
     pub fn next_sound(&mut self, damage: &mut Option<Failure>) -> Result<Option<OverlayEntry>, Failure> {
         loop {
             match self.next() {
@@ -153,7 +153,7 @@ impl Rows {
     }
 }
 
-/// Whether a key is there, as this shell sees it.
+/// Whether `key` exists.
 pub fn contains(session: &Session, key: &[u8]) -> Result<bool, Failure> {
     match session.change_of(key) {
         Some(change) => Ok(change.is_some()),
@@ -161,7 +161,7 @@ pub fn contains(session: &Session, key: &[u8]) -> Result<bool, Failure> {
     }
 }
 
-/// What `look` makes of the value of a key and of when it expires, as this shell sees them; `None`: it is not there.
+/// Returns `look` of the value of `key` and of its expiry, or `None` if `key` does not exist.
 pub fn seen<T>(
     session: &Session,
     key: &[u8],
@@ -183,8 +183,8 @@ mod tests {
     fn walk(glob: Option<&str>, from: Option<&str>, to: Option<&str>) -> Walk {
         Walk {
             glob: glob.map(|text| {
-                Glob::of(&crate::shell::lang::words::split(text.as_bytes()).expect("a word")[0])
-                    .expect("a pattern")
+                Glob::of(&crate::shell::lang::words::split(text.as_bytes()).expect("the text is a word")[0])
+                    .expect("the word is a pattern")
             }),
             from: from.map(Into::into),
             to: to.map(Into::into),
@@ -212,23 +212,23 @@ mod tests {
     }
 
     #[test]
-    fn ctrl_c_ends_a_walk_on_which_no_key_is_of_the_pattern() {
-        let dir = tempfile::tempdir().expect("a directory can be made");
-        let store = logkv::Store::open(dir.path()).expect("a store can be made");
-        store.put("a", "").expect("it can be written to");
-        let snapshot = store.snapshot().expect("it can be read");
+    fn ctrl_c_ends_a_walk_without_a_match() {
+        let dir = tempfile::tempdir().expect("a directory can be created");
+        let store = logkv::Store::open(dir.path()).expect("a store can be created");
+        store.put("a", "").expect("the store is writable");
+        let snapshot = store.snapshot().expect("the store is open");
         let interrupt = Interrupt::default();
         let rows = walk(Some("*x"), None, None).rows(&snapshot, None, &interrupt);
-        assert!(rows.expect("it can be read").next().is_none());
+        assert!(rows.expect("the snapshot is readable").next().is_none());
         interrupt.press();
         let mut rows =
-            walk(Some("*x"), None, None).rows(&snapshot, None, &interrupt).expect("it can be read");
-        let failure = rows.next().expect("the walk says so").expect_err("it was pressed");
+            walk(Some("*x"), None, None).rows(&snapshot, None, &interrupt).expect("the snapshot is readable");
+        let failure = rows.next().expect("a row reports Ctrl-C").expect_err("Ctrl-C was pressed");
         assert_eq!(failure.message, "interrupted after 0 records");
     }
 
     #[test]
-    fn the_successor_of_a_prefix_is_after_all_that_start_with_it() {
+    fn the_successor_of_a_prefix_is_after_all_keys_with_it() {
         assert_eq!(successor(b"a\xff\xff"), Some(b"b".to_vec()));
         assert_eq!(successor(b"\xff"), None);
         assert_eq!(successor(b""), None);

@@ -2,7 +2,8 @@
 
 use super::style::{Look, hue};
 
-/// A bar of `width` columns, full for the `full` part and shaded for the `empty` one. What there is of either is seen.
+/// A bar of `width` columns: full for `full`, shaded for `empty`. Each part that is not zero has a
+/// column of its own if the width allows it.
 pub fn bar(full: u64, empty: u64, width: usize, look: Look) -> String {
     let (block, shade) = if look.ascii { ("#", ".") } else { ("█", "░") };
     let exact = u128::from(full) * width as u128 / u128::from((full + empty).max(1));
@@ -20,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bar_shows_what_little_there_is_of_either() {
+    fn a_bar_shows_even_the_smallest_share() {
         let look = Look { color: false, ascii: true, width: 80 };
         assert_eq!(bar(1, 1, 4, look), "##..");
         assert_eq!(bar(1, 1_000_000, 4, look), "#...");

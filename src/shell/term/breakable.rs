@@ -1,19 +1,19 @@
-//! A writer that Ctrl-C breaks off, also in the middle of a large value.
+//! A writer that Ctrl-C interrupts, even within a large value.
 
 use std::io::{self, Write};
 
 use super::interrupt::{Interrupt, WriteInterrupted};
 
-/// How many bytes of one line are written between two looks. Shorter lines are written whole: whoever lists them looks
-/// between two of them, and says how far it came.
-const LEN_A_LOOK: usize = 64 << 10;
+/// The bytes of one line that are written between two checks of Ctrl-C. Shorter lines are written
+/// whole: the command checks between lines, and reports how many it has written.
+const CHECK_INTERVAL_LEN: usize = 64 << 10;
 
-/// Writes to `out`, until `interrupt` is pressed.
+/// A writer to `out` that fails after Ctrl-C.
 #[derive(Debug)]
 pub struct Breakable<W> {
     pub out: W,
     interrupt: Interrupt,
-    /// Bytes since the last look or the last line's end.
+    /// The bytes since the last check or the last line break.
     len: usize,
 }
 
@@ -23,25 +23,24 @@ impl<W> Breakable<W> {
         Self { out, interrupt, len: 0 }
     }
 
-    /// Has `interrupt` break it off from now on.
+    /// Lets `interrupt` stop later writes.
     pub fn heed(&mut self, interrupt: Interrupt) {
         self.interrupt = interrupt;
     }
 }
 
 impl<W> Breakable<W> {
-    /// Whether `bytes`, or what stands before them in their line, are long enough for a look.
+    /// Whether the current line, with `bytes`, is long enough for a check.
     #[inline]
     fn is_long(&self, bytes: &[u8]) -> bool {
-        self.len >= LEN_A_LOOK || bytes.len() > LEN_A_LOOK
+        self.len >= CHECK_INTERVAL_LEN || bytes.len() > CHECK_INTERVAL_LEN
     }
 
-    fn look(&mut self) -> io::Result<()> {
+    fn check(&mut self) -> io::Result<()> {
         self.len = 0;
         if self.interrupt.is_set() { Err(io::Error::other(WriteInterrupted)) } else { Ok(()) }
     }
 
-    /// Counts what was written.
     #[inline]
     fn count(&mut self, written: &[u8]) {
         self.len = if written.last() == Some(&b'\n') { 0 } else { self.len + written.len() };
@@ -51,9 +50,9 @@ impl<W> Breakable<W> {
 impl<W: Write> Write for Breakable<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.is_long(bytes) {
-            self.look()?;
+            self.check()?;
         }
-        let written = self.out.write(&bytes[..bytes.len().min(LEN_A_LOOK)])?;
+        let written = self.out.write(&bytes[..bytes.len().min(CHECK_INTERVAL_LEN)])?;
         self.count(&bytes[..written]);
         Ok(written)
     }
@@ -65,15 +64,15 @@ impl<W: Write> Write for Breakable<W> {
             self.count(bytes);
             return Ok(());
         }
-        for chunk in bytes.chunks(LEN_A_LOOK) {
-            self.look()?;
+        for chunk in bytes.chunks(CHECK_INTERVAL_LEN) {
+            self.check()?;
             self.out.write_all(chunk)?;
             self.count(chunk);
         }
         Ok(())
     }
 
-    /// What was written is passed on, pressed or not; what follows is another result.
+    /// Ctrl-C does not stop a flush. The next result starts a new count.
     fn flush(&mut self) -> io::Result<()> {
         self.len = 0;
         self.out.flush()
@@ -86,15 +85,15 @@ mod tests {
     use crate::shell::lang::failure::{Failure, Kind};
 
     #[test]
-    fn a_large_value_is_broken_off_and_what_is_short_is_written_whole() {
+    fn ctrl_c_stops_a_large_value_but_not_a_short_one() {
         let interrupt = Interrupt::default();
         let mut out = Breakable::new(Vec::new(), interrupt.clone());
-        out.write_all(&[b'v'; 1 << 20]).expect("nobody pressed it");
-        out.flush().expect("nothing fails here");
+        out.write_all(&[b'v'; 1 << 20]).expect("Ctrl-C was not pressed");
+        out.flush().expect("a vector accepts every flush");
         interrupt.press();
-        out.write_all(b"a report").expect("it is short");
-        let error = out.write_all(&[b'v'; 1 << 20]).expect_err("it was pressed");
-        assert!(out.out.len() <= (1 << 20) + 8 + 2 * LEN_A_LOOK, "{}", out.out.len());
+        out.write_all(b"a report").expect("a short line is written whole");
+        let error = out.write_all(&[b'v'; 1 << 20]).expect_err("Ctrl-C was pressed");
+        assert!(out.out.len() <= (1 << 20) + 8 + 2 * CHECK_INTERVAL_LEN, "{}", out.out.len());
         assert_eq!(Failure::from(error).kind, Kind::Interrupted);
         let error = io::Error::other(WriteInterrupted);
         assert_eq!(Failure::file("write", std::path::Path::new("f"), &error).kind, Kind::Interrupted);

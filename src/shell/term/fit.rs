@@ -1,8 +1,8 @@
-//! Text that is fitted to the screen: cut off, or broken into lines.
+//! Text cut or wrapped to the width of the screen.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// The start of `text` that fits `width` columns; `ellipsis` says that there was more.
+/// The start of `text` that fits `width` columns. `ellipsis` marks the cut.
 pub fn clip(text: &str, width: usize, ellipsis: &str) -> String {
     if text.width() <= width {
         return text.to_owned();
@@ -17,7 +17,7 @@ pub fn clip(text: &str, width: usize, ellipsis: &str) -> String {
     format!("{kept}{ellipsis}")
 }
 
-/// `text` in lines of at most `width` columns, broken at blanks.
+/// `text` wrapped at blanks into lines of at most `width` columns.
 pub fn wrap(text: &str, width: usize) -> String {
     let mut wrapped = String::with_capacity(text.len() + 1);
     let mut used = 0;
@@ -32,7 +32,8 @@ pub fn wrap(text: &str, width: usize) -> String {
     wrapped
 }
 
-/// `words` after `first`, in lines of at most `width` columns, each but the first indented by `indent`.
+/// `words` after `first`, wrapped to `width` columns. Each line after the first is indented by
+/// `indent` columns.
 pub fn hang<'a>(
     width: usize,
     first: &str,
@@ -62,14 +63,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_broken_at_blanks_and_a_word_is_never_torn() {
+    fn text_wraps_at_blanks_and_never_within_a_word() {
         assert_eq!(wrap("ab cd\nef  gh", 5), "ab cd\nef gh");
         assert_eq!(wrap("abcdefgh i", 5), "abcdefgh\ni");
         assert_eq!(wrap("", 5), "");
     }
 
     #[test]
-    fn a_text_hangs_below_what_it_begins_with() {
+    fn later_lines_are_indented() {
         let text = hang(20, "  ! ", 4, "bytes that are no valid record".split(' '));
         assert_eq!(text, "  ! bytes that are\n    no valid record");
         assert_eq!(hang(20, "", 2, "two  blanks stay".split(' ')), "two  blanks stay");

@@ -1,4 +1,4 @@
-//! The lines of a script, as bytes, and what an import reads.
+//! Input of scripts and imports, read line by line as bytes.
 
 mod readiness;
 
@@ -13,69 +13,70 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 pub use self::readiness::Readiness;
-use self::readiness::{Unwaiting, readiness};
+use self::readiness::{NonBlocking, readiness};
 use super::interrupt::Interrupt;
 use super::packing::Packing;
 use super::unpacker::{self, Unpacker, is_trailing};
 
-/// The most that a key and a value have, in bytes, where values have at most `value_len_max`.
+/// The longest key and value together, in bytes, if values have at most `value_len_max`.
 pub fn pair_len_max(value_len_max: u64) -> u64 {
     value_len_max.saturating_add(KEY_LEN_MAX as u64)
 }
 
-/// The most that `len` bytes take if each becomes `escape_len`, and some more for what is around them.
+/// The longest text for `len` bytes if each byte takes up to `escape_len`, with room for names and
+/// flags.
 pub fn escaped_len_max(len: u64, escape_len: u64) -> u64 {
     const REST_LEN: u64 = 1 << 20;
     len.saturating_mul(escape_len).saturating_add(REST_LEN)
 }
 
-/// Bytes that come in lines. Lines are found in the buffer that they were read into, and not copied.
+/// A buffered input. Lines are borrowed from the buffer, not copied.
 pub struct Input {
     source: Box<dyn Read>,
-    /// What to ask whether a read would wait; `None` for what never does.
+    /// The descriptor to poll before a read, or `None` if a read never blocks.
     pollable: Option<OwnedFd>,
     buffer: Vec<u8>,
-    /// Where the present line starts and ends in the buffer, its line break included.
+    /// The bounds of the current line in the buffer, with its line break.
     start: usize,
     end: usize,
-    /// How far the buffer was searched for a line break.
+    /// The position up to which the buffer was searched for a line break.
     searched: usize,
     is_begun: bool,
     is_at_end: bool,
     packing: Unpacking,
 }
 
-/// Whether what is read is packed.
+/// The compression of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unpacking {
-    /// It is taken as it is.
+    /// None, or not to be unpacked.
     Never,
-    /// Its first bytes will say.
+    /// Unknown before the first bytes are read.
     Unknown,
-    /// It is, and unpacked while it is read.
+    /// This one.
     Of(Packing),
 }
 
 impl Input {
     const READ_LEN: usize = 256 << 10;
-    /// What may stand before a text, and is no part of it.
+    /// Skipped at the start of a text.
     const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-    /// The lines of an open file, a pipe or a terminal.
+    /// Reads an open file, a pipe or a terminal.
     pub fn file(file: File) -> io::Result<Self> {
         let pollable = file.as_fd().try_clone_to_owned()?;
         Ok(Self::new(Box::new(file), Some(pollable)))
     }
 
-    /// The lines of the file at `path`.
+    /// Opens and reads the file at `path`.
     pub fn path(path: &Path) -> io::Result<Self> {
-        // Opening a FIFO would else wait for its writer, where no Ctrl-C ends it.
+        // Without NONBLOCK, open of a FIFO waits for its writer, and Ctrl-C does not end that wait.
         let file = File::from(rustix::fs::open(
             path,
             OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC,
             Mode::empty(),
         )?);
-        // A directory opens, and fails only when it is read.
+        // A directory can be opened; only a read of it fails.
         if file.metadata()?.is_dir() {
             return Err(Errno::ISDIR.into());
         }
@@ -83,12 +84,12 @@ impl Input {
         Self::file(file)
     }
 
-    /// The lines of the standard input.
+    /// Reads the standard input.
     pub fn stdin() -> io::Result<Self> {
         Self::file(File::from(io::stdin().as_fd().try_clone_to_owned()?))
     }
 
-    /// The lines of `text`.
+    /// Reads `text`.
     pub fn text(text: Vec<u8>) -> Self {
         Self::new(Box::new(Cursor::new(text)), None)
     }
@@ -107,12 +108,12 @@ impl Input {
         }
     }
 
-    /// The same, unpacked where its first bytes say that it is packed.
+    /// Decompresses the input if its first bytes say that it is compressed.
     pub fn unpacked(self) -> Self {
         Self { packing: Unpacking::Unknown, ..self }
     }
 
-    /// How it is packed, once the first bytes are read.
+    /// The compression of the input, known after the first bytes are read.
     pub fn packing(&self) -> Option<Packing> {
         match self.packing {
             Unpacking::Of(packing) => Some(packing),
@@ -120,7 +121,8 @@ impl Input {
         }
     }
 
-    /// Goes on to the next line. `false` when [`Input::fill`] has to be called first, or there is none.
+    /// Moves to the next line. Returns `false` if [`Input::fill`] must be called first, or at the
+    /// end of the input.
     pub fn advance(&mut self) -> bool {
         let is_first = self.end == 0 && !self.is_begun;
         self.start = self.end;
@@ -134,7 +136,7 @@ impl Input {
         true
     }
 
-    /// Adds the next line to the present one. `false` as for [`Input::advance`].
+    /// Adds the next line to the current one. Returns `false` as [`Input::advance`] does.
     pub fn extend(&mut self) -> bool {
         self.searched = self.searched.max(self.end);
         match memchr::memchr(b'\n', &self.buffer[self.searched..]) {
@@ -155,30 +157,31 @@ impl Input {
         }
     }
 
-    /// The present line, without its line break.
+    /// The current line without its line break.
     pub fn line(&self) -> &[u8] {
         let line = &self.buffer[self.start..self.end];
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         line.strip_suffix(b"\r").unwrap_or(line)
     }
 
-    /// How many bytes the present line has, its line break included: [`Input::shorten`] goes back to that.
+    /// The length of the current line with its line break, for [`Input::shorten`].
     pub fn line_len(&self) -> usize {
         self.end - self.start
     }
 
-    /// Takes the present line back to its first `len` bytes, which were all of it: what follows is read again.
+    /// Shortens the current line to `len` bytes, its length before [`Input::extend`]. The rest is
+    /// read again.
     pub fn shorten(&mut self, len: usize) {
         self.end = self.start + len;
         self.searched = self.end;
     }
 
-    /// The first `len` bytes of what is held.
+    /// The first `len` bytes from the start of the current line.
     pub fn held(&self, len: usize) -> &[u8] {
         &self.buffer[self.start..self.start + len]
     }
 
-    /// The bytes that are held, for those who look for no lines: a byte order mark at the start is none of them.
+    /// The buffered bytes, for readers without lines. Skips a byte order mark at the start.
     pub fn unread(&mut self) -> &[u8] {
         if !self.is_begun && self.buffer.starts_with(Self::BYTE_ORDER_MARK) {
             self.take(Self::BYTE_ORDER_MARK.len());
@@ -186,37 +189,39 @@ impl Input {
         &self.buffer[self.start..]
     }
 
-    /// Lets go of the first `len` bytes of [`Input::unread`].
+    /// Consumes `len` bytes of [`Input::unread`].
     pub fn take(&mut self, len: usize) {
         self.start += len;
         self.end = self.start;
         self.is_begun = true;
     }
 
-    /// How many bytes are held of the present line and what follows it.
+    /// The number of buffered bytes from the start of the current line.
     pub fn unread_len(&self) -> u64 {
         (self.buffer.len() - self.start) as u64
     }
 
-    /// Lets go of what is held, which is of a line that has no end yet: what is read next goes on in the middle of it.
+    /// Drops all buffered bytes, in the middle of a line that is too long. The next read continues
+    /// that line.
     pub fn forget(&mut self) {
         self.buffer.clear();
         (self.start, self.end, self.searched) = (0, 0, 0);
         self.is_begun = true;
     }
 
-    /// Whether all has been read.
+    /// Whether the end of the input was read.
     pub fn is_at_end(&self) -> bool {
         self.is_at_end
     }
 
-    /// Whether [`Input::fill`] would have to wait. What is packed is unpacked first, as far as it is there.
+    /// Whether [`Input::fill`] would block. Compressed input is always ready: what is there is
+    /// decompressed first.
     pub fn readiness(&self) -> io::Result<Readiness> {
         if self.packing().is_some() { Ok(Readiness::Ready) } else { readiness(self.pollable.as_ref()) }
     }
 
-    /// Waits until there is something to read. Ctrl-C ends the wait with [`io::ErrorKind::Interrupted`]; a read
-    /// would be taken up again.
+    /// Waits until input is available. Ctrl-C ends the wait with [`io::ErrorKind::Interrupted`]. It
+    /// would not end a read, which the system restarts.
     pub fn wait(&self, interrupt: &Interrupt) -> io::Result<()> {
         let Some(fd) = &self.pollable else { return Ok(()) };
         loop {
@@ -237,13 +242,13 @@ impl Input {
         }
     }
 
-    /// Reads what comes next, of which no line is made.
+    /// Reads bytes past the buffer, for readers without lines.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.source.read(buffer)
     }
 
-    /// All that is left, waiting for it as [`Input::wait`] does; `None` when that is more than `len_max` bytes, which
-    /// are not read to the end: `/dev/zero` has none.
+    /// The rest of the input. Waits as [`Input::wait`] does. Returns `None` after more than
+    /// `len_max` bytes, so that an endless input such as `/dev/zero` ends.
     pub fn rest(mut self, len_max: u64, interrupt: &Interrupt) -> io::Result<Option<Vec<u8>>> {
         while !self.is_at_end {
             self.wait(interrupt)?;
@@ -256,7 +261,8 @@ impl Input {
         Ok(Some(self.buffer))
     }
 
-    /// Reads more. What is packed may have to wait all the same, and says so with [`io::ErrorKind::WouldBlock`].
+    /// Reads more into the buffer. Compressed input may return [`io::ErrorKind::WouldBlock`] even
+    /// if it was ready.
     pub fn fill(&mut self) -> io::Result<()> {
         self.buffer.drain(..self.start);
         self.end -= self.start;
@@ -267,28 +273,28 @@ impl Input {
         let read = self.source.read(&mut self.buffer[old_len..]);
         self.buffer.truncate(old_len + *read.as_ref().unwrap_or(&0));
         if read.as_ref().is_err_and(is_trailing) && self.buffer.last().is_some_and(|&last| last != b'\n') {
-            // The last line ends where what was packed does. The error comes back with the next read.
+            // The last line ends with the content. The next read returns the error again.
             self.buffer.push(b'\n');
             return Ok(());
         }
         let read = read.map_err(|error| match self.packing() {
-            Some(packing) => unpacker::told(packing, error),
+            Some(packing) => unpacker::explained(packing, error),
             None => error,
         });
         self.is_at_end = read? == 0;
         if self.packing == Unpacking::Unknown { self.look_for_packing() } else { Ok(()) }
     }
 
-    /// Goes by the first bytes, as soon as they are there.
+    /// Detects compression as soon as enough bytes are read.
     fn look_for_packing(&mut self) -> io::Result<()> {
         if let Some(packing) = Packing::of_start(&self.buffer) {
             let source = std::mem::replace(&mut self.source, Box::new(io::empty()));
             let pollable = self.pollable.as_ref().map(OwnedFd::try_clone).transpose()?;
             let start = Cursor::new(std::mem::take(&mut self.buffer));
             self.source =
-                Box::new(Unpacker::new(packing, Box::new(start.chain(Unwaiting { source, pollable })))?);
+                Box::new(Unpacker::new(packing, Box::new(start.chain(NonBlocking { source, pollable })))?);
             self.packing = Unpacking::Of(packing);
-            // What was searched is not what was packed.
+            // The buffer held compressed bytes so far.
             self.searched = 0;
         } else if self.is_at_end || !Packing::may_start(&self.buffer) {
             self.packing = Unpacking::Never;
@@ -314,7 +320,7 @@ mod tests {
             if input.is_at_end() {
                 return lines;
             }
-            input.fill().expect("memory can be read");
+            input.fill().expect("memory is readable");
         }
     }
 
@@ -326,43 +332,43 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_is_no_part_of_the_first_line() {
+    fn a_byte_order_mark_is_not_part_of_the_first_line() {
         assert_eq!(lines(b"\xef\xbb\xbfa\n\xef\xbb\xbfb"), [&b"a"[..], b"\xef\xbb\xbfb"]);
     }
 
     #[test]
-    fn a_line_longer_than_the_buffer_comes_in_one_piece() {
+    fn a_line_longer_than_the_buffer_is_whole() {
         let long = vec![b'x'; Input::READ_LEN * 2 + 7];
         let text = [b"a\n", long.as_slice(), b"\nb\n"].concat();
         assert_eq!(lines(&text), [&b"a"[..], &long, b"b"]);
     }
 
     #[test]
-    fn the_rest_is_what_no_line_took() {
+    fn the_rest_starts_after_the_last_line_read() {
         let mut input = Input::text(b"a\nb\nc".to_vec());
-        input.fill().expect("memory can be read");
+        input.fill().expect("memory is readable");
         assert!(input.advance());
-        let rest = input.rest(3, &Interrupt::default()).expect("memory can be read");
+        let rest = input.rest(3, &Interrupt::default()).expect("memory is readable");
         assert_eq!(rest.as_deref(), Some(&b"b\nc"[..]));
     }
 
     #[test]
-    fn a_rest_without_an_end_is_given_up() {
-        let zeros = File::open("/dev/zero").and_then(Input::file).expect("there are zeros");
-        assert_eq!(zeros.rest(1000, &Interrupt::default()).expect("they can be read"), None);
+    fn an_endless_rest_is_abandoned() {
+        let zeros = File::open("/dev/zero").and_then(Input::file).expect("/dev/zero exists");
+        assert_eq!(zeros.rest(1000, &Interrupt::default()).expect("/dev/zero is readable"), None);
     }
 
     #[test]
-    fn what_is_let_go_of_takes_no_memory_and_the_next_line_is_whole() {
+    fn forgotten_bytes_take_no_memory_and_the_next_line_is_whole() {
         let long = vec![b'x'; Input::READ_LEN * 2];
         let mut input = Input::text([&long, b"end\nnext".as_slice()].concat());
-        input.fill().expect("memory can be read");
+        input.fill().expect("memory is readable");
         assert!(!input.advance());
         input.forget();
         assert_eq!(input.unread_len(), 0);
         let mut lines = Vec::new();
         while !input.is_at_end() {
-            input.fill().expect("memory can be read");
+            input.fill().expect("memory is readable");
             while input.advance() {
                 lines.push(input.line().to_vec());
             }
@@ -371,17 +377,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_packed_is_unpacked_as_it_comes_and_a_wait_is_told() {
-        let (reader, mut writer) = io::pipe().expect("a pipe");
-        let mut input = Input::file(File::from(OwnedFd::from(reader))).expect("it can be read").unpacked();
-        let mut packer = Packer::new(Some(Packing::Gzip), Vec::new()).expect("memory takes it");
-        packer.write_all(b"a\nb\n").expect("memory takes it");
-        let packed = packer.finish().expect("memory takes it");
-        // The first byte alone says nothing yet.
-        writer.write_all(&packed[..1]).expect("the pipe takes it");
-        input.fill().expect("it is there");
+    fn compressed_input_is_decompressed_as_it_arrives_and_reports_that_it_would_block() {
+        let (reader, mut writer) = io::pipe().expect("a pipe can be opened");
+        let mut input =
+            Input::file(File::from(OwnedFd::from(reader))).expect("a pipe can be polled").unpacked();
+        let mut packer = Packer::new(Some(Packing::Gzip), Vec::new()).expect("a vector accepts every write");
+        packer.write_all(b"a\nb\n").expect("a vector accepts every write");
+        let packed = packer.finish().expect("a vector accepts every write");
+        // One byte is too few to detect gzip.
+        writer.write_all(&packed[..1]).expect("the pipe has room");
+        input.fill().expect("the pipe has a byte");
         assert!(input.packing().is_none() && !input.advance() && !input.is_at_end());
-        writer.write_all(&packed[1..packed.len() - 3]).expect("the pipe takes it");
+        writer.write_all(&packed[1..packed.len() - 3]).expect("the pipe has room");
         let mut lines = Vec::new();
         let waits = loop {
             if let Err(error) = input.fill() {
@@ -392,9 +399,9 @@ mod tests {
             }
         };
         assert_eq!((waits.kind(), lines), (io::ErrorKind::WouldBlock, vec![b"a".to_vec(), b"b".to_vec()]));
-        writer.write_all(&packed[packed.len() - 3..]).expect("the pipe takes it");
+        writer.write_all(&packed[packed.len() - 3..]).expect("the pipe has room");
         drop(writer);
-        input.fill().expect("it goes on where it was");
+        input.fill().expect("the pipe has the rest");
         assert!(input.is_at_end());
     }
 
@@ -414,9 +421,9 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_goes_on_is_one_piece_with_its_line_breaks() {
+    fn an_extended_line_keeps_its_inner_line_break() {
         let mut input = Input::text(b"a 'b\r\nc' d\ne".to_vec());
-        input.fill().expect("memory can be read");
+        input.fill().expect("memory is readable");
         assert!(input.advance() && input.extend());
         assert_eq!(input.line(), b"a 'b\r\nc' d");
     }

@@ -1,5 +1,5 @@
-//! Ctrl-C, and the signals that end a session: a flag that long commands check between records, and
-//! a pipe that ends waits.
+//! Ctrl-C, and the signals that end a session. Long commands check a flag between records; a pipe
+//! ends waits.
 
 use std::io::{self, Read, Write};
 use std::ops::ControlFlow;
@@ -25,38 +25,39 @@ use super::tally::INTERRUPTED;
 
 mod guard;
 
-/// Ctrl-C, after this number of records.
+/// The error of a command that Ctrl-C stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interrupted {
-    /// The records that were done by then.
+    /// The number of records processed before.
     pub count: u64,
 }
 
-/// Ctrl-C while a result was written, as an error of the write.
+/// The error of a write that Ctrl-C stopped.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted")]
 pub struct WriteInterrupted;
 
-/// Whether Ctrl-C was pressed since the command began, and whether a signal came that ends the session.
+/// The state of Ctrl-C and of the signals that end the session. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt {
+    /// Whether a signal arrived since the command started.
     is_set: Arc<AtomicBool>,
-    /// The number of the signal that ends the session: SIGTERM or SIGHUP; 0: none came.
+    /// The number of the signal that ends the session, SIGTERM or SIGHUP, or 0.
     ending: Arc<AtomicUsize>,
     pipes: Option<Arc<Pipes>>,
     guard: Guard,
 }
 
-/// Pipes that a signal makes readable: a signal between the check of a flag and the wait would
-/// otherwise be lost.
+/// Pipes that a signal makes readable. A wait polls them, so that a signal between the check of the
+/// flag and the wait is not lost.
 #[derive(Debug)]
 struct Pipes {
-    /// For any signal.
+    /// Readable after any signal.
     wake: UnixStream,
     waker: UnixStream,
-    /// For a signal that ends the session. It is never read, and stays readable.
+    /// Readable after a signal that ends the session. It is never read, and so stays readable.
     ending: UnixStream,
-    /// Its other end: if that were closed, it would be readable.
+    /// The other end, kept open: `ending` would be readable if it were closed.
     ender: UnixStream,
 }
 
@@ -71,35 +72,37 @@ impl Pipes {
 }
 
 impl Interrupt {
-    /// Has SIGINT, SIGTERM and SIGHUP set flags from now on, instead of ending the process during a
-    /// write. A signal that was ignored when the process started, such as SIGHUP under nohup(1),
-    /// stays ignored.
+    /// Lets SIGINT, SIGTERM and SIGHUP set flags instead of ending the process during a write. A
+    /// signal that was ignored at the start of the process, such as SIGHUP under nohup(1), stays
+    /// ignored.
     pub fn install() -> io::Result<Self> {
         let interrupt = Self { pipes: Some(Arc::new(Pipes::new()?)), ..Self::default() };
-        // Without a watcher, these signals still end the process at once.
+        // Without the thread these signals must still end the process.
         let is_watched = interrupt.watch_end();
         for (number, code) in [(SIGTERM, 15), (SIGHUP, 1)] {
             if is_watched && !is_ignored(number) {
-                // The flags are set before any wakeup.
+                // Handlers run in this order: the flags are set before the wakeup.
                 register_usize(number, Arc::clone(&interrupt.ending), code)?;
                 interrupt.note(number, |pipes| &pipes.waker)?;
                 interrupt.note(number, |pipes| &pipes.ender)?;
             }
         }
         interrupt.note(SIGINT, |pipes| &pipes.waker)?;
-        // A file that reaches the limit of `ulimit -f` would end the process; now it is an error of the write.
+        // SIGXFSZ would end the process at the limit of `ulimit -f`. Ignored, the write fails
+        // instead.
         register(SIGXFSZ, Arc::default())?;
         Ok(interrupt)
     }
 
-    /// Has the guard end the process if the session does not. `false` if no thread can be started.
+    /// Starts the thread that ends the process if the session does not. Returns `false` if it
+    /// cannot be started.
     fn watch_end(&self) -> bool {
         let ending = self.pipes.as_ref().and_then(|pipes| pipes.ending.try_clone().ok());
         let interrupt = self.clone();
         ending.is_some_and(|ending| self.guard.watch(ending, move || interrupt.code()))
     }
 
-    /// Has the signal set the flag, and wake the reader of a pipe.
+    /// Lets the signal `number` set the flag, then wake the reader of a pipe.
     fn note(&self, number: i32, waker: fn(&Pipes) -> &UnixStream) -> io::Result<()> {
         register(number, Arc::clone(&self.is_set))?;
         if let Some(pipes) = &self.pipes {
@@ -138,12 +141,12 @@ impl Interrupt {
         self.is_set()
     }
 
-    /// Whether a signal came that ends the session, as Ctrl-D does.
+    /// Whether a signal has ended the session, as Ctrl-D does.
     pub fn is_ending(&self) -> bool {
         self.ending.load(Ordering::SeqCst) != 0
     }
 
-    /// The exit code after a signal: 128 plus its number.
+    /// The exit code for the signal: 128 plus its number.
     pub fn code(&self) -> u8 {
         match self.ending.load(Ordering::SeqCst) {
             0 => INTERRUPTED,
@@ -151,19 +154,19 @@ impl Interrupt {
         }
     }
 
-    /// Closes `store` if a signal ends the session and the running command does not finish: it may
-    /// be blocked on the reader of its output.
+    /// Keeps `store`, to close it if a signal ends the session and the command does not return. The
+    /// command may be blocked on the reader of its output.
     pub fn guard(&self, store: Store) {
         self.guard.hold(store);
     }
 
-    /// The session closes its store itself. From here on signals have no effect.
+    /// Forgets the store: the session closes it itself. Later signals have no effect.
     pub fn release(&self) {
         self.guard.release();
     }
 
-    /// Returns the result of `run`. A signal meanwhile ends the process, after `leave` has restored
-    /// the screen.
+    /// Returns the result of `run`. A signal during `run` ends the process, after `leave` has
+    /// restored the screen.
     pub fn ending<T>(&self, leave: impl FnOnce() + Send, run: impl FnOnce() -> T) -> io::Result<T> {
         let Some(pipes) = self.pipes.as_deref() else { return Ok(run()) };
         let watch = |ended: &UnixStream| {
@@ -175,14 +178,14 @@ impl Interrupt {
         beside(watch, run)
     }
 
-    /// Returns the result of `read`, which waits for a key until SIGINT. A signal that ends the
-    /// session sends one.
+    /// Returns the result of `read`, which waits for a key and returns on SIGINT. A signal that
+    /// ends the session sends SIGINT to it.
     pub fn breaking<T>(&self, read: impl FnOnce() -> T) -> io::Result<T> {
         let Some(pipes) = self.pipes.as_deref() else { return Ok(read()) };
         let watch = |ended: &UnixStream| {
             let mut is_waiting = is_first(&pipes.ending, ended);
             while is_waiting {
-                // The previous one may have arrived just before the wait.
+                // Repeated, because SIGINT may arrive just before the wait starts.
                 let _ = kill_process(getpid(), Signal::INT);
                 is_waiting = !is_readable_within(ended, Duration::from_millis(20));
             }
@@ -190,7 +193,7 @@ impl Interrupt {
         beside(watch, read)
     }
 
-    /// Whether Ctrl-C was pressed or the session is ending.
+    /// Whether Ctrl-C was pressed, or the session is ending.
     pub fn is_set(&self) -> bool {
         self.is_set.load(Ordering::SeqCst)
     }
@@ -200,7 +203,7 @@ impl Interrupt {
         if self.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// Presses it, as the signal would.
+    /// Sets the flag as the signal would.
     #[cfg(test)]
     pub fn press(&self) {
         self.is_set.store(true, Ordering::SeqCst);
@@ -216,12 +219,12 @@ impl Interrupt {
         interrupt
     }
 
-    /// What becomes readable when it is pressed.
+    /// The pipe that becomes readable with the next signal.
     pub fn wake(&self) -> Option<BorrowedFd<'_>> {
         self.pipes.as_ref().map(|pipes| pipes.wake.as_fd())
     }
 
-    /// Waits for so long, or until it is pressed.
+    /// Waits for `duration`, or until the next signal.
     pub fn pause(&self, duration: Duration) {
         match self.pipes.as_deref() {
             Some(pipes) => {
@@ -233,37 +236,37 @@ impl Interrupt {
         }
     }
 
-    /// Fails when it was pressed; `count` records were done by then.
+    /// Fails if Ctrl-C was pressed. `count` is the number of records processed.
     pub fn check(&self, count: u64) -> Result<(), Interrupted> {
         if self.is_set() { Err(Interrupted { count }) } else { Ok(()) }
     }
 }
 
-/// Returns the result of `run`. `watch` runs beside it, if a thread is available, until its stream
-/// is readable.
+/// Returns the result of `run`. A thread runs `watch`, which must return when its stream becomes
+/// readable.
 fn beside<T>(watch: impl FnOnce(&UnixStream) + Send, run: impl FnOnce() -> T) -> io::Result<T> {
     let (running, ended) = UnixStream::pair()?;
     let run = move || {
-        // Closed at the end, even if `run` panics: no wait for a key remains.
+        // Closed at the end even if `run` panics, so that the thread ends.
         let _running = running;
         run()
     };
     Ok(thread::scope(|scope| {
-        // Without a thread the signal is noticed later.
+        // Without the thread a signal takes effect after `run`.
         let _ = thread::Builder::new().spawn_scoped(scope, move || watch(&ended));
         run()
     }))
 }
 
-/// Whether `one` is readable, or closed, before `other` is.
+/// Whether `one` becomes readable or closed before `other`.
 fn is_first(one: &UnixStream, other: &UnixStream) -> bool {
     let mut fds = [PollFd::new(one, PollFlags::IN), PollFd::new(other, PollFlags::IN)];
-    // The signal itself may come to this thread.
+    // The signal may interrupt this thread.
     while matches!(poll(&mut fds, None), Err(Errno::INTR)) {}
     !fds[0].revents().is_empty()
 }
 
-/// Whether `stream` is readable, or closed, within about `limit`.
+/// Whether `stream` becomes readable or closed within about `limit`.
 fn is_readable_within(stream: &UnixStream, limit: Duration) -> bool {
     let limit = Timespec::try_from(limit).unwrap_or_default();
     let mut fds = [PollFd::new(stream, PollFlags::IN)];
@@ -275,16 +278,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_interrupts_comes_to_its_end_and_leaves_the_screen_alone() {
+    fn without_a_signal_a_watched_run_returns_its_result_and_keeps_the_screen() {
         let pipes = Pipes::new().expect("sockets can be opened");
         let interrupt = Interrupt { pipes: Some(Arc::new(pipes)), ..Interrupt::default() };
-        let ended = interrupt.ending(|| panic!("nobody pressed it"), || 7);
-        assert_eq!(ended.expect("there are sockets"), 7);
-        assert_eq!(interrupt.breaking(|| 8).expect("there are sockets"), 8);
+        let ended = interrupt.ending(|| panic!("no signal was sent"), || 7);
+        assert_eq!(ended.expect("sockets can be opened"), 7);
+        assert_eq!(interrupt.breaking(|| 8).expect("sockets can be opened"), 8);
     }
 
     #[test]
-    fn an_interrupt_says_how_far_the_command_came() {
+    fn an_interrupt_reports_the_number_of_records_processed() {
         let interrupt = Interrupt::default();
         assert!(interrupt.check(7).is_ok());
         interrupt.press();
@@ -294,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_that_ends_the_session_is_not_forgotten_before_the_next_command() {
+    fn a_signal_that_ends_the_session_survives_a_clear() {
         let interrupt = Interrupt::default();
         assert_eq!(interrupt.code(), 130);
         interrupt.ending.store(15, Ordering::SeqCst);

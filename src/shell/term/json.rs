@@ -1,4 +1,4 @@
-//! JSON, one object a line, written as it is made: fields keep their order, and nothing is copied.
+//! JSON, one object per line. Fields are written in order, without a copy.
 
 use std::io::{self, Write};
 
@@ -7,11 +7,11 @@ use base64::prelude::BASE64_STANDARD;
 
 use logkv::Visible;
 
-/// How much of a value is escaped at a time, in bytes: a large one is not held once more. A multiple of 3, so that the
-/// pieces in base64 follow one another without padding.
+/// The bytes of a value that are escaped at a time, so that a large value is not held twice. A
+/// multiple of 3: pieces in base64 need no padding between them.
 const PIECE_LEN: usize = 48 << 10;
 
-/// Bytes as a field of an object: a string under `name` where they are UTF-8, else in base64 under `name_b64`.
+/// Bytes as a field: a string under `name` if they are UTF-8, base64 under `name_b64` otherwise.
 pub fn bytes(name: &str, bytes: &[u8]) -> (String, serde_json::Value) {
     match str::from_utf8(bytes) {
         Ok(text) => (name.to_owned(), text.into()),
@@ -27,12 +27,12 @@ pub struct Object<'a, W: Write> {
 }
 
 impl<'a, W: Write> Object<'a, W> {
-    /// An object without fields.
+    /// Starts an object on `out`.
     pub fn new(out: &'a mut W) -> Self {
         Self { out, is_empty: true }
     }
 
-    /// What it is written to.
+    /// The writer below.
     pub fn out(&mut self) -> &mut W {
         self.out
     }
@@ -44,7 +44,7 @@ impl<'a, W: Write> Object<'a, W> {
         Ok(self)
     }
 
-    /// Writes bytes: as a string under `name` where they are UTF-8, else in base64 under `name_b64`.
+    /// Writes bytes: a string under `name` if they are UTF-8, base64 under `name_b64` otherwise.
     pub fn bytes(&mut self, name: &str, bytes: &[u8]) -> io::Result<&mut Self> {
         match str::from_utf8(bytes) {
             Ok(text) => {
@@ -71,7 +71,7 @@ impl<'a, W: Write> Object<'a, W> {
         Ok(self)
     }
 
-    /// Writes bytes that may not be there: null then.
+    /// Writes optional bytes; `None` becomes null.
     pub fn bytes_if_any(&mut self, name: &str, bytes: Option<&[u8]>) -> io::Result<&mut Self> {
         match bytes {
             Some(bytes) => self.bytes(name, bytes),
@@ -79,18 +79,19 @@ impl<'a, W: Write> Object<'a, W> {
         }
     }
 
-    /// Ends the object and its line.
+    /// Ends the object and the line.
     pub fn end(&mut self) -> io::Result<()> {
         self.out.write_all(if self.is_empty { b"{}\n" } else { b"}\n" })
     }
 
-    /// Ends the object, and not its line.
+    /// Ends the object, but not the line.
     pub fn close(&mut self) -> io::Result<()> {
         self.out.write_all(if self.is_empty { b"{}" } else { b"}" })
     }
 
-    /// Writes a value, in which what would drive a terminal, or hide there, is `\uXXXX`. By itself JSON escapes only
-    /// the control characters below the blank: DEL and those of C1, such as U+009B, would come through.
+    /// Writes a value. Escapes every character that could control a terminal or be invisible as
+    /// `\uXXXX`. JSON itself requires that only for characters below the blank, not for DEL or C1
+    /// controls such as U+009B.
     fn write(&mut self, json: &str) -> io::Result<()> {
         let mut rest = json;
         while let Some((at, c)) = rest.char_indices().find(|&(_, c)| !Visible::is(c)) {
@@ -115,13 +116,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_keep_their_order_and_bytes_that_are_no_text_are_in_base64() {
+    fn fields_keep_their_order_and_bytes_other_than_utf_8_are_in_base64() {
         let mut out = Vec::new();
         let mut object = Object::new(&mut out);
-        object.bytes("key", b"a\"\n").expect("memory takes it");
-        object.bytes("value", b"\xff\x00").expect("memory takes it");
-        object.field("seq", 7).expect("memory takes it").field("at", None::<u64>).expect("memory takes it");
-        object.end().expect("memory takes it");
+        object.bytes("key", b"a\"\n").expect("a vector accepts every write");
+        object.bytes("value", b"\xff\x00").expect("a vector accepts every write");
+        object
+            .field("seq", 7)
+            .and_then(|object| object.field("at", None::<u64>))
+            .expect("a vector accepts every write");
+        object.end().expect("a vector accepts every write");
         assert_eq!(
             String::from_utf8_lossy(&out),
             "{\"key\":\"a\\\"\\n\",\"value_b64\":\"/wA=\",\"seq\":7,\"at\":null}\n"
@@ -129,17 +133,16 @@ mod tests {
     }
 
     #[test]
-    fn no_character_of_a_string_drives_a_terminal_and_each_is_still_the_same() {
+    fn a_string_is_escaped_for_terminals_and_parses_to_the_same_text() {
         let text = "a\u{9b}31m\u{7f}\u{202e}\u{e0001}é日";
         let mut out = Vec::new();
         Object::new(&mut out)
             .bytes("key", text.as_bytes())
-            .expect("memory takes it")
-            .end()
-            .expect("so it does");
-        let line = String::from_utf8(out).expect("JSON is text");
+            .and_then(Object::end)
+            .expect("a vector accepts every write");
+        let line = String::from_utf8(out).expect("JSON is UTF-8");
         assert_eq!(line, "{\"key\":\"a\\u009b31m\\u007f\\u202e\\udb40\\udc01é日\"}\n");
-        let read: serde_json::Value = serde_json::from_str(&line).expect("it is JSON");
+        let read: serde_json::Value = serde_json::from_str(&line).expect("the line is JSON");
         assert_eq!(read["key"], text);
     }
 }

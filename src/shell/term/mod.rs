@@ -1,4 +1,4 @@
-//! The terminal and the standard streams: how results look, where they go, and what interrupts a command.
+//! The terminal and the standard streams.
 
 pub mod bar;
 pub mod breakable;

@@ -1,22 +1,22 @@
-//! Moments, as they are shown.
+//! The date and the time of a record, as text.
 
 use jiff::SignedDuration;
 use jiff::civil::{self, DateTime};
 
-/// The start of 1970.
+/// 1970-01-01T00:00:00.
 pub const EPOCH: DateTime = civil::datetime(1970, 1, 1, 0, 0, 0, 0);
 
-/// The date and time of day `ms` milliseconds after 1970 in UTC; `None` beyond the year 9999.
+/// The UTC date and time `ms` milliseconds after 1970, or `None` after the year 9999.
 pub fn civil(ms: u64) -> Option<DateTime> {
     EPOCH.checked_add(SignedDuration::from_millis(i64::try_from(ms).ok()?)).ok()
 }
 
-/// The day and the time of day of a record, in UTC.
+/// A date and a time of day, in UTC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// `2026-11-22`, or nothing where the number is no date of the calendar.
+    /// `2026-11-22`, or nothing if the number is no date of the calendar.
     pub day: String,
-    /// `05:56:40.812`, or else the milliseconds as a number.
+    /// `05:56:40.812`, or the milliseconds as a number if there is no date.
     pub clock: String,
 }
 
@@ -32,17 +32,17 @@ impl Moment {
         }
     }
 
-    /// `05:56:40`: without the milliseconds.
+    /// The time of day without milliseconds: `05:56:40`.
     pub fn seconds(&self) -> &str {
         self.clock.split('.').next().unwrap_or_default()
     }
 
-    /// Day and time, without the milliseconds.
+    /// Date and time, without milliseconds.
     pub fn seconds_full(&self) -> String {
         format!("{} {}", self.day, self.seconds()).trim_start().to_owned()
     }
 
-    /// Day and time.
+    /// Date and time.
     pub fn full(&self) -> String {
         format!("{} {}", self.day, self.clock).trim_start().to_owned()
     }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_is_told_in_utc_and_a_number_that_is_no_date_is_told_as_one() {
+    fn a_moment_is_shown_in_utc_and_a_number_beyond_the_calendar_as_a_number() {
         let moment = Moment::of(1_790_056_600_812);
         assert_eq!(moment.full(), "2026-09-22 05:56:40.812");
         assert_eq!(moment.seconds(), "05:56:40");

@@ -1,4 +1,4 @@
-//! Where results go, and in which form.
+//! The destination and the form of results.
 
 use std::fmt;
 use std::io::{self, BufWriter, Write};
@@ -12,16 +12,16 @@ use super::style::Look;
 pub enum Mode {
     /// For people: columns, separators, bars. The default on a terminal.
     Table,
-    /// For programs: tab-separated, one result a line. The default elsewhere.
+    /// For programs: one result per line, separated by tabs. The default elsewhere.
     Plain,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// The bytes of keys and values as they are, whatever they do to a terminal.
+    /// The exact bytes of keys and values, without escapes.
     Raw,
 }
 
 impl Mode {
-    /// The names that `mode` and `--mode` take.
+    /// The names accepted by `mode` and `--mode`.
     pub const NAMES: &'static [&'static str] = &["table", "plain", "json", "raw"];
 
     const ALL: [Self; 4] = [Self::Table, Self::Plain, Self::Json, Self::Raw];
@@ -31,31 +31,32 @@ impl Mode {
         Self::ALL.into_iter().find(|mode| mode.name() == name)
     }
 
-    /// Its name.
+    /// The name of the mode.
     pub fn name(self) -> &'static str {
         Self::NAMES[self as usize]
     }
 }
 
-/// The results of commands on their way out, buffered, until Ctrl-C.
+/// The buffered results of commands. Ctrl-C interrupts a long one.
 pub struct Output {
     sink: Breakable<BufWriter<Sink>>,
     /// The form of results.
     pub mode: Mode,
     /// Colours, characters and width.
     pub look: Look,
-    /// Whether results go straight to a terminal.
+    /// Whether results go directly to a terminal.
     pub is_terminal: bool,
 }
 
-/// What the buffer is written to, and the last byte that was.
+/// The destination below the buffer.
 struct Sink {
     out: Box<dyn Write>,
+    /// The last byte that was written.
     last: Option<u8>,
-    /// The name of the file that it is, if it is not the standard output.
+    /// The name of the file, or `None` for the standard output.
     file: Option<String>,
-    /// Why the file did not take what was written. Nothing more is written to it then: who goes back to the standard output
-    /// gets rid of what is still buffered.
+    /// The error of the file. Later writes are dropped: otherwise the return to the standard output
+    /// would fail on what is still buffered.
     refusal: Option<io::Error>,
 }
 
@@ -79,12 +80,12 @@ impl Write for Sink {
     }
 }
 
-/// A buffer before `out`, which is `file` or the standard output.
+/// A buffer in front of `out`, which is `file` or the standard output.
 fn buffered(out: Box<dyn Write>, file: Option<String>) -> BufWriter<Sink> {
     BufWriter::with_capacity(BUFFER_LEN, Sink { out, last: None, file, refusal: None })
 }
 
-/// Enough for some hundred results, so that a script costs a system call now and then.
+/// Holds some hundred results, so that a script makes few system calls.
 const BUFFER_LEN: usize = 64 << 10;
 
 impl Output {
@@ -94,29 +95,30 @@ impl Output {
         Self { sink, mode, look, is_terminal }
     }
 
-    /// Has `interrupt` break off a long result that is being written when it is pressed.
+    /// Lets `interrupt` stop a long result.
     pub fn heed(&mut self, interrupt: Interrupt) {
         self.sink.heed(interrupt);
     }
 
-    /// Sends what follows to `sink`, which is `file` or the standard output; what came before is written already, or lost.
+    /// Sends later results to `sink`, which is `file` or the standard output. Buffered results are
+    /// dropped: flush first.
     pub fn redirect(&mut self, sink: Box<dyn Write>, file: Option<String>, is_terminal: bool) {
         self.sink.out = buffered(sink, file);
         self.is_terminal = is_terminal;
     }
 
-    /// Whether results go into a file, and not to the standard output.
+    /// Whether results go to a file instead of the standard output.
     pub fn is_redirected(&self) -> bool {
         self.sink.out.get_ref().file.is_some()
     }
 
-    /// The file that results were to go into and that did not take them, and why.
+    /// The file that rejected a write, and its error.
     pub fn refusal(&self) -> Option<(&str, &io::Error)> {
         let sink = self.sink.out.get_ref();
         sink.file.as_deref().zip(sink.refusal.as_ref())
     }
 
-    /// The output at the start of a line, also behind a result that was broken off or has no line break at its end.
+    /// The output at the start of a line: ends the current line if a result left it open.
     pub fn own_line(&mut self) -> io::Result<&mut dyn Write> {
         let out = &mut self.sink.out;
         let last = out.buffer().last().copied().or(out.get_ref().last);
@@ -126,12 +128,12 @@ impl Output {
         Ok(out)
     }
 
-    /// The output for a command that looks at Ctrl-C itself.
+    /// The output for a command that checks Ctrl-C itself.
     pub fn unbroken(&mut self) -> &mut dyn Write {
         &mut self.sink.out
     }
 
-    /// Whether results are objects.
+    /// Whether results are JSON objects.
     pub fn is_json(&self) -> bool {
         self.mode == Mode::Json
     }
@@ -163,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_its_own_begins_behind_whatever_came_before() {
+    fn an_own_line_ends_the_line_before_it() {
         let mut out = Output::new(
             Box::new(io::sink()),
             Mode::Raw,
@@ -171,18 +173,18 @@ mod tests {
             false,
         );
         let mut is_ended = |before: &[u8], flushes: bool| {
-            out.write_all(before).expect("all is taken");
+            out.write_all(before).expect("a sink accepts every write");
             if flushes {
-                out.flush().expect("all is taken");
+                out.flush().expect("a sink accepts every write");
             }
-            out.own_line().expect("all is taken");
+            out.own_line().expect("a sink accepts every write");
             out.sink.out.buffer().ends_with(b"v\n")
         };
         assert!(!is_ended(b"", false));
         assert!(is_ended(b"v", false) && !is_ended(b"", true));
-        out.write_all(b"v").and_then(|()| out.flush()).expect("all is taken");
-        out.own_line().expect("all is taken");
-        assert_eq!(out.sink.out.buffer(), b"\n", "what was passed on is known, too");
+        out.write_all(b"v").and_then(|()| out.flush()).expect("a sink accepts every write");
+        out.own_line().expect("a sink accepts every write");
+        assert_eq!(out.sink.out.buffer(), b"\n", "the last byte is known after a flush");
     }
 
     #[test]

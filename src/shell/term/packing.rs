@@ -1,11 +1,11 @@
-//! Compressed files: gzip and zstd, recognised by their names' endings or their first bytes.
+//! Compression of files: gzip and zstd, recognised by file name or first bytes.
 
 use std::io::{self, Write};
 use std::path::Path;
 
 use flate2::write::GzEncoder;
 
-/// How a file is compressed.
+/// A compression format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packing {
     /// `.gz`
@@ -17,7 +17,7 @@ pub enum Packing {
 impl Packing {
     const ALL: [Self; 2] = [Self::Gzip, Self::Zstd];
 
-    /// Its name.
+    /// The name of the format.
     pub fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
@@ -25,7 +25,7 @@ impl Packing {
         }
     }
 
-    /// The endings of such files' names.
+    /// The file name extension that the shell writes.
     pub fn ending(self) -> &'static str {
         match self {
             Self::Gzip => ".gz",
@@ -33,7 +33,7 @@ impl Packing {
         }
     }
 
-    /// How many bytes say that a file is one.
+    /// The number of bytes that identify the format.
     fn magic_len(self) -> usize {
         match self {
             Self::Gzip => 2,
@@ -41,19 +41,19 @@ impl Packing {
         }
     }
 
-    /// Whether such a file may begin with `bytes`, as far as they go.
+    /// Whether `bytes` agree with the start of the format, as far as they reach.
     fn agrees(self, bytes: &[u8]) -> bool {
         let is = |magic: &[u8]| magic.iter().zip(bytes).all(|(magic, byte)| magic == byte);
         match self {
             Self::Gzip => is(b"\x1f\x8b"),
-            // pzstd puts a frame that is to be skipped before each other one.
+            // pzstd puts a skippable frame before each frame.
             Self::Zstd => {
                 is(b"\x28\xb5\x2f\xfd") || (0x50..=0x5f).any(|first| is(&[first, 0x2a, 0x4d, 0x18]))
             }
         }
     }
 
-    /// The packing that `path` ends with, and the path without that ending.
+    /// The format that the extension of `path` names, and `path` without it.
     pub fn of_name(path: &Path) -> (Option<Self>, &Path) {
         let name = path.as_os_str().as_encoded_bytes();
         for (ending, packing) in [(".gz", Self::Gzip), (".zst", Self::Zstd), (".zstd", Self::Zstd)] {
@@ -68,43 +68,43 @@ impl Packing {
         (None, path)
     }
 
-    /// The packing of what begins with `bytes`.
+    /// The format of a file that starts with `bytes`.
     pub fn of_start(bytes: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|packing| bytes.len() >= packing.magic_len() && packing.agrees(bytes))
     }
 
-    /// Whether more bytes behind these may begin something packed.
+    /// Whether `bytes` are too short to decide, and may be the start of a compressed file.
     pub fn may_start(bytes: &[u8]) -> bool {
         Self::ALL.iter().any(|packing| bytes.len() < packing.magic_len() && packing.agrees(bytes))
     }
 }
 
-/// Bytes that are packed on their way to `W`, or go there as they are.
+/// A writer that compresses to `W`, or passes bytes through.
 pub enum Packer<W: Write> {
-    /// As they are.
+    /// No compression.
     Plain(W),
-    /// Into gzip.
+    /// Compression with gzip.
     Gzip(GzEncoder<W>),
-    /// Into zstd.
+    /// Compression with zstd.
     Zstd(zstd::Encoder<'static, W>),
 }
 
 impl<W: Write> Packer<W> {
-    /// A packer into `out`.
+    /// A writer to `out`.
     pub fn new(packing: Option<Packing>, out: W) -> io::Result<Self> {
         Ok(match packing {
             None => Self::Plain(out),
             Some(Packing::Gzip) => Self::Gzip(GzEncoder::new(out, flate2::Compression::default())),
             Some(Packing::Zstd) => {
                 let mut encoder = zstd::Encoder::new(out, zstd::DEFAULT_COMPRESSION_LEVEL)?;
-                // Else a changed byte of what is packed would come out as another one.
+                // Without a checksum a flipped bit could decompress to other bytes unnoticed.
                 encoder.include_checksum(true)?;
                 Self::Zstd(encoder)
             }
         })
     }
 
-    /// Writes what is left, and the end; gives back where all of it went.
+    /// Writes the rest and the end of the stream. Returns the writer below.
     pub fn finish(self) -> io::Result<W> {
         match self {
             Self::Plain(out) => Ok(out),
@@ -140,13 +140,13 @@ mod tests {
     use crate::shell::term::unpacker::{self, Unpacker};
 
     fn packed(packing: Packing, bytes: &[u8]) -> Vec<u8> {
-        let mut packer = Packer::new(Some(packing), Vec::new()).expect("memory takes it");
-        packer.write_all(bytes).expect("memory takes it");
-        packer.finish().expect("memory takes it")
+        let mut packer = Packer::new(Some(packing), Vec::new()).expect("a vector accepts every write");
+        packer.write_all(bytes).expect("a vector accepts every write");
+        packer.finish().expect("a vector accepts every write")
     }
 
     #[test]
-    fn what_is_packed_is_known_by_its_name_and_by_its_start() {
+    fn a_packing_is_recognised_by_file_name_and_by_first_bytes() {
         let of = |name| Packing::of_name(Path::new(name));
         assert_eq!(of("dir/a.csv.gz"), (Some(Packing::Gzip), Path::new("dir/a.csv")));
         assert_eq!(of("A.JSONL.ZST"), (Some(Packing::Zstd), Path::new("A.JSONL")));
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_one_after_another_are_one_and_every_cut_is_told() {
+    fn concatenated_streams_read_as_one_and_every_truncation_is_reported() {
         for packing in Packing::ALL {
             let (first, second) = (packed(packing, b"one\n"), packed(packing, &b"two\n".repeat(1000)));
             let both = [first.clone(), second].concat();
@@ -170,11 +170,11 @@ mod tests {
                 let mut all = Vec::new();
                 let source = Box::new(io::Cursor::new(bytes.to_vec()));
                 let read = Unpacker::new(packing, source).and_then(|mut reader| reader.read_to_end(&mut all));
-                read.map(|_| all).map_err(|error| unpacker::told(packing, error).to_string())
+                read.map(|_| all).map_err(|error| unpacker::explained(packing, error).to_string())
             };
             assert_eq!(read(&both), Ok([b"one\n".to_vec(), b"two\n".repeat(1000)].concat()));
             for len in (1..both.len()).filter(|&len| len != first.len()) {
-                let why = read(&both[..len]).expect_err("it is cut off");
+                let why = read(&both[..len]).expect_err("the stream is truncated");
                 assert_eq!(
                     why,
                     format!("it is cut off: its {} stream does not end", packing.name()),
@@ -183,7 +183,9 @@ mod tests {
             }
         }
     }
-    /// What comes out of `bytes`, given in pieces of `len`, and what is wrong behind that.
+
+    /// Unpacks `bytes` from a reader that returns at most `len` bytes at a time. Returns the
+    /// content and the error after it.
     fn unpacked(packing: Packing, bytes: &[u8], len: usize) -> (Vec<u8>, Option<String>) {
         struct Pieces(io::Cursor<Vec<u8>>, usize);
         impl Read for Pieces {
@@ -194,13 +196,14 @@ mod tests {
         }
         let source = Box::new(Pieces(io::Cursor::new(bytes.to_vec()), len));
         let (mut all, mut reader) =
-            (Vec::new(), Unpacker::new(packing, source).expect("it begins as it should"));
-        let why = reader.read_to_end(&mut all).err().map(|error| unpacker::told(packing, error).to_string());
+            (Vec::new(), Unpacker::new(packing, source).expect("the stream starts correctly"));
+        let why =
+            reader.read_to_end(&mut all).err().map(|error| unpacker::explained(packing, error).to_string());
         (all, why)
     }
 
     #[test]
-    fn zeros_behind_a_stream_are_padding_and_anything_else_is_told_after_what_was_packed() {
+    fn zeros_after_a_stream_are_padding_and_other_bytes_are_reported_after_the_content() {
         let skipped = b"\x50\x2a\x4d\x18\x03\0\0\0abc";
         for packing in Packing::ALL {
             let one = packed(packing, b"one\n");
@@ -209,8 +212,7 @@ mod tests {
                 assert_eq!(of(b""), (b"one\n".to_vec(), None));
                 assert_eq!(of(&[0; 700]), (b"one\n".to_vec(), None));
                 assert_eq!(of(&[&[0; 700], &one[..]].concat()), (b"one\none\n".to_vec(), None));
-                let why =
-                    format!("behind its {} stream stands something else, which is not read", packing.name());
+                let why = format!("other bytes follow its {} stream and are not read", packing.name());
                 assert_eq!(of(b"junk"), (b"one\n".to_vec(), Some(why.clone())));
                 assert_eq!(of(b"\0\0junk"), (b"one\n".to_vec(), Some(why)));
             }

@@ -1,4 +1,4 @@
-//! Results that are longer than the screen go to a pager.
+//! The pager for results longer than the screen.
 
 mod program;
 
@@ -12,58 +12,60 @@ use std::time::{Duration, Instant};
 use self::program::Program;
 use super::interrupt::Interrupt;
 
-/// A writer to the terminal that holds a command's results until it is known whether they fit the screen. Those
-/// that do are printed; the others go to `$PAGER`, or to `less`, as they come. What is flushed before that is printed, and
-/// all that follows it.
+/// A writer to the terminal. It buffers the results of a command until they fill the screen or the
+/// command ends. Results that fit are printed; longer results go to `$PAGER` or `less`. A flush
+/// before that prints the buffer, and all later results bypass the pager.
 ///
-/// Clones are handles to the same one: the output writes to one, and the REPL ends each command with another.
+/// Clones share one state: the output writes to one clone, and the REPL ends each command with
+/// another.
 #[derive(Clone, Debug)]
 pub struct Pager(Rc<RefCell<State>>);
 
 #[derive(Debug)]
 struct State {
     program: Option<Program>,
-    /// Ctrl-C, which ends some pagers with an exit code of their own.
+    /// Ctrl-C ends some pagers with an exit code of their own, which is no failure.
     interrupt: Interrupt,
     manner: Manner,
     sink: Sink,
     extent: Extent,
-    /// The total time spent waiting for the person.
+    /// The total time spent waiting for the user.
     waited: Duration,
 }
 
-/// The format of the results.
+/// The kind of results.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Manner {
     /// Whether all escape sequences are colours, which can be removed.
     pub is_bare_enough: bool,
-    /// Whether they are ASCII only.
+    /// Whether the results are ASCII only.
     pub is_ascii: bool,
 }
 
 #[derive(Debug)]
 enum Sink {
-    /// It may still fit the screen.
+    /// Buffered: the results may still fit the screen.
     Held(Vec<u8>),
-    /// Part of it was printed already, or there is no pager.
+    /// Printed: part of the results was flushed, or no pager is available.
     Terminal,
-    /// The person reads it there.
+    /// Sent to the pager.
     Paged(Paged),
-    /// The person left the pager: what still comes is dropped, so that it does not end up on the screen.
+    /// Dropped: the user has left the pager, and the rest must not reach the screen.
     Left,
 }
 
 #[derive(Debug)]
 struct Paged {
     child: Child,
-    /// Everything written to it, in case it fails to start; `None` once so much was written that it must be running.
+    /// Everything sent to the pager, to be printed if it fails to start. `None` after so much that
+    /// it must be running.
     given: Option<Vec<u8>>,
-    /// Where in an escape sequence it is, if colours are to be taken out.
+    /// The state of the filter that removes colours, if they are to be removed.
     strips: Option<Escapes>,
 }
 
 impl Paged {
-    /// A pipe holds less, so that a pager that was given as much has read some of it.
+    /// More than a pipe holds: a pager that accepted more has read some of it.
     const GIVEN_LEN_MAX: usize = 2 << 20;
 
     fn give(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -81,7 +83,7 @@ impl Paged {
         }
     }
 
-    /// Waits until it ends. If it has failed, returns the text to print instead.
+    /// Waits until the pager ends. Returns the text to print instead if it has failed.
     fn end(mut self, interrupt: &Interrupt) -> io::Result<Option<Vec<u8>>> {
         drop(self.child.stdin.take());
         let status = self.child.wait()?;
@@ -91,7 +93,7 @@ impl Paged {
 }
 
 impl Pager {
-    /// A pager for the terminal that is the standard output.
+    /// A pager for the terminal at the standard output.
     pub fn new(interrupt: Interrupt) -> Self {
         Self(Rc::new(RefCell::new(State {
             program: Program::find(),
@@ -103,10 +105,10 @@ impl Pager {
         })))
     }
 
-    /// Begins the results of a command, on the screen as it is now.
+    /// Starts the results of a command, with the current size of the screen.
     pub fn begin(&self, manner: Manner) {
         let size = rustix::termios::tcgetwinsize(io::stdout());
-        // A terminal that does not know its height scrolls by itself, or never ends.
+        // A terminal without a size scrolls by itself or is not a screen.
         let screen = size.ok().filter(|size| size.ws_col > 0 && size.ws_row > 0);
         self.begin_on(screen.map(|size| (usize::from(size.ws_col), usize::from(size.ws_row))), manner);
     }
@@ -123,12 +125,13 @@ impl Pager {
         };
     }
 
-    /// Whether the person left the pager before the end: the command was stopped, and that is no failure.
+    /// Whether the user left the pager before the end. The command was stopped then, which is no
+    /// failure.
     pub fn was_left(&self) -> bool {
         matches!(self.0.borrow().sink, Sink::Left)
     }
 
-    /// How long all commands so far have waited for the person who reads.
+    /// The total time that commands have waited for the user.
     pub fn waited(&self) -> Duration {
         self.0.borrow().waited
     }
@@ -139,8 +142,8 @@ impl Write for Pager {
         self.0.borrow_mut().write(bytes)
     }
 
-    /// Shows all that came, and where there is a pager waits until the person leaves it: what is printed next, an
-    /// error or the prompt, would stand in the middle of its screen.
+    /// Shows all buffered results. Waits until the user leaves the pager: an error or a prompt
+    /// would otherwise appear in the middle of its screen.
     fn flush(&mut self) -> io::Result<()> {
         self.0.borrow_mut().show()
     }
@@ -162,7 +165,7 @@ impl State {
         }
     }
 
-    /// Starts the pager with what was held.
+    /// Starts the pager with the buffered results.
     fn page(&mut self) -> io::Result<()> {
         let Sink::Held(held) = mem::replace(&mut self.sink, Sink::Terminal) else { return Ok(()) };
         let started = self
@@ -176,7 +179,7 @@ impl State {
                 self.sink = Sink::Paged(Paged { child, given: Some(Vec::new()), strips });
                 self.hand_over(&held)
             }
-            // A pager that cannot be started must not cost the results.
+            // Results must be shown even if the pager cannot be started.
             None => io::stdout().write_all(&held),
         }
     }
@@ -185,7 +188,7 @@ impl State {
         let Sink::Paged(paged) = &mut self.sink else { return Ok(()) };
         let started = Instant::now();
         let result = paged.give(bytes);
-        // The pipe is full while the person reads, also when they leave in the end.
+        // The pipe is full while the user reads.
         self.waited += started.elapsed();
         if result.is_ok() {
             return Ok(());
@@ -193,7 +196,8 @@ impl State {
         if self.close()? { Ok(()) } else { result }
     }
 
-    /// Waits for the pager to end. Whether it had failed, and what it was given was printed in its place.
+    /// Waits until the pager ends. Returns whether it had failed, and its input was printed
+    /// instead.
     fn close(&mut self) -> io::Result<bool> {
         let Sink::Paged(paged) = mem::replace(&mut self.sink, Sink::Left) else { return Ok(false) };
         let started = Instant::now();
@@ -224,14 +228,14 @@ impl State {
     }
 }
 
-/// Where in an escape sequence of colours a text is.
+/// Tells escape sequences from text, byte by byte.
 #[derive(Clone, Copy, Debug, Default)]
 struct Escapes {
     is_inside: bool,
 }
 
 impl Escapes {
-    /// Whether the next byte of the text is of no escape sequence.
+    /// Whether `byte` is not part of an escape sequence.
     fn is_text(&mut self, byte: u8) -> bool {
         let was_inside = self.is_inside || byte == 0x1b;
         self.is_inside = byte == 0x1b || self.is_inside && !byte.is_ascii_alphabetic();
@@ -239,20 +243,20 @@ impl Escapes {
     }
 }
 
-/// How much of the screen was written to.
+/// The part of the screen that is filled.
 #[derive(Clone, Copy, Debug, Default)]
 struct Extent {
     columns: usize,
     rows: usize,
     row: usize,
     column: usize,
-    /// Escape sequences take no room.
+    /// Escape sequences take no room on the screen.
     escapes: Escapes,
 }
 
 impl Extent {
-    /// Goes on by `bytes`, and says whether all so far leaves a row for the prompt. Characters count as one column
-    /// each: for the question whether to page, that is near enough.
+    /// Adds `bytes`, and returns whether a row is left for the prompt. Counts each character as one
+    /// column, which is near enough.
     fn fits(&mut self, bytes: &[u8]) -> bool {
         const FIRST_OF_CHARACTER: fn(u8) -> bool = |byte| byte & 0b1100_0000 != 0b1000_0000;
         for &byte in bytes {
@@ -281,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_counted_with_those_that_a_long_line_wraps_into() {
+    fn a_line_that_wraps_counts_as_several_rows() {
         assert!(fits("a\nb\n", 80, 3));
         assert!(!fits("a\nb\nc\n", 80, 3));
         assert!(fits("12345678\n", 8, 2));
@@ -296,27 +300,27 @@ mod tests {
         pager
     }
 
-    /// What a pager that does `action` with its input is given of `lines`.
+    /// Returns the input of a pager that runs `action`, after `lines` were written.
     fn paged(action: &str, manner: Manner, lines: &[&str]) -> String {
-        let dir = tempfile::tempdir().expect("a directory can be made");
+        let dir = tempfile::tempdir().expect("a directory can be created");
         let file = dir.path().join("shown");
         let mut pager = pager(&format!("{action} > {}", file.display()), manner);
         for line in lines {
-            pager.write_all(line.as_bytes()).expect("the pager reads all");
+            pager.write_all(line.as_bytes()).expect("the pager reads everything");
         }
         pager.flush().expect("the pager ends");
         assert!(!pager.was_left());
-        std::fs::read_to_string(file).expect("the pager has written")
+        std::fs::read_to_string(file).expect("the pager has written the file")
     }
 
     #[test]
-    fn what_is_longer_than_the_screen_goes_to_the_pager_whole_and_in_order() {
+    fn results_longer_than_the_screen_reach_the_pager_complete_and_in_order() {
         let shown = paged("cat", Manner::default(), &["one\n", "two\n", "three\n", "four\n"]);
         assert_eq!(shown, "one\ntwo\nthree\nfour\n");
     }
 
     #[test]
-    fn a_pager_that_would_show_escape_sequences_is_given_none() {
+    fn a_pager_without_support_for_colours_receives_none() {
         let lines = ["\u{1b}[1mone\u{1b}[0m\n", "two\n", "\u{1b}[3", "1mthree\u{1b}[0m\n"];
         let bare = Manner { is_bare_enough: true, ..Manner::default() };
         assert_eq!(paged("tee /dev/null", bare, &lines), "one\ntwo\nthree\n");
@@ -324,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn less_is_told_to_pass_colours_on_and_which_characters_to_expect_whatever_starts_it() {
+    fn less_is_set_up_for_colours_and_the_charset() {
         let own = std::env::var("LESS").map_or("FRX".to_owned(), |own| format!("-R {own}"));
         let charset = std::env::var("LESSCHARSET").unwrap_or("utf-8".to_owned());
         let shown =
@@ -333,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn leaving_the_pager_stops_the_command_once_and_the_rest_is_dropped() {
+    fn leaving_the_pager_stops_the_command_once_and_drops_the_rest() {
         let mut pager = pager("exec true", Manner::default());
         let stopped = (0..10_000).find_map(|_| pager.write_all(&[b'\n'; 4096]).err());
         assert_eq!(stopped.map(|error| error.kind()), Some(io::ErrorKind::BrokenPipe));
@@ -344,21 +348,21 @@ mod tests {
     }
 
     #[test]
-    fn the_time_in_the_pager_is_told_apart() {
+    fn the_time_in_the_pager_is_counted() {
         let mut pager = pager("sleep 0.05; cat >/dev/null", Manner::default());
-        pager.write_all(&[b'\n'; 10]).expect("the pager reads all");
+        pager.write_all(&[b'\n'; 10]).expect("the pager reads everything");
         pager.flush().expect("the pager ends");
         let waited = pager.waited();
         assert!(waited >= Duration::from_millis(50));
         pager.begin_on(Some((80, 2)), Manner::default());
-        pager.write_all(b"fits").and_then(|()| pager.flush()).expect("the screen takes it");
+        pager.write_all(b"fits").and_then(|()| pager.flush()).expect("the screen accepts text");
         assert_eq!(pager.waited(), waited);
     }
 
     #[test]
-    fn the_time_in_a_pager_that_is_left_before_the_end_is_told_apart_too() {
+    fn the_time_in_a_pager_left_early_is_counted() {
         let mut pager = pager("exec sleep 0.05", Manner::default());
-        // More than its pipe holds.
+        // More than a pipe holds.
         let stopped = pager.write_all(&[b'\n'; 1 << 20]);
         assert!(stopped.is_err() && pager.was_left());
         assert!(pager.waited() >= Duration::from_millis(50));

@@ -1,25 +1,25 @@
-//! Facts about this process: its memory, and the signals that it ignores.
+//! The memory of this process, and its ignored signals.
 
 use std::fs;
 
-/// Memory of this process that is in RAM, in bytes.
+/// The memory of this process in RAM, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Resident {
-    /// Its own.
+    /// Anonymous memory.
     pub own_len: u64,
-    /// Of files that it has mapped, which the operating system takes back when it needs the room.
+    /// Mapped files. The operating system can reclaim these pages at any time.
     pub mapped_len: u64,
-    /// All of it when it was most.
+    /// The peak of the total.
     pub peak_len: u64,
 }
 
-/// What this process takes, by proc(5); `None` where that does not say.
+/// The memory of this process according to proc(5), or `None` if that is not available.
 pub fn resident() -> Option<Resident> {
     parse(&fs::read_to_string("/proc/self/status").ok()?)
 }
 
-/// Whether this process started with the signal of this number ignored, by proc(5); `false` if
-/// unknown.
+/// Whether this process ignores the signal `signal`, according to proc(5). Call it before any
+/// handler is installed. `false` if unknown.
 pub fn is_ignored(signal: i32) -> bool {
     fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores(&status, signal))
 }
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_figures_are_those_of_proc_in_bytes_and_what_is_missing_is_not_made_up() {
+    fn memory_is_in_bytes_and_absent_if_a_line_is_missing() {
         let status = "Name:\tlogkv\nVmHWM:\t    3000 kB\nRssAnon:\t     100 kB\nRssFile:\t    2000 kB\n";
         let told = Resident { own_len: 100 << 10, mapped_len: 2000 << 10, peak_len: 3000 << 10 };
         assert_eq!(parse(status), Some(told));
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_is_ignored_whose_bit_is_set() {
+    fn a_signal_is_ignored_if_its_bit_is_set() {
         let status = "SigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\n";
         assert!(ignores(status, 1) && ignores(status, 13) && !ignores(status, 15));
         assert!(!ignores("", 1));

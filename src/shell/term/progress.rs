@@ -1,5 +1,5 @@
-//! A bar on the standard error for what takes long: on a terminal alone, not in the first half second, and nothing of
-//! it stays on the screen.
+//! A progress bar on the standard error. It appears only on a terminal, after half a second, and is
+//! erased at the end.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -12,26 +12,28 @@ use super::bar::bar;
 use super::style::{Look, is_dumb};
 use super::units;
 
-/// The progress of one piece of work, shown from [`Progress::at`] until [`Progress::clear`] or its drop.
+/// The progress of one task. The bar is visible between [`Progress::at`] and [`Progress::clear`] or
+/// drop.
 pub struct Progress {
     what: &'static str,
     look: Look,
     started: Instant,
-    /// `None` if nobody wants to see it.
+    /// `None` if no bar is wanted.
     screen: Option<Mutex<Screen>>,
 }
 
-/// The terminal, and the line that stands on it.
+/// The terminal, and the line shown on it.
 struct Screen {
     out: Box<dyn Write + Send>,
-    /// Empty while nothing is shown.
+    /// Empty while no bar is visible.
     line: String,
-    /// When the line is drawn next, counted from the start of the work.
+    /// The time of the next redraw, since the start of the task.
     next: Duration,
 }
 
 impl Screen {
-    /// Shows `line`, or nothing if it is empty. Work goes on even if the terminal is gone.
+    /// Shows `line`, or nothing if it is empty. Ignores errors: the task goes on without a
+    /// terminal.
     fn show(&mut self, line: String) {
         const ERASE_TO_END: &str = "\x1b[K";
         if line != self.line {
@@ -43,12 +45,12 @@ impl Screen {
 }
 
 impl Progress {
-    /// Work that ends sooner shows no bar: nobody could read it.
+    /// A shorter task shows no bar: nobody could read it.
     const SHOWN_FROM: Duration = Duration::from_millis(500);
-    /// Between two drawings.
+    /// The time between two redraws.
     const INTERVAL: Duration = Duration::from_millis(50);
 
-    /// The progress of `what` (`compacting`), which starts now. `is_wanted` is false for `--quiet`.
+    /// Starts the progress of `what`, such as `compacting`. `is_wanted` is false for `--quiet`.
     pub fn new(what: &'static str, look: Look, is_wanted: bool) -> Self {
         let is_shown = is_wanted && !is_dumb() && io::stderr().is_terminal();
         let screen: Option<Box<dyn Write + Send>> = is_shown.then(|| Box::new(io::stderr()) as _);
@@ -60,8 +62,8 @@ impl Progress {
         Self { what, look, started: Instant::now(), screen }
     }
 
-    /// Shows that `done` of `total` bytes are done; `total` may grow. Costs little: the screen is drawn at
-    /// most twenty times a second.
+    /// Shows that `done` of `total` bytes are done; `total` may grow. Redraws at most twenty times
+    /// a second, so it can be called often.
     pub fn at(&self, done: u64, total: u64) {
         self.draw(|elapsed| line(self.what, done, total, time_left(elapsed, done, total), self.look));
     }
@@ -80,8 +82,8 @@ impl Progress {
         }
     }
 
-    /// Calls `write`, which writes to the screen, with the bar out of its way.
-    pub fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+    /// Hides the bar while `write` writes to the screen.
+    pub fn hidden_while<T>(&self, write: impl FnOnce() -> T) -> T {
         let Some(mut screen) = self.screen() else { return write() };
         let line = screen.line.clone();
         screen.show(String::new());
@@ -90,7 +92,7 @@ impl Progress {
         written
     }
 
-    /// Takes the bar off the screen for good.
+    /// Erases the bar for good.
     pub fn clear(&self) {
         if let Some(mut screen) = self.screen() {
             screen.show(String::new());
@@ -115,21 +117,21 @@ impl fmt::Debug for Progress {
     }
 }
 
-/// How long the rest takes at the speed so far; zero if that is unknown.
+/// The remaining time at the average speed, or zero if unknown.
 fn time_left(elapsed: Duration, done: u64, total: u64) -> Duration {
     let share = total.saturating_sub(done) as f64 / done as f64;
     Duration::try_from_secs_f64(elapsed.as_secs_f64() * share).unwrap_or_default()
 }
 
-/// `compacting ████░░░░ 42% 4.2 MiB of 10 MiB, 3 s left`; on a narrow screen less of it.
+/// `compacting ████░░░░ 42% 4.2 MiB of 10 MiB, 3 s left`. A narrow screen shows less.
 fn line(what: &str, done: u64, total: u64, left: Duration, look: Look) -> String {
-    /// At 80 columns it stays this long, however long the amounts get.
+    /// Keeps the bar the same width at 80 columns while the amounts grow.
     const BAR_WIDTH_MAX: usize = 24;
     const BAR_WIDTH_LEAST: usize = 8;
     let percent = units::percent(done.min(total), total);
     let left = if left.is_zero() { String::new() } else { format!(", {} s left", left.as_secs().max(1)) };
     let amounts = format!(" {} of {}{left}", units::bytes(done), units::bytes(total));
-    // In the last column some terminals begin a new line.
+    // Some terminals wrap after a character in the last column.
     let room = look.width.saturating_sub(what.width() + percent.width() + 3);
     let (amounts, room) = match room.checked_sub(amounts.width()) {
         Some(room) if room >= BAR_WIDTH_LEAST => (amounts.as_str(), room),
@@ -160,13 +162,13 @@ mod tests {
         }
 
         fn seen(&self) -> String {
-            self.0.lock().expect("no thread panicked").screen().contents()
+            self.0.lock().expect("no thread has panicked").screen().contents()
         }
     }
 
     impl Write for Terminal {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("no thread panicked").write(bytes)
+            self.0.lock().expect("no thread has panicked").write(bytes)
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_is_seen_while_the_work_goes_on_and_nothing_of_it_afterwards() {
+    fn a_bar_is_visible_during_the_task_and_erased_after_it() {
         let terminal = Terminal::new();
         let progress = terminal.progress("compacting", Duration::ZERO);
         progress.at(1 << 20, 4 << 20);
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn of_what_nobody_knows_the_end_it_is_seen_how_much_is_done() {
+    fn progress_without_a_total_shows_the_amount() {
         let terminal = Terminal::new();
         let progress = terminal.progress("importing", Duration::ZERO);
         progress.so_far(3 << 20);
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_seen_of_what_is_done_soon_or_when_nobody_wants_to() {
+    fn a_short_or_unwanted_task_shows_no_bar() {
         let terminal = Terminal::new();
         let soon = terminal.progress("compacting", Duration::from_secs(60));
         soon.at(1, 2);
@@ -206,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_is_taken_off_the_screen_and_does_not_come_back() {
+    fn a_cleared_bar_does_not_return() {
         let terminal = Terminal::new();
         let progress = terminal.progress("opening", Duration::ZERO);
         progress.at(1, 2);
@@ -216,16 +218,18 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_written_aside_stands_above_the_bar() {
+    fn text_written_while_the_bar_is_hidden_stands_above_it() {
         let terminal = Terminal::new();
         let progress = terminal.progress("importing", Duration::ZERO);
         progress.so_far(3 << 20);
-        progress.aside(|| terminal.clone().write_all(b"line 7: no key\r\n")).expect("memory takes it");
+        progress
+            .hidden_while(|| terminal.clone().write_all(b"line 7: no key\r\n"))
+            .expect("the terminal accepts text");
         assert_eq!(terminal.seen(), "line 7: no key\nimporting 3 MiB");
     }
 
     #[test]
-    fn the_rest_is_expected_to_take_as_long_for_each_byte() {
+    fn the_remaining_time_follows_from_the_average_speed() {
         let ten = Duration::from_secs(10);
         assert_eq!(time_left(ten, 1, 4), Duration::from_secs(30));
         assert_eq!(
@@ -235,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_fits_every_screen_and_is_drawn_as_the_look_says() {
+    fn a_line_fits_every_width_and_follows_the_look() {
         let left = Duration::from_secs(3);
         let ascii = Look { ascii: true, ..LOOK };
         let text = format!("compacting {}{} 25% 1 MiB of 4 MiB, 3 s left", "#".repeat(6), ".".repeat(18));

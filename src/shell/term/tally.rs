@@ -1,25 +1,25 @@
-//! What the exit code says.
+//! The exit code of the program.
 
 /// The exit code after Ctrl-C.
 pub const INTERRUPTED: u8 = 130;
 
-/// The exit code when bytes on disk are not what was written.
+/// The exit code for damaged data.
 pub const CORRUPT: u8 = 4;
 
-/// What has gone wrong so far, for the exit code.
+/// The kinds of failure so far, for the exit code.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
     /// A command failed.
     pub failed: bool,
-    /// A command that stands alone was not understood.
+    /// A one-shot command was used wrongly.
     pub misused: bool,
-    /// Bytes on disk are not what was written.
+    /// Data on disk is damaged.
     pub corrupt: bool,
     /// The store could not be opened.
     pub unopened: bool,
-    /// A signal ended it: its exit code.
+    /// The exit code of the signal that ended the session.
     pub interrupted: Option<u8>,
-    /// Nobody reads the output any more.
+    /// The reader of the output is gone.
     pub broken_pipe: bool,
 }
 
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_worst_of_what_went_wrong_decides_the_exit_code() {
+    fn the_worst_failure_decides_the_exit_code() {
         let mut tally = Tally::default();
         assert_eq!(tally.code(), 0);
         tally.failed = true;

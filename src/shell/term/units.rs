@@ -1,8 +1,8 @@
 //! Numbers for people.
 //!
-//! A count, a size or a limit of four and more digits is grouped, `12,345`, wherever a person reads it: in tables, in
-//! sentences and in notes. What names something and may be typed back is not: the number of a record or a segment, an
-//! offset, a cursor, a time in milliseconds, a value. Nor is a field of the modes plain and json.
+//! Counts, sizes and limits of four or more digits are grouped, such as `12,345`, wherever a person
+//! reads them. Names that can be typed back are not: record and segment numbers, offsets, cursors,
+//! times in milliseconds, values. Fields of the modes plain and json are not grouped either.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use logkv::Grouped;
 
 use super::moment;
 
-/// `n` with a comma between each three digits.
+/// `n` with a comma after each third digit.
 pub fn thousands(n: u64) -> String {
     Grouped(n).to_string()
 }
@@ -24,7 +24,7 @@ pub fn bytes(len: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
     let mut amount = len as f64 / 1024.0;
     let mut unit = 0;
-    // What would be shown as 1024 of a unit is 1 of the next.
+    // 1024 of a unit rounds to 1 of the next.
     while amount >= 1023.95 && unit + 1 < UNITS.len() {
         amount /= 1024.0;
         unit += 1;
@@ -38,7 +38,7 @@ pub fn bytes(len: u64) -> String {
     }
 }
 
-/// How much of `whole` is `part`: `58%`, and `<1%` of what is there but hardly counts.
+/// The share of `part` in `whole`, such as `58%`, or `<1%` if it is small but not zero.
 pub fn percent(part: u64, whole: u64) -> String {
     match u128::from(part) * 100 / u128::from(whole.max(1)) {
         0 if part > 0 => "<1%".to_owned(),
@@ -46,18 +46,19 @@ pub fn percent(part: u64, whole: u64) -> String {
     }
 }
 
-/// A moment in UTC, as `2026-01-31T05:56:40.812Z`.
+/// A UTC time such as `2026-01-31T05:56:40.812Z`.
 pub fn time(ms: u64) -> String {
     moment::civil(ms).map_or_else(|| format!("{ms} ms"), |time| format!("{time:.3}Z"))
 }
 
-/// A length of time in its two largest units, rounded up: `10m`, `9m 58s`, `350ms`. It can be typed back.
+/// A duration in its two largest units, rounded up: `10m`, `9m 58s`, `350ms`. The user can type it
+/// back.
 pub fn duration(ms: u64) -> String {
     const UNITS: [(u64, &str); 5] =
         [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
     let first = UNITS.iter().position(|(unit, _)| ms >= *unit).unwrap_or(UNITS.len() - 1);
     let shown = &UNITS[first..UNITS.len().min(first + 2)];
-    // Milliseconds beside seconds would say more than a person reads.
+    // Milliseconds next to seconds are more than a person reads.
     let shown = if shown[0].1 == "s" { &shown[..1] } else { shown };
     let step = shown[shown.len() - 1].0;
     let mut rest = ms.div_ceil(step).saturating_mul(step);
@@ -74,7 +75,7 @@ pub fn duration(ms: u64) -> String {
     if parts.is_empty() { "0ms".to_owned() } else { parts.join(" ") }
 }
 
-/// How long something took, in three digits: `35 µs`, `0.12 ms`, `12.3 ms`, `1.24 s`.
+/// An elapsed time in three digits: `35 µs`, `0.12 ms`, `12.3 ms`, `1.24 s`.
 pub fn elapsed(took: Duration, is_ascii: bool) -> String {
     let (seconds, millis) = (took.as_secs_f64(), took.as_secs_f64() * 1e3);
     match took.as_micros() {
@@ -87,13 +88,13 @@ pub fn elapsed(took: Duration, is_ascii: bool) -> String {
     }
 }
 
-/// `count` of things: `1 key`, `34,924 keys`.
+/// A count with its noun: `1 key`, `34,924 keys`.
 pub fn count(count: u64, noun: &str) -> String {
     let ending = if count == 1 { "" } else { "s" };
     format!("{} {noun}{ending}", thousands(count))
 }
 
-/// Numbers in rising order, neighbours told as one: `1, 3 to 7, 9`.
+/// Ascending numbers, with runs joined: `1, 3 to 7, 9`.
 pub fn ranges(numbers: &[u64]) -> String {
     let runs = numbers.chunk_by(|a, b| a + 1 == *b);
     let told = runs.map(|run| match run {
@@ -108,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_read_as_people_write_them() {
+    fn numbers_are_grouped_and_have_units() {
         assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(
             [0, 1023, 1024, 1536, 1_047_552, 64 << 20, (1 << 20) - 1, u64::MAX].map(bytes),
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_of_time_is_told_in_two_units_rounded_up() {
+    fn a_duration_has_two_units_and_is_rounded_up() {
         let told =
             [0, 1, 350, 999, 1000, 1001, 59_001, 59_999, 60_000, 597_001, 599_999, 600_000].map(duration);
         let expected = ["0ms", "1ms", "350ms", "999ms", "1s", "2s", "1m", "1m", "1m", "9m 58s", "10m", "10m"];
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn how_long_something_took_is_told_in_a_unit_that_fits() {
+    fn an_elapsed_time_has_a_fitting_unit() {
         let told = |micros| elapsed(Duration::from_micros(micros), false);
         assert_eq!([0, 35, 99, 120, 1240].map(told), ["0 µs", "35 µs", "99 µs", "0.12 ms", "1.24 ms"]);
         assert_eq!(
@@ -144,16 +145,16 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_are_told_as_one() {
+    fn consecutive_numbers_become_a_range() {
         assert_eq!(ranges(&[1, 3, 4, 5, 9]), "1, 3 to 5, 9");
         assert_eq!(ranges(&[7]), "7");
         assert_eq!(ranges(&[]), "");
     }
 
     #[test]
-    fn a_time_has_its_milliseconds_and_one_beyond_the_calendar_is_still_told() {
+    fn a_time_has_milliseconds_and_one_beyond_the_calendar_is_a_number() {
         assert_eq!(time(0), "1970-01-01T00:00:00.000Z");
-        // The last moment of the calendar in UTC, which no time zone has all of.
+        // The last moment of the calendar in UTC; no time zone reaches it in full.
         assert_eq!(time(253_402_300_799_999), "9999-12-31T23:59:59.999Z");
         assert_eq!(time(253_402_300_800_000), "253402300800000 ms");
         assert_eq!(time(u64::MAX), "18446744073709551615 ms");

@@ -1,4 +1,4 @@
-//! What comes out of a packed file: its parts, gzip's members or zstd's frames, one after another.
+//! Decompression of a file: its gzip members or zstd frames, one after another.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
@@ -8,55 +8,53 @@ use flate2::bufread::GzDecoder;
 
 use super::packing::Packing;
 
-type Source = BufReader<Box<dyn Read>>;
+type PackedSource = BufReader<Box<dyn Read>>;
 
-/// Unpacks parts that follow one another as one; zeros behind them are padding. A source that would have to wait says so
-/// with [`io::ErrorKind::WouldBlock`], and is read on later.
+/// A reader that decompresses consecutive parts as one stream. Zeros after a part are padding. If
+/// the source would block, [`io::ErrorKind::WouldBlock`] is returned, and a later read continues.
 pub struct Unpacker {
     packing: Packing,
     state: State,
 }
 
 enum State {
-    Gzip(GzDecoder<Source>),
-    Zstd(zstd::Decoder<'static, Source>),
-    /// Behind a part.
-    Between(Source),
-    /// Behind all parts; whether something else stands there.
+    Gzip(GzDecoder<PackedSource>),
+    Zstd(zstd::Decoder<'static, PackedSource>),
+    /// After a part.
+    Between(PackedSource),
+    /// After all parts. `true` if other bytes follow.
     End(bool),
 }
 
-/// Bytes behind all parts that are neither zeros nor one more part.
+/// The error for bytes after the last part that are neither padding nor another part.
 #[derive(Debug)]
 struct Trailing;
 
 impl fmt::Display for Trailing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("bytes behind what is packed")
+        f.write_str("bytes after the compressed stream")
     }
 }
 
 impl std::error::Error for Trailing {}
 
-/// Whether `error` says that all that was packed has been read, and that something else stands behind it.
+/// Whether `error` reports bytes after the last part. The content has been read completely then.
 pub fn is_trailing(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Trailing>())
 }
 
-/// In words, what is wrong with a packed file that could not be read on.
-pub fn told(packing: Packing, error: io::Error) -> io::Error {
+/// Explains an error of the decompressor.
+pub fn explained(packing: Packing, error: io::Error) -> io::Error {
     let name = packing.name();
     if is_trailing(&error) {
-        return io::Error::other(format!(
-            "behind its {name} stream stands something else, which is not read"
-        ));
+        return io::Error::other(format!("other bytes follow its {name} stream and are not read"));
     }
     match error.kind() {
         io::ErrorKind::UnexpectedEof => {
             io::Error::other(format!("it is cut off: its {name} stream does not end"))
         }
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::Other => {
-            // Only the end of a part has the checksum of all that came out of it.
+            // The checksum of a part stands at its end, after all of its content.
             io::Error::other(format!(
                 "its {name} stream is damaged: {error}; what came out of it may be wrong"
             ))
@@ -66,12 +64,12 @@ pub fn told(packing: Packing, error: io::Error) -> io::Error {
 }
 
 impl Unpacker {
-    /// Unpacks `source`, which begins with a part.
+    /// A reader of `source`, which starts with a part.
     pub fn new(packing: Packing, source: Box<dyn Read>) -> io::Result<Self> {
         Ok(Self { packing, state: part(packing, BufReader::new(source))? })
     }
 
-    /// Goes on behind the part that has ended.
+    /// Moves to the next part.
     fn go_on(&mut self) -> io::Result<()> {
         let mut source = match mem::replace(&mut self.state, State::End(false)) {
             State::Gzip(part) => part.into_inner(),
@@ -85,7 +83,7 @@ impl Unpacker {
         self.state = loop {
             match source.fill_buf() {
                 Ok([]) => break State::End(false),
-                // Tapes and block devices are filled up with zeros.
+                // Tapes and block devices pad files with zeros.
                 Ok([0, ..]) => source.consume(1),
                 Ok(next) if Packing::of_start(next) == Some(self.packing) || Packing::may_start(next) => {
                     break part(self.packing, source)?;
@@ -101,7 +99,7 @@ impl Unpacker {
     }
 }
 
-fn part(packing: Packing, source: Source) -> io::Result<State> {
+fn part(packing: Packing, source: PackedSource) -> io::Result<State> {
     Ok(match packing {
         Packing::Gzip => State::Gzip(GzDecoder::new(source)),
         Packing::Zstd => State::Zstd(zstd::Decoder::with_buffer(source)?.single_frame()),

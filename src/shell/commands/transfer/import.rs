@@ -256,7 +256,7 @@ impl ImportRun {
     fn reject_batch(&mut self, lines: Vec<RejectedLine>, session: &mut Session) -> Result<(), EarlyEnd> {
         let rejects = &mut self.rejects;
         self.progress
-            .aside(|| {
+            .hidden_while(|| {
                 lines.iter().try_for_each(|line| rejects.add(&line.place, &line.text, &line.why, session))
             })
             .map_err(EarlyEnd::All)
@@ -271,7 +271,9 @@ impl ImportRun {
         let Some(why) = reason else { return Ok(()) };
         let rejects = &mut self.rejects;
         let place = source.place();
-        self.progress.aside(|| rejects.add(&place, source.line(), &why, session)).map_err(EarlyEnd::All)
+        self.progress
+            .hidden_while(|| rejects.add(&place, source.line(), &why, session))
+            .map_err(EarlyEnd::All)
     }
 
     /// Imports the next item.

@@ -1,4 +1,4 @@
-//! Reads a line, runs it, and begins anew.
+//! The loop that reads lines and runs them.
 
 use std::io::{self, Write};
 
@@ -24,7 +24,7 @@ use crate::shell::term::pager::Manner;
 use crate::shell::term::style::{ColorChoice, hue, is_dumb};
 use crate::shell::term::units;
 
-/// Runs what a person types until they leave. `with_init`: the init file first.
+/// Runs typed lines until the user leaves. `with_init` runs the init file first.
 pub fn run(session: &mut Session, with_init: bool) -> Result<(), Failure> {
     let mut repl = Repl::new(session)?;
     welcome(session)?;
@@ -34,14 +34,14 @@ pub fn run(session: &mut Session, with_init: bool) -> Result<(), Failure> {
     if session.has_batch() {
         session.note("note: the open batch was not committed, and is dropped");
     }
-    // What failed was told to the person it concerns: leaving is no failure.
+    // The user has seen every failure, so the program exits with 0.
     session.forget_tally();
     Ok(())
 }
 
 struct Repl {
     keyboard: Keyboard,
-    /// `None` where lines are not kept.
+    /// `None` if lines are not saved.
     history: Option<History>,
     lines: Lines,
 }
@@ -61,15 +61,15 @@ impl Repl {
         Ok(repl)
     }
 
-    /// One prompt, and the lines that come of it. `false`: the person leaves.
+    /// Shows one prompt, and runs the lines typed there. Returns `false` if the user leaves.
     fn turn(&mut self, session: &mut Session) -> Result<bool, Failure> {
-        session.tell_unasked();
+        session.report_background();
         match self.read(session) {
             Ok(text) => {
                 let lines = self.lines.add(&text);
                 Ok(lines.iter().all(|line| self.run_line(session, line)))
             }
-            // A typed line that was not run is discarded, as with Ctrl-D. The terminal may be gone.
+            // A typed line that did not run is dropped, as with Ctrl-D. The terminal may be gone.
             Err(_) if session.interrupt().is_ending() => Ok(false),
             Err(ReadlineError::Interrupted) => {
                 self.lines.clear();
@@ -99,13 +99,13 @@ impl Repl {
         }
         let line = self.keyboard.read(&text, session.interrupt());
         if let Some(assistant) = self.keyboard.assistant() {
-            // The batch would be copied when the line changes it.
+            // Otherwise a change of the batch would copy it.
             assistant.keys.overlay = None;
         }
         line
     }
 
-    /// Runs one line. `false`: it says to leave, or there is no one to talk to.
+    /// Runs one line. Returns `false` if the session ends, or the output has no reader.
     fn run_line(&mut self, session: &mut Session, line: &str) -> bool {
         if line.trim().is_empty() {
             return true;
@@ -119,12 +119,12 @@ impl Repl {
                 return false;
             }
             session.out.redirect(Box::new(pager.clone()), None, true);
-            // Not before: redirecting flushes, and what is flushed is no longer held back.
+            // After the redirect, which flushes: a flush ends the buffering of the pager.
             pager.begin(manner(session));
         }
         let outcome = session.interpret(line.as_bytes(), &LinePlace::Nowhere);
         if session.out.is_terminal {
-            // The prompt would be drawn over a line without an end. What cannot be written is told by the flush.
+            // The prompt would overwrite a line without an end. The flush reports a write error.
             let _ = session.out.own_line();
         }
         session.flush();
@@ -134,8 +134,7 @@ impl Repl {
         outcome != Some(Outcome::Quit) && !session.has_broken_pipe() && !session.interrupt().is_ending()
     }
 
-    /// Loads the lines of earlier sessions, except those that would control the terminal when
-    /// recalled.
+    /// Loads the lines of earlier sessions, except those with control characters.
     fn load_history(&mut self, session: &mut Session) {
         let Some(path) = history::path() else { return };
         match History::open(path.clone()) {
@@ -151,7 +150,7 @@ impl Repl {
         }
     }
 
-    /// Keeps a line at once: a shell that is killed must not lose the others.
+    /// Saves a line at once, so that a kill loses no earlier line.
     fn remember(&mut self, session: &mut Session, line: &str) {
         if !line.chars().all(is_shown) {
             return;
@@ -168,7 +167,7 @@ impl Repl {
         }
     }
 
-    /// Goes on without a history file, and says so once.
+    /// Continues without a history file, and reports that once.
     fn forget(&mut self, session: &Session, error: &io::Error) {
         if let Some(History { path, .. }) = self.history.take() {
             let (path, error) = (visible(path.as_os_str().as_encoded_bytes()), plain_words(error));
@@ -177,15 +176,15 @@ impl Repl {
     }
 }
 
-/// What the results of the next command are like.
+/// The kind of results of the next command.
 fn manner(session: &Session) -> Manner {
     let wants_colours = session.settings().color == ColorChoice::Always;
-    // What is raw may hold escape sequences of its own.
+    // Raw values may have escape sequences of their own.
     let is_bare_enough = session.out.mode != Mode::Raw && !wants_colours;
     Manner { is_bare_enough, is_ascii: session.out.look.ascii }
 }
 
-/// Whether a line of the history may have `c`; a line that went on has its line breaks.
+/// Whether a line of the history may have `c`. A command of several lines has line breaks.
 fn is_shown(c: char) -> bool {
     c == '\n' || c == '\t' || Visible::is(c)
 }
@@ -194,7 +193,7 @@ fn broken(error: &ReadlineError) -> Failure {
     Failure::command(format!("the terminal cannot be used: {error}"))
 }
 
-/// Version, number of keys, and where to go from here.
+/// Prints the version, the number of keys and the first commands to try.
 fn welcome(session: &mut Session) -> Result<(), Failure> {
     if session.settings().quiet {
         return Ok(());
@@ -210,7 +209,7 @@ fn welcome(session: &mut Session) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Runs the init file, where there is one.
+/// Runs the init file, if it exists.
 fn run_init(session: &mut Session) -> Outcome {
     let Some(path) = history::init_path() else { return Outcome::Done };
     let name = path.to_string_lossy();

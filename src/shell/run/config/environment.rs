@@ -1,4 +1,4 @@
-//! The names in the environment that begin as the program's do.
+//! Environment variables with the prefix of the program.
 
 use super::row::{OptionRow, PREFIX};
 use super::rows::ROWS;
@@ -6,15 +6,15 @@ use crate::shell::lang::failure::Failure;
 use crate::shell::lang::nearest::nearest;
 use crate::shell::lang::words::named;
 
-/// The name in the environment of the directory that is opened where none is given.
+/// The variable with the directory to open if none is given.
 pub const DIR_ENV_NAME: &str = "LOGKV_DIR";
 
-/// Names that are no option's: the directory's, and that of the program that the project's tests run,
-/// one slip away from it.
+/// Variables that are no options: the directory, and the program under test, which is one typo away
+/// from it.
 const OTHERS: &[&str] = &[DIR_ENV_NAME, "LOGKV_BIN"];
 
-/// Refuses the first of `names` that begins as the program's do and is none of them: what it was set for would not come to
-/// pass, and nothing else would say so.
+/// Rejects the first of `names` that has the prefix of the program but is unknown. A misspelt
+/// option would otherwise be ignored silently.
 pub fn check_names(names: impl IntoIterator<Item = String>) -> Result<(), Failure> {
     let known: Vec<String> =
         ROWS.iter().map(OptionRow::env_name).chain(OTHERS.iter().map(|&name| name.to_owned())).collect();
@@ -30,8 +30,8 @@ pub fn check_names(names: impl IntoIterator<Item = String>) -> Result<(), Failur
     Err(Failure::usage(format!("{shown} is set in the environment, and is no option")).hint(hint))
 }
 
-/// Whether a cluster gives such a name, without what it begins with, to its programs when one of its services is called logkv
-/// or logkv-…: it tells where that is, and nobody has set it.
+/// Whether `rest`, a name without the prefix, is an address that Kubernetes sets for a service
+/// named logkv or logkv-…. The user has not set it.
 fn is_address(rest: &str) -> bool {
     let rest = format!("_{rest}");
     let is_port = |after: &str| after.starts_with(|c: char| c.is_ascii_digit());
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_no_options_is_refused_with_the_nearest_one_or_where_all_are() {
+    fn an_unknown_variable_is_rejected_with_the_nearest_name_or_the_list() {
         for (name, hint) in [
             ("LOGKV_SYNCC", "did you mean LOGKV_SYNC?"),
             ("LOGKV_SEGMENTSIZE", "did you mean LOGKV_SEGMENT_SIZE?"),
@@ -63,14 +63,14 @@ mod tests {
     }
 
     #[test]
-    fn names_of_the_program_and_of_others_pass() {
+    fn variables_of_the_program_and_of_other_programs_are_accepted() {
         let options: Vec<_> = ROWS.iter().map(OptionRow::env_name).collect();
         assert_eq!(told(&options.iter().map(String::as_str).collect::<Vec<_>>()), None);
         assert_eq!(told(&["LOGKV_DIR", "LOGKV_BIN", "LOGKV", "SYNC", "logkv_sync"]), None);
     }
 
     #[test]
-    fn where_a_cluster_says_its_services_are_is_nobodys_slip() {
+    fn service_addresses_are_not_taken_for_typos() {
         for name in [
             "LOGKV_SERVICE_HOST",
             "LOGKV_SERVICE_PORT",

@@ -1,4 +1,4 @@
-//! Files of options, of which that in the data directory may have been put there by anyone.
+//! Files of options. Another user may have placed the one in the data directory.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,29 +11,29 @@ use crate::shell::lang::failure::{Failure, Kind, plain_words};
 use crate::shell::lang::words::visible;
 use crate::shell::term::units;
 
-/// The options that the file `path` holds.
+/// The options in the file `path`.
 pub fn read_file(path: &Path) -> Result<(PathBuf, toml::Table), Failure> {
     let file = File::open(path)
         .map_err(|error| Failure { kind: Kind::Usage, ..Failure::file("open", path, &error) })?;
     parse_file(path, file)
 }
 
-/// What the data directory says about itself.
+/// The options file of the data directory.
 #[derive(Debug)]
 pub enum DirFile {
-    /// Nothing.
+    /// The directory has none.
     None,
-    /// It is not to be believed: why.
+    /// The file was not read, for this reason.
     Distrusted(String),
-    /// These options.
+    /// The options in the file.
     Read(PathBuf, toml::Table),
 }
 
-/// The options that the data directory `dir` holds about itself. Of one that somebody else owns or may write to they are
-/// read only when it `is_trusted`.
+/// Reads the options file of the data directory `dir`. If another user owns the directory or can
+/// write to it, the file is read only if `is_trusted`.
 pub fn read_dir_file(dir: &Path, is_trusted: bool) -> Result<DirFile, Failure> {
     let path = dir.join(StoreFile::Config.to_string());
-    // Why it cannot be opened is told by opening it.
+    // The open of the store reports why the directory cannot be opened.
     let Ok(PathKind::Directory) = OsFileSystem.kind(dir) else { return Ok(DirFile::None) };
     let opened = match is_trusted {
         true => OsFileSystem.open_trusted_directory(dir),
@@ -41,7 +41,8 @@ pub fn read_dir_file(dir: &Path, is_trusted: bool) -> Result<DirFile, Failure> {
     };
     let Ok(directory) = opened else { return Ok(DirFile::None) };
     let distrust = directory.distrust().map_err(|error| Failure::file("open", dir, &error))?;
-    // No link is followed: an error message could show a line of a file that only the reader may read.
+    // Links are not followed: the error message would show a line of a file that only this user may
+    // read.
     let file = match directory.open(StoreFile::Config, Access::Read) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(DirFile::None),
         opened => opened,
@@ -54,7 +55,7 @@ pub fn read_dir_file(dir: &Path, is_trusted: bool) -> Result<DirFile, Failure> {
     parse_file(&path, Bytes { file: &*file, at: 0 }).map(|(path, table)| DirFile::Read(path, table))
 }
 
-/// A file of the data directory, from its start.
+/// A file of the data directory, read from its start.
 struct Bytes<'a> {
     file: &'a dyn fs::File,
     at: u64,
@@ -74,7 +75,7 @@ fn parse_file(path: &Path, file: impl Read) -> Result<(PathBuf, toml::Table), Fa
     let mut text = String::new();
     let len = file.take(LEN_MAX + 1).read_to_string(&mut text).map_err(|error| {
         let failure = Failure::usage(format!("cannot read {name}: {}", plain_words(&error)));
-        // What is no text was written by a person; else it is the disk that says no.
+        // Text that is not UTF-8 is a mistake of the user. Other errors are errors of the disk.
         let kind = if error.kind() == io::ErrorKind::InvalidData { Kind::Usage } else { Kind::Open };
         Failure { kind, ..failure }
     })?;

@@ -1,4 +1,4 @@
-//! A file of all options, for a person to begin with.
+//! The options file that `config --init` writes.
 
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind};
@@ -12,11 +12,11 @@ use super::rows::ROWS;
 use crate::shell::lang::failure::{Failure, Kind};
 use crate::shell::lang::words::visible;
 
-/// The columns of a comment.
+/// The width of a comment.
 const WIDTH: usize = 78;
 
-/// Puts a file of all options, commented out, into the data directory `dir`, and makes that if it is missing. One that is
-/// there is left as it is. Durable when it returns.
+/// Writes a file with all options commented out into the data directory `dir`, and creates the
+/// directory if it is missing. Fails if the file exists. The file is durable on return.
 pub fn init(dir: &Path, is_trusted: bool) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure { kind: Kind::Open, ..Failure::file("open", dir, &error) };
     if OsFileSystem.kind(dir).map_err(failed)? == PathKind::Missing {
@@ -40,7 +40,7 @@ pub fn init(dir: &Path, is_trusted: bool) -> Result<(), Failure> {
     })
 }
 
-/// That options may be put there: into a store, or where one may come to be.
+/// Checks that the directory is a store, or empty so that it can become one.
 fn check(dir: &Path, directory: &dyn Directory, distrust: Option<String>) -> Result<(), Failure> {
     let refused = |reason: String| {
         let message = format!("{} {reason}", Visible::path(dir));
@@ -66,7 +66,7 @@ fn write(directory: &Arc<dyn Directory>) -> io::Result<()> {
     let written =
         write_all(&*file, text().as_bytes()).and_then(|()| file.sync()).and_then(|()| directory.sync());
     if written.is_err() {
-        // Half a file would be in the way of the next attempt.
+        // A partial file would prevent the next attempt.
         let _ = directory.remove(StoreFile::Config);
     }
     written
@@ -83,7 +83,7 @@ fn write_all(file: &dyn File, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// The file: each option that may stand in it with what it does, what it takes, and its default.
+/// The text of the file: each allowed option with its purpose, its values and its default.
 fn text() -> String {
     let mut text = comment(
         "The options of this store. To set one, take away the # before its name. A flag, or LOGKV_… in the \
@@ -121,15 +121,15 @@ mod tests {
     use crate::shell::run::config::resolve::{OptionInputs, resolve};
 
     #[test]
-    fn every_option_that_may_stand_in_the_file_does_with_its_default_and_is_taken() {
+    fn every_option_in_the_file_has_its_default_and_is_accepted() {
         let is_prose = |line: &&str| line.starts_with("# ") || line.is_empty();
         let text = text();
         let set: Vec<_> = text.lines().filter(|line| !is_prose(line)).map(|line| &line[1..]).collect();
         assert_eq!(set.len(), ROWS.iter().filter(|row| row.from_dir).count());
-        let table = set.join("\n").parse().expect("it is TOML");
+        let table = set.join("\n").parse().expect("the file is TOML");
         let file = Some((PathBuf::from("logkv.toml"), table));
         let inputs = OptionInputs { flag: &|_| None, env: &|_| None, file, file_is_in_dir: true };
-        let config = resolve(&inputs).expect("all is taken");
+        let config = resolve(&inputs).expect("all values are accepted");
         for (row, setting) in ROWS.iter().zip(config.settings) {
             assert_eq!(setting.value, row.default(), "{}", row.name);
         }

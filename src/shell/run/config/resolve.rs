@@ -1,4 +1,4 @@
-//! The choice of each option's value among flags, environment and file.
+//! The choice of each option's value.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -10,20 +10,20 @@ use crate::shell::lang::failure::Failure;
 use crate::shell::lang::nearest::nearest;
 use crate::shell::lang::words::{shown, visible};
 
-/// What was said of options before it was judged: the flags and the environment as functions, the files' text.
+/// The values from flags, the environment and a file, not yet checked.
 #[derive(Clone)]
 pub struct OptionInputs<'a> {
-    /// The value of the flag of this name.
+    /// Looks up the value of a flag by name.
     pub flag: &'a dyn Fn(&str) -> Option<OsString>,
-    /// The value of this name in the environment.
+    /// Looks up an environment variable.
     pub env: &'a dyn Fn(&str) -> Option<OsString>,
-    /// The file, and what it holds.
+    /// The path and the content of the file.
     pub file: Option<(PathBuf, toml::Table)>,
-    /// Whether that is the data directory's own file.
+    /// Whether the file is the options file of the data directory.
     pub file_is_in_dir: bool,
 }
 
-/// The options in force, and where each comes from.
+/// Returns the options in force with their sources.
 pub fn resolve(inputs: &OptionInputs<'_>) -> Result<Config, Failure> {
     if let Some((path, table)) = &inputs.file {
         check_names(path, table, inputs.file_is_in_dir)?;
@@ -48,7 +48,7 @@ fn input_for(
         return Ok((Some(text), OptionSource::Flag));
     }
     let env_name = row.env_name();
-    // An empty variable is one that was not set: `LOGKV_SYNC= logkv …`.
+    // An empty variable counts as unset, as in `LOGKV_SYNC= logkv …`.
     if let Some(text) = (inputs.env)(&env_name).filter(|text| !text.is_empty()) {
         return Ok((Some(text), OptionSource::Env(env_name)));
     }
@@ -116,7 +116,7 @@ mod tests {
         let inputs = OptionInputs {
             flag: &|name| look(flags, name),
             env: &|name| look(env, name),
-            file: Some((PathBuf::from("f.toml"), file.parse().expect("the test's TOML is well formed"))),
+            file: Some((PathBuf::from("f.toml"), file.parse().expect("the TOML of the test is valid"))),
             file_is_in_dir,
         };
         resolve(&inputs).map(|config| config.settings.into_iter().map(|s| (s.value, s.source)).collect())
@@ -130,7 +130,7 @@ mod tests {
             "sync = \"100ms\"\nsegment-size = 1000000\nvalue-limit = \"1MiB\"",
             true,
         );
-        let settings = settings.expect("all values are good");
+        let settings = settings.expect("all values are accepted");
         assert_eq!(settings[0], ("never".into(), OptionSource::Flag));
         assert_eq!(settings[1], ("4KiB".into(), OptionSource::Env("LOGKV_SEGMENT_SIZE".into())));
         assert_eq!(settings[2], ("never".into(), OptionSource::Default));
@@ -139,7 +139,8 @@ mod tests {
 
     #[test]
     fn a_bad_value_names_the_option_its_source_and_what_is_allowed() {
-        let message = |result: Result<_, Failure>| result.map(|_| ()).expect_err("the value is bad").message;
+        let message =
+            |result: Result<_, Failure>| result.map(|_| ()).expect_err("the value is rejected").message;
         assert_eq!(
             message(resolved(&[("sync", "often")], &[], "", true)),
             "--sync cannot be often; it takes always, never, a duration such as 100ms, or buffered:SIZE"
@@ -155,14 +156,14 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_in_a_file_is_refused_with_the_nearest_one() {
+    fn an_unknown_name_in_a_file_is_rejected_with_the_nearest_one() {
         let failure = resolved(&[], &[], "segmentsize = 1", true).expect_err("the name is unknown");
         assert_eq!(failure.message, "f.toml names an unknown option segmentsize");
         assert_eq!(failure.hint.as_deref(), Some("did you mean segment-size?"));
     }
 
     #[test]
-    fn a_directory_cannot_vouch_for_itself() {
+    fn a_directory_cannot_set_trust_for_itself() {
         assert!(resolved(&[], &[], "trust = true", true).is_err());
         assert!(resolved(&[], &[], "trust = true", false).is_ok());
     }

@@ -2,37 +2,37 @@
 
 use super::settings::Config;
 
-/// The prefix of all environment variables of the program.
+/// The prefix of the program's environment variables.
 pub(super) const PREFIX: &str = "LOGKV_";
 
-/// An option of the engine.
+/// An option.
 #[derive(Debug)]
 pub struct OptionRow {
-    /// Its name, as in `--name` and in files.
+    /// The name of the flag, without dashes, and in files.
     pub name: &'static str,
-    /// What its value looks like.
+    /// The form of the value, for help.
     pub value_name: &'static str,
-    /// What it does, for help.
+    /// The purpose, for help.
     pub doc: &'static str,
-    /// The values that it takes, in words.
+    /// The accepted values, in words.
     pub allowed: &'static str,
-    /// Whether the flag alone, without a value, means `yes`.
+    /// Whether the flag without a value means `yes`.
     pub is_switch: bool,
-    /// Whether the data directory may set it about itself.
+    /// Whether the options file of the data directory may set it.
     pub from_dir: bool,
-    /// Takes a value, or refuses it.
+    /// Sets the value, or returns `None` if it is invalid.
     pub(super) set: fn(&mut Config, &str) -> Option<()>,
-    /// The value in force, as it could be given.
+    /// The value in force, in a form that `set` accepts.
     pub(super) show: fn(&Config) -> String,
 }
 
 impl OptionRow {
-    /// Its name in the environment.
+    /// The name of its environment variable.
     pub fn env_name(&self) -> String {
         format!("{}{}", PREFIX, self.name.replace('-', "_").to_uppercase())
     }
 
-    /// The flag with what it takes: `--sync <always|…>`.
+    /// The flag with its value: `--sync <always|…>`.
     pub fn usage(&self) -> String {
         match self.is_switch {
             true => format!("--{}[=<{}>]", self.name, self.value_name),
@@ -40,7 +40,7 @@ impl OptionRow {
         }
     }
 
-    /// The value that is in force where nobody sets one.
+    /// The default value.
     pub fn default(&self) -> String {
         (self.show)(&Config::default())
     }

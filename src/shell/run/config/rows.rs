@@ -1,4 +1,4 @@
-//! The options of the engine, one after another.
+//! The table of options.
 
 use logkv::{ReadWith, SEGMENT_LEN_MAX_BOUNDS};
 
@@ -10,7 +10,7 @@ use super::values::{
 use crate::shell::lang::times;
 use crate::shell::run::logging;
 
-/// All options of the config.
+/// All options, in the order of help.
 pub const ROWS: &[OptionRow] = &[
     OptionRow {
         name: "sync",
@@ -197,7 +197,7 @@ pub const ROWS: &[OptionRow] = &[
         doc: "Opens a directory although somebody else owns it or may write to it",
         allowed: "yes, no",
         is_switch: true,
-        // A directory that is not trusted cannot vouch for itself.
+        // An untrusted directory must not be able to declare itself trusted.
         from_dir: false,
         set: |config, text| {
             config.options.trust = match text {
@@ -214,7 +214,7 @@ pub const ROWS: &[OptionRow] = &[
         value_name: "FILE|none",
         doc: "Keeps the store's metrics in this file while it is open, for Prometheus' node_exporter",
         allowed: "none, or a path in UTF-8, such as /var/lib/node_exporter/logkv.prom",
-        // Else whoever made a directory could have a file of its user overwritten.
+        // Otherwise another user's directory could overwrite a file of this user.
         from_dir: false,
         set: |config, text| {
             let is_path = !text.is_empty() && !text.contains(char::REPLACEMENT_CHARACTER);
@@ -260,7 +260,7 @@ mod tests {
     use crate::shell::term::units;
 
     #[test]
-    fn the_bounds_in_words_are_those_of_the_engine() {
+    fn the_bounds_in_the_text_are_those_of_the_engine() {
         for (row, number) in [
             (&ROWS[1], SEGMENT_LEN_MAX_BOUNDS.0),
             (&ROWS[1], SEGMENT_LEN_MAX_BOUNDS.1),
@@ -272,24 +272,24 @@ mod tests {
         }
     }
 
-    /// What the option `name` shows after it took `text`; `None` when it refuses it.
-    fn taken(name: &str, text: &str) -> Option<String> {
-        let row = ROWS.iter().find(|row| row.name == name).expect("there is such an option");
+    /// The value of the option `name` after `text` was set, or `None` if it was rejected.
+    fn accepted(name: &str, text: &str) -> Option<String> {
+        let row = ROWS.iter().find(|row| row.name == name).expect("the option exists");
         let mut config = Config::default();
         (row.set)(&mut config, text)?;
         Some((row.show)(&config))
     }
 
     #[test]
-    fn what_every_option_shows_it_takes_as_the_same() {
+    fn the_shown_value_of_every_option_is_accepted_and_shown_again() {
         for row in ROWS {
             let shown = (row.show)(&Config::default());
-            assert_eq!(taken(row.name, &shown), Some(shown), "{}", row.name);
+            assert_eq!(accepted(row.name, &shown), Some(shown), "{}", row.name);
         }
     }
 
     #[test]
-    fn values_out_of_bounds_are_refused() {
+    fn values_out_of_bounds_are_rejected() {
         for (name, good, bad) in [
             ("compaction", &["auto", "off"][..], &["on", ""][..]),
             (
@@ -313,10 +313,10 @@ mod tests {
             ),
         ] {
             for text in good {
-                assert!(taken(name, text).is_some(), "{name} {text}");
+                assert!(accepted(name, text).is_some(), "{name} {text}");
             }
             for text in bad {
-                assert_eq!(taken(name, text), None, "{name} {text}");
+                assert_eq!(accepted(name, text), None, "{name} {text}");
             }
         }
     }

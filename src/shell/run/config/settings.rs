@@ -9,23 +9,23 @@ use logkv::Options;
 use crate::shell::lang::words::visible;
 use crate::shell::run::logging;
 
-/// How often Prometheus looks, unless it is told otherwise, several times over.
+/// Several times per scrape interval of Prometheus, which is a minute by default.
 const METRICS_INTERVAL_DEFAULT: Duration = Duration::from_secs(15);
 
-/// What is set: the options of the engine, and what the shell does around the store.
+/// The options of the engine and of the shell.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The options of the engine.
     pub options: Options,
-    /// The file that metrics are kept in.
+    /// The metrics file.
     pub metrics_file: Option<PathBuf>,
-    /// How often that is written.
+    /// The time between two writes of the metrics file.
     pub metrics_interval: Duration,
-    /// What is told of the engine's work.
+    /// The filter of logged events.
     pub log: String,
-    /// Each option's value, and who said so.
+    /// The value and the source of each option.
     pub settings: Vec<Setting>,
-    /// Why the data directory's own file was not read, if it is there and was not.
+    /// The reason why the options file of the data directory was not read, if so.
     pub unread: Option<String>,
 }
 
@@ -43,22 +43,22 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Whether what the engine does is told.
+    /// Whether events of the engine are logged.
     pub fn tells_events(&self) -> bool {
         self.log != logging::OFF
     }
 }
 
-/// Who said so.
+/// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OptionSource {
     /// A flag.
     Flag,
-    /// The environment, under this name.
+    /// An environment variable.
     Env(String),
-    /// This file.
+    /// A file.
     File(PathBuf),
-    /// Nobody.
+    /// The default.
     Default,
 }
 
@@ -73,13 +73,13 @@ impl fmt::Display for OptionSource {
     }
 }
 
-/// An option, its value, and who said so.
+/// The value and the source of an option.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
-    /// The option's name.
+    /// The name of the option.
     pub name: &'static str,
-    /// The value in force, as it could be given.
+    /// The value in force, in a form that the option accepts.
     pub value: String,
-    /// Who said so.
+    /// The source of the value.
     pub source: OptionSource,
 }

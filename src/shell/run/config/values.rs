@@ -1,4 +1,4 @@
-//! The values of options, as they are given and as they are shown.
+//! Parsing and printing of the values of options.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use logkv::{Compression, Sync, ZSTD_LEVELS};
 use crate::shell::lang::times;
 use crate::shell::lang::words::is_digits;
 
-/// `always`, `never`, `100ms`, `buffered:8MiB`.
+/// Parses `always`, `never`, `100ms`, `buffered:8MiB`.
 pub fn parse_sync(text: &str) -> Option<Sync> {
     match text {
         "always" => Some(Sync::Always),
@@ -29,10 +29,10 @@ pub fn show_sync(sync: Sync) -> String {
     }
 }
 
-/// The level of `zstd` alone: what zstd itself takes where nobody says.
+/// The default level of zstd.
 const ZSTD_LEVEL_DEFAULT: i32 = 3;
 
-/// `none`, `lz4`, `zstd`, `zstd:19`.
+/// Parses `none`, `lz4`, `zstd`, `zstd:19`.
 pub fn parse_compression(text: &str) -> Option<Compression> {
     match text {
         "none" => Some(Compression::None),
@@ -54,7 +54,7 @@ pub fn show_compression(compression: Compression) -> String {
     }
 }
 
-/// `64MiB`, `1.5g`, `4k`, `1000000`: a unit counts in steps of 1024, whatever its name.
+/// Parses `64MiB`, `1.5g`, `4k`, `1000000`. All units are powers of 1024.
 pub fn parse_len(text: &str) -> Option<u64> {
     const UNITS: [(char, u32); 6] = [('k', 10), ('m', 20), ('g', 30), ('t', 40), ('p', 50), ('e', 60)];
     let text = text.to_ascii_lowercase();
@@ -70,12 +70,12 @@ pub fn parse_len(text: &str) -> Option<u64> {
     u64::try_from(len).ok()
 }
 
-/// As [`parse_len`], and not nothing.
+/// Parses a size above zero.
 pub fn parse_some_len(text: &str) -> Option<u64> {
     parse_len(text).filter(|&len| len > 0)
 }
 
-/// `50`, `50%`: `least` to 100.
+/// Parses `50` or `50%`, from `least` to 100.
 pub fn parse_percent(text: &str, least: u8) -> Option<u8> {
     let number = text.strip_suffix('%').unwrap_or(text);
     number.parse().ok().filter(|percent| (least..=100).contains(percent))
@@ -86,14 +86,14 @@ pub fn show_percent(percent: u8) -> String {
     format!("{percent}%")
 }
 
-/// The shortest exact form: `64MiB`, or the bytes.
+/// The shortest exact form: `64MiB`, or the number of bytes.
 pub fn show_len(len: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     let exact = UNITS.iter().find(|(unit, _)| len > 0 && len.is_multiple_of(*unit));
     exact.map_or_else(|| len.to_string(), |(unit, name)| format!("{}{name}", len / unit))
 }
 
-/// `100ms`, `1h 30m`; nothing shorter than a nanosecond.
+/// Parses `100ms`, `1h 30m`; not zero.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     times::duration(text).filter(|duration| !duration.is_zero())
 }
@@ -108,24 +108,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown_can_be_given() {
+    fn a_shown_value_parses_to_the_same() {
         for text in ["always", "never", "100ms", "1h 30m", "buffered:8MiB", "buffered:1000"] {
-            let sync = parse_sync(text).expect("it is a policy");
+            let sync = parse_sync(text).expect("the text is a sync policy");
             assert_eq!(parse_sync(&show_sync(sync)), Some(sync));
         }
         for text in ["none", "lz4", "zstd", "zstd:19"] {
-            let compression = parse_compression(text).expect("it is a way to compress");
+            let compression = parse_compression(text).expect("the text is a compression");
             assert_eq!(parse_compression(&show_compression(compression)), Some(compression));
         }
         for text in ["64MiB", "4k", "1000000", "0"] {
-            let len = parse_len(text).expect("it is a size");
+            let len = parse_len(text).expect("the text is a size");
             assert_eq!(parse_len(&show_len(len)), Some(len));
         }
         assert_eq!(parse_sync("0s"), None);
     }
 
     #[test]
-    fn a_size_counts_in_steps_of_1024_and_fits_64_bits() {
+    fn a_size_counts_in_powers_of_1024_and_fits_64_bits() {
         for (text, len) in [
             ("7", 7),
             ("7B", 7),

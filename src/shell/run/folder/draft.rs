@@ -1,4 +1,4 @@
-//! A file written atomically: its name has the complete file, or the old one.
+//! A file written atomically: its name leads to the complete new file, or to the old one.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions, TryLockError};
@@ -10,23 +10,24 @@ use rustix::fs::{Gid, Mode, Stat, Uid};
 
 use super::Folder;
 
-/// The mode of a file that replaces none.
+/// The mode of a file that replaces no other file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NewMode {
     /// Read and write for all, limited by the umask.
     Umask,
-    /// As `Umask`. Root gives it to the directory's owner and group.
+    /// As `Umask`. Root also gives the file to the owner and the group of the directory.
     OfDirectory,
-    /// Read for all, write for its owner, whatever the umask: other users read it. Root gives it to
-    /// the directory's owner and group.
+    /// Readable for all and writable for the owner, whatever the umask. Root also gives the file to
+    /// the owner and the group of the directory.
     Readable,
 }
 
-/// A file being written under another name, and removed unless it is renamed to its own.
+/// A file that is written under a temporary name. It is removed unless it is renamed to its own
+/// name.
 ///
-/// [`Draft::new`] keeps the read, write and execute bits of a file that it replaces if that belongs to this
-/// user. If it belongs to another user, it gets at most the bits of a new file, and root gives it
-/// to that user if the directory is theirs. [`NewMode`] says what a file that replaces none gets.
+/// [`Draft::new`] keeps the read, write and execute bits of a replaced file of this user. A
+/// replaced file of another user gets at most the bits of a new file, and root gives it to that
+/// user if the directory belongs to them. [`NewMode`] gives the mode of a file that replaces none.
 #[derive(Debug)]
 pub struct Draft {
     folder: Folder,
@@ -37,7 +38,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// A draft for `name` in `folder`, which is free or has a regular file.
+    /// A draft for `name` in `folder`. The name must be free or lead to a regular file.
     pub fn new(folder: Folder, name: OsString, new: NewMode) -> io::Result<Self> {
         let replaced = folder.stat(&name)?;
         if replaced.as_ref().is_some_and(|replaced| !super::is_regular(replaced)) {
@@ -54,9 +55,9 @@ impl Draft {
         Ok(made)
     }
 
-    /// A draft for the backup `path`, accessible to its owner alone: `path` with `.unfinished`
-    /// added, locked while this lives. A killed process leaves it to the next one. If something else
-    /// has that name, the draft gets a random one.
+    /// A draft for the backup `path`, for its owner only. Its name is `path` with `.unfinished`
+    /// added, and it is locked, so that the next process can take it over from a killed one. If the
+    /// name is taken by another kind of file, the draft gets a random name.
     pub fn of_backup(path: &Path) -> io::Result<Self> {
         let (folder, name) = Folder::of(path)?;
         let mut draft = name.clone();
@@ -65,10 +66,10 @@ impl Draft {
             Some(file) => (draft, file),
             None => folder.create_unknown(OWNER_ONLY)?,
         };
-        // A draft that a killed process left has contents.
+        // The draft of a killed process has content.
         file.set_len(0)?;
         match file.set_permissions(Permissions::from_mode(OWNER_ONLY)) {
-            // The file system keeps no modes.
+            // The file system has no modes.
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
             set => set?,
         }
@@ -80,15 +81,15 @@ impl Draft {
         &self.file
     }
 
-    /// Makes it durable, and renames it to its name.
+    /// Makes the file durable, and renames it to its name.
     pub fn put_in_place(mut self) -> io::Result<()> {
         self.file.sync_all()?;
         self.rename()?;
-        // Otherwise a power cut could undo the rename.
+        // Without this sync, a power cut could undo the rename.
         self.folder.sync()
     }
 
-    /// Renames it to its name; a power cut may undo that.
+    /// Renames the file to its name. A power cut can undo that.
     pub fn publish(mut self) -> io::Result<()> {
         self.rename()
     }
@@ -99,7 +100,7 @@ impl Draft {
         Ok(())
     }
 
-    /// Takes over the owner, group and mode of the replaced file.
+    /// Sets the owner, group and mode of the replaced file.
     fn take_over(&self, replaced: Option<&Stat>, new: NewMode) -> io::Result<()> {
         let made = rustix::fs::fstat(&self.file)?;
         let default = if new == NewMode::Readable { READABLE } else { made.st_mode & PERMISSIONS };
@@ -112,7 +113,7 @@ impl Draft {
         let mut mode = if is_own { kept } else { kept & default };
         let group = Gid::from_raw(replaced.st_gid);
         if owner.is_some() || is_own && made.st_gid != replaced.st_gid {
-            // If the group cannot be set, its own group gets no more than all others.
+            // If the group cannot be changed, the old group must get no more rights than all users.
             if rustix::fs::fchown(&self.file, owner, Some(group)).is_err() {
                 mode &= !GROUP | (mode & OTHERS) << 3;
             }
@@ -120,7 +121,8 @@ impl Draft {
         self.set_mode(&made, mode)
     }
 
-    /// Gives the new file to the owner of `directory`, and its group the access that it has there.
+    /// Gives the file to the owner of `directory`, and its group the access that it has in the
+    /// directory.
     fn give(&self, directory: &Stat, new: NewMode) -> io::Result<()> {
         const GROUP_ENTERS: u32 = 0o010;
         const GROUP_FILE: u32 = 0o060;
@@ -150,7 +152,7 @@ const OTHERS: u32 = 0o007;
 const READABLE: u32 = 0o644;
 const OWNER_ONLY: u32 = 0o600;
 
-/// The directory, if root makes a new file there that is to belong to its owner.
+/// The directory whose owner gets a new file, if root creates it there.
 fn heir(folder: &Folder, new: NewMode) -> io::Result<Option<Stat>> {
     if new == NewMode::Umask || !rustix::process::geteuid().is_root() {
         return Ok(None);
@@ -158,8 +160,8 @@ fn heir(folder: &Folder, new: NewMode) -> io::Result<Option<Stat>> {
     Ok(Some(rustix::fs::fstat(&folder.0)?).filter(|directory| !Uid::from_raw(directory.st_uid).is_root()))
 }
 
-/// The initial mode of a draft. It lets nobody in whom the final one refuses: nobody but its
-/// owner if `is_closed`.
+/// The initial mode of a draft. It admits nobody whom the final mode excludes, and only the owner
+/// if `is_closed`.
 fn mode_at_first(replaced: Option<&Stat>, is_closed: bool) -> u32 {
     const NEW: u32 = 0o666;
     let is_own = |stat: &Stat| stat.st_uid == rustix::process::geteuid().as_raw();
@@ -171,7 +173,7 @@ fn mode_at_first(replaced: Option<&Stat>, is_closed: bool) -> u32 {
     }
 }
 
-/// The file of this name, locked; `None` if it is not a draft of this user.
+/// Opens and locks the draft `name`. Returns `None` if it is not a draft of this user.
 fn claim(folder: &Folder, name: &OsStr) -> io::Result<Option<File>> {
     loop {
         let Some(file) = folder.open_or_make(name, OWNER_ONLY)? else { return Ok(None) };
@@ -187,7 +189,8 @@ fn claim(folder: &Folder, name: &OsStr) -> io::Result<Option<File>> {
             Err(TryLockError::Error(error)) => return Err(error),
             Ok(()) => {}
         }
-        // Its holder may have renamed it before releasing the lock: then it is no longer a draft.
+        // The process that held the lock may have renamed the file, which is a finished backup
+        // then.
         if folder.holds(name, &file)? {
             return Ok(Some(file));
         }
@@ -196,7 +199,7 @@ fn claim(folder: &Folder, name: &OsStr) -> io::Result<Option<File>> {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // Once it is in place, its former name may be another one's.
+        // After the rename, the temporary name may belong to another process.
         if !self.is_in_place {
             self.folder.remove(&self.draft, &self.file);
         }

@@ -1,4 +1,4 @@
-//! A file that a command writes: a draft until it is complete, or a pipe or device directly.
+//! A file that a command writes: a draft until it is complete, or a pipe or a device directly.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -6,14 +6,14 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use super::draft::{Draft, NewMode};
-use super::{Folder, Place};
+use super::{Folder, TargetPath};
 use crate::shell::term::interrupt::Interrupt;
 
 /// A file that is being written.
 #[derive(Debug)]
 pub struct Target {
     out: BufWriter<File>,
-    /// The draft to rename at the end; `None` for a file that is not regular.
+    /// The draft to rename at the end, or `None` if the file is not regular.
     draft: Option<Draft>,
     len: u64,
 }
@@ -21,12 +21,12 @@ pub struct Target {
 impl Target {
     const BUFFER_LEN: usize = 256 << 10;
 
-    /// The file for `path`. An existing pipe or device is written to directly. A link of this user
-    /// stays, and its target is replaced.
+    /// Creates the file for `path`. Writes an existing pipe or device directly. Replaces the target
+    /// of a link, not the link.
     pub fn create(path: &Path, new: NewMode, interrupt: &Interrupt) -> io::Result<Self> {
         let (file, draft) = match Folder::place(path)? {
-            Place::Special(special) => (special.open(interrupt)?, None),
-            Place::File(folder, name) => {
+            TargetPath::Special(special) => (special.open(interrupt)?, None),
+            TargetPath::File(folder, name) => {
                 let draft = Draft::new(folder, name, new)?;
                 (draft.file().try_clone()?, Some(draft))
             }
@@ -34,13 +34,13 @@ impl Target {
         Ok(Self { out: BufWriter::with_capacity(Self::BUFFER_LEN, file), draft, len: 0 })
     }
 
-    /// The standard output. What the session has printed must have been flushed.
+    /// The standard output. Results of the session must be flushed before.
     pub fn stdout() -> io::Result<Self> {
         let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         Ok(Self { out: BufWriter::with_capacity(Self::BUFFER_LEN, file), draft: None, len: 0 })
     }
 
-    /// Gives it its name; how many bytes it has. Before that, nothing of it outlives a failure.
+    /// Renames the file to its name, and returns its length. Without this call a drop removes it.
     pub fn finish(mut self) -> io::Result<u64> {
         self.out.flush()?;
         if let Some(draft) = self.draft {
@@ -70,59 +70,60 @@ mod tests {
     use super::*;
 
     fn names(dir: &Path) -> Vec<String> {
-        let entries =
-            fs::read_dir(dir).expect("it can be read").map(|entry| entry.expect("an entry").file_name());
+        let entries = fs::read_dir(dir)
+            .expect("the directory is readable")
+            .map(|entry| entry.expect("the entry is readable").file_name());
         let mut names: Vec<_> = entries.map(|name| name.to_string_lossy().into_owned()).collect();
         names.sort();
         names
     }
 
     #[test]
-    fn nothing_is_under_the_name_until_it_is_finished_and_nothing_is_left_of_what_is_not() {
-        let dir = tempfile::tempdir().expect("a directory can be made");
+    fn a_name_leads_to_the_old_file_until_the_new_one_is_finished_and_a_drop_leaves_no_file() {
+        let dir = tempfile::tempdir().expect("a directory can be created");
         let path = dir.path().join("rows");
         fs::write(&path, "before").expect("a file can be written");
         let mut dropped =
-            Target::create(&path, NewMode::Umask, &Interrupt::default()).expect("it can be made");
-        dropped.write_all(b"half").expect("it can be written");
+            Target::create(&path, NewMode::Umask, &Interrupt::default()).expect("the file can be created");
+        dropped.write_all(b"half").expect("the file is writable");
         drop(dropped);
         assert_eq!(
-            (fs::read(&path).expect("it is there"), names(dir.path())),
+            (fs::read(&path).expect("the file exists"), names(dir.path())),
             (b"before".to_vec(), vec!["rows".into()])
         );
         let mut finished =
-            Target::create(&path, NewMode::Umask, &Interrupt::default()).expect("it can be made");
-        finished.write_all(b"whole").expect("it can be written");
-        assert_eq!(fs::read(&path).expect("it is there"), b"before");
-        assert_eq!(finished.finish().expect("it gets its name"), 5);
+            Target::create(&path, NewMode::Umask, &Interrupt::default()).expect("the file can be created");
+        finished.write_all(b"whole").expect("the file is writable");
+        assert_eq!(fs::read(&path).expect("the file exists"), b"before");
+        assert_eq!(finished.finish().expect("the draft can be renamed"), 5);
         assert_eq!(
-            (fs::read(&path).expect("it is there"), names(dir.path())),
+            (fs::read(&path).expect("the file exists"), names(dir.path())),
             (b"whole".to_vec(), vec!["rows".into()])
         );
     }
 
     #[test]
-    fn a_file_that_is_replaced_keeps_its_permissions_and_a_link_to_it_stays_one() {
-        let dir = tempfile::tempdir().expect("a directory can be made");
+    fn a_replaced_file_keeps_its_permissions_and_a_link_to_it_stays() {
+        let dir = tempfile::tempdir().expect("a directory can be created");
         let (path, link) = (dir.path().join("rows"), dir.path().join("link"));
         fs::write(&path, "before").expect("a file can be written");
-        fs::set_permissions(&path, Permissions::from_mode(0o640)).expect("it is ours");
-        symlink("rows", &link).expect("a link can be made");
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).expect("the file belongs to this user");
+        symlink("rows", &link).expect("a link can be created");
         let mut target =
-            Target::create(&link, NewMode::Umask, &Interrupt::default()).expect("it can be made");
-        target.write_all(b"whole").expect("it can be written");
-        target.finish().expect("it gets its name");
+            Target::create(&link, NewMode::Umask, &Interrupt::default()).expect("the file can be created");
+        target.write_all(b"whole").expect("the file is writable");
+        target.finish().expect("the draft can be renamed");
         assert!(link.is_symlink());
-        assert_eq!(fs::read(&path).expect("it is there"), b"whole");
-        assert_eq!(fs::metadata(&path).expect("it is there").permissions().mode() & 0o777, 0o640);
+        assert_eq!(fs::read(&path).expect("the file exists"), b"whole");
+        assert_eq!(fs::metadata(&path).expect("the file exists").permissions().mode() & 0o777, 0o640);
     }
 
     #[test]
-    fn a_device_stays_what_it_is() {
-        let mut target =
-            Target::create(Path::new("/dev/null"), NewMode::Umask, &Interrupt::default()).expect("it opens");
-        target.write_all(b"gone").expect("it takes all");
-        target.finish().expect("there is nothing to name");
-        assert!(!fs::metadata("/dev/null").expect("it is there").is_file());
+    fn a_device_is_written_directly_and_stays_a_device() {
+        let mut target = Target::create(Path::new("/dev/null"), NewMode::Umask, &Interrupt::default())
+            .expect("/dev/null opens");
+        target.write_all(b"gone").expect("/dev/null accepts every write");
+        target.finish().expect("a device needs no rename");
+        assert!(!fs::metadata("/dev/null").expect("/dev/null exists").is_file());
     }
 }

@@ -1,7 +1,7 @@
-//! Files that only this user or root can have created, looked up name by name.
+//! Files that only this user or root can have created. The path is checked name by name.
 //!
-//! With another user's home, as `sudo` may leave it, that user's commands would otherwise run, and
-//! files be written through their links, with this user's rights.
+//! With another user's home, which `sudo` may keep, the commands of that user would run with this
+//! user's rights, and files would be written through links of that user.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -14,17 +14,17 @@ use rustix::io::Errno;
 
 use super::{Folder, LINKS_MAX, owned};
 
-/// Whether a file is only read, or created if missing, with its directories, for this user alone.
+/// The access to a file. Its file and directories are for this user only if they are created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// To be read.
+    /// Read. A missing file is not created.
     Read,
-    /// To be read and written.
+    /// Read and write. A missing file is created, with its directories.
     Write,
 }
 
-/// The file at the absolute `path`; `None` if it is missing and only read. An error if another user
-/// could have created it, or a directory or link on its path.
+/// Opens the file at the absolute `path`. Returns `None` if it is missing and `access` is `Read`.
+/// Fails if another user could have created it, or a directory or a link on its path.
 pub fn trusted(path: &Path, access: Access) -> io::Result<Option<File>> {
     let mut walk = Walk::new(path)?;
     let name = match walk.go(access == Access::Write) {
@@ -50,7 +50,7 @@ pub fn trusted(path: &Path, access: Access) -> io::Result<Option<File>> {
 /// A walk along a path.
 struct Walk {
     folder: Folder,
-    /// Its path, for messages.
+    /// The path of `folder`, for messages.
     at: PathBuf,
     /// The remaining names.
     names: VecDeque<OsString>,
@@ -63,8 +63,8 @@ impl Walk {
         Ok(Self { folder: Folder::open(&root)?, at: root, names: names(path), links: 0 })
     }
 
-    /// Walks to the parent directory of the last name, and returns that name. With `makes`, missing
-    /// directories are created.
+    /// Walks to the parent directory of the last name, and returns that name. `makes` creates
+    /// missing directories.
     fn go(&mut self, makes: bool) -> io::Result<OsString> {
         self.check_folder()?;
         loop {
@@ -110,10 +110,10 @@ impl Walk {
         Ok(())
     }
 
-    /// The owner of a directory, and anyone who may write to it, controls its names.
+    /// Checks the directory: its owner, and every user who can write to it, controls its names.
     fn check_folder(&self) -> io::Result<()> {
         let stat = rustix::fs::fstat(&self.folder.0)?;
-        // In a sticky directory such as /tmp, only its owner can change a name.
+        // In a sticky directory such as /tmp only the owner of a file can rename it.
         const STICKY: u32 = 0o1000;
         let checked = if stat.st_mode & STICKY == 0 { check(&stat) } else { owned(&stat) };
         checked.map_err(|why| io::Error::other(format!("of its directory {}, {why}", self.at.display())))

@@ -1,4 +1,4 @@
-//! The short ways of the lines that long scripts are made of: a write is waited for with those behind it.
+//! Short paths for the common lines of long scripts: their writes are pipelined.
 
 use logkv::Pending;
 
@@ -7,27 +7,27 @@ use crate::shell::lang::failure::Failure;
 use crate::shell::lang::parse::parse_line;
 use crate::shell::lang::report::LinePlace;
 use crate::shell::lang::words::{Lexer, plain};
-use crate::shell::run::session::{Asked, Run, Session, Timer};
+use crate::shell::run::session::{CommandRequest, Run, Session, Timer};
 use crate::shell::run::write::mutation::{Mutation, Reply};
 use crate::shell::term::output::Mode;
 
-/// What became of a line.
-pub(super) enum Ran {
-    /// Nothing: it is for somebody else.
+/// The result of a short path.
+pub(super) enum LineRun {
+    /// The line needs the normal path. Nothing was done.
     Not,
-    /// All that is said of it was said.
+    /// The line was run, and its result printed.
     Told,
-    /// Nothing: the script ends before it.
+    /// The script has ended before the line.
     Over,
-    /// It is told with the writes that are on their way.
+    /// The write was submitted. Its result is printed with those of other writes.
     Sent,
 }
 
-/// Runs a line of plain words, which is what long scripts are made of: its words are taken from the line without a call of
-/// the parser, and writes are waited for later. [`Ran::Not`]: it is something else, and nothing was done.
-pub(super) fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> LinePlace) -> Ran {
+/// Runs a line of plain words without the parser, and pipelines its write. Returns [`LineRun::Not`]
+/// for other lines.
+pub(super) fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> LinePlace) -> LineRun {
     if session.has_batch() || session.settings().timer == Timer::On {
-        return Ran::Not;
+        return LineRun::Not;
     }
     let mut words = Lexer::new(line);
     let command = words.next().and_then(|name| command::find(session.commands(), &name.bytes));
@@ -38,7 +38,7 @@ pub(super) fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> Line
                 Some(()) => Mutation::of_plain(plain, batch),
                 None => {
                     session.pipeline().give_batch(batch);
-                    return Ran::Not;
+                    return LineRun::Not;
                 }
             };
             let submitted = write.submit(session);
@@ -48,38 +48,40 @@ pub(super) fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> Line
         }
         Some(Run::Keys { plain: run, .. }) => {
             let keys: Option<Vec<_>> = words.map(plain::bytes).collect();
-            let Some(keys) = keys.filter(|keys| !keys.is_empty()) else { return Ran::Not };
+            let Some(keys) = keys.filter(|keys| !keys.is_empty()) else { return LineRun::Not };
             if !settle(session) {
-                return Ran::Over;
+                return LineRun::Over;
             }
             session.set_place(place());
             let told = session.catch_up().and_then(|()| run(session, &keys));
             session.settle(told, b"", &place());
-            Ran::Told
+            LineRun::Told
         }
-        _ => Ran::Not,
+        _ => LineRun::Not,
     }
 }
 
-/// Waits for the writes that are on their way, which the next command is to see; whether it may be run: where a script ends
-/// at the first error, one of them may have been that.
+/// Waits for the submitted writes, which the next command must see. Returns whether it may run:
+/// with `bail`, a failed write ends the script.
 pub(super) fn settle(session: &mut Session) -> bool {
     session.drain();
     !session.is_over()
 }
 
-/// Has a write waited for with those before it and after it; or tells why it could not be submitted, for `told_line`.
+/// Adds a write to the pipeline, or reports why it could not be submitted. `failed_line` is the
+/// text for that report.
 fn sent(
     session: &mut Session,
     submitted: Result<(Pending, Reply), Failure>,
     mode: Mode,
-    told_line: &[u8],
+    failed_line: &[u8],
     len: usize,
     place: impl Fn() -> LinePlace,
-) -> Ran {
+) -> LineRun {
     match submitted {
         Ok(submitted) => {
-            // Where it ends the script that a key may have been lost, nothing is done before that is known.
+            // With `bail`, a write that may have lost a key to damage must end the script before
+            // the next line.
             let is_awaited = session.settings().bail
                 && !matches!(submitted.1, Reply::Put { .. })
                 && session.is_damaged().unwrap_or(false);
@@ -87,33 +89,33 @@ fn sent(
             if is_awaited || session.pipeline().is_full() {
                 session.drain();
             }
-            Ran::Sent
+            LineRun::Sent
         }
-        // The results of the lines above come first.
-        Err(_) if !settle(session) => Ran::Over,
+        // The results of earlier lines come first.
+        Err(_) if !settle(session) => LineRun::Over,
         Err(failure) => {
-            session.in_json(mode == Mode::Json, |session| session.fail(&failure, told_line, &place()));
-            Ran::Told
+            session.in_json(mode == Mode::Json, |session| session.fail(&failure, failed_line, &place()));
+            LineRun::Told
         }
     }
 }
 
-/// Runs a write that has flags, or depends on what is there, and waits for it later: it goes by what is on its way, and what it
-/// says is said after that. [`Ran::Not`]: it is something else, or wrong, and nothing was done.
-pub(super) fn later(session: &mut Session, line: &[u8], place: impl Fn() -> LinePlace) -> Ran {
+/// Pipelines a write that has flags or depends on the current value. Returns [`LineRun::Not`] for
+/// other lines, and for lines with an error.
+pub(super) fn later(session: &mut Session, line: &[u8], place: impl Fn() -> LinePlace) -> LineRun {
     if session.has_batch() || session.settings().timer == Timer::On {
-        return Ran::Not;
+        return LineRun::Not;
     }
     let command = Lexer::new(line).next().and_then(|name| command::find(session.commands(), &name.bytes));
     if !command.is_some_and(|command| matches!(command.run, Run::Write { .. })) {
-        return Ran::Not;
+        return LineRun::Not;
     }
-    let Ok(Some(invocation)) = parse_line(session.commands(), line) else { return Ran::Not };
-    // `put --help` is a call of help.
-    let Run::Write { read, .. } = invocation.command.run else { return Ran::Not };
+    let Ok(Some(invocation)) = parse_line(session.commands(), line) else { return LineRun::Not };
+    // `put --help` runs `help`.
+    let Run::Write { read, .. } = invocation.command.run else { return LineRun::Not };
     let submitted = match read(session, &invocation) {
-        Ok(Asked::Itself(_)) => return Ran::Not,
-        Ok(Asked::Write(write)) => write.submit(session),
+        Ok(CommandRequest::Itself(_)) => return LineRun::Not,
+        Ok(CommandRequest::Write(write)) => write.submit(session),
         Err(failure) => Err(failure),
     };
     let mode = if invocation.json { Mode::Json } else { session.out.mode };

@@ -1,4 +1,4 @@
-//! The end of the answer to a line: its failure, for people and for programs, and its acknowledgement.
+//! The end of the answer to a line: failures, for people and for programs, and the acknowledgement.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -29,8 +29,12 @@ impl Session {
                 self.tally.failed |= outcome == Outcome::Absent && self.origin == Origin::OneShot;
                 self.failure_count += u64::from(matches!(outcome, Outcome::Damaged | Outcome::Refused));
                 match outcome {
-                    Outcome::Damaged => self.tell_programs(Kind::Corruption, "some bytes are damaged", place),
-                    Outcome::Refused => self.tell_programs(Kind::Open, "some files cannot be read", place),
+                    Outcome::Damaged => {
+                        self.report_to_programs(Kind::Corruption, "some bytes are damaged", place);
+                    }
+                    Outcome::Refused => {
+                        self.report_to_programs(Kind::Open, "some files cannot be read", place);
+                    }
                     Outcome::Done | Outcome::Absent | Outcome::Quit => {}
                 }
                 Some(outcome)
@@ -42,11 +46,11 @@ impl Session {
         }
     }
 
-    /// Reports a failure, after the results before it, and counts it.
+    /// Reports a failure after the results so far, and counts it.
     pub fn fail(&mut self, failure: &Failure, line: &[u8], place: &LinePlace) {
         let lost = self.results_lost();
         let failure = match &lost {
-            // It is that, or the write that failed was not the last word.
+            // The failure is the failed write itself, or a later one.
             Some((lost, first)) if first.kind == failure.kind && first.message == failure.message => lost,
             Some((lost, _)) => {
                 self.fail(lost, b"", place);
@@ -72,38 +76,39 @@ impl Session {
             Kind::Interrupted => self.tally.interrupted = Some(self.interrupt.code()),
         }
         if let Some(transaction) = &mut self.transaction {
-            // A person sees it at once, and decides.
+            // A user has seen the failure and decides about the batch.
             transaction.has_failed |= self.origin != Origin::Person;
         }
-        self.tell_programs(failure.kind, &failure.message, place);
-        // The error would stand before the results of earlier lines where both go to one terminal.
+        self.report_to_programs(failure.kind, &failure.message, place);
+        // On one terminal the error must not precede the results of earlier lines.
         self.flush();
         report::write_failure(&advice::advised(self.commands, failure, line), line, place, &self.err_look);
         self.last_message.clone_from(&failure.message);
     }
 
-    /// Reports a failure of a part of the current command, which goes on.
+    /// Reports a failure of one part of the current command, which continues.
     pub fn fail_in_part(&mut self, failure: &Failure) {
         let place = self.place.clone();
         self.fail(failure, b"", &place);
     }
 
-    /// Tells that a row of an import was rejected, to programs with these `fields`. The import goes on, and fails at its end.
+    /// Reports a rejected row of an import: `message` for people, and an object with `fields` in
+    /// JSON. The import continues, and fails at its end.
     pub fn reject(
         &mut self,
-        told: &str,
+        message: &str,
         fields: impl FnOnce(&mut Object<'_, &mut dyn Write>) -> io::Result<()>,
     ) {
         if self.out.is_json() {
-            if let Err(error) = self.write_rejected(told, fields) {
+            if let Err(error) = self.write_rejected(message, fields) {
                 self.lost(error);
             }
             self.flush();
         }
-        self.note(told);
+        self.note(message);
     }
 
-    /// The exit code of a program with only this failure.
+    /// The exit code of a program whose only failure is of this kind.
     fn code_of(&self, kind: Kind) -> u8 {
         match kind {
             Kind::BrokenPipe => 0,
@@ -115,9 +120,9 @@ impl Session {
         }
     }
 
-    /// Tells a failure to who reads the results: in JSON as an object in its place among them, and in the acknowledgement of
-    /// the line.
-    fn tell_programs(&mut self, kind: Kind, message: &str, place: &LinePlace) {
+    /// Reports a failure to programs: as a JSON object among the results, and in the
+    /// acknowledgement of the line.
+    fn report_to_programs(&mut self, kind: Kind, message: &str, place: &LinePlace) {
         let code = self.code_of(kind);
         self.refuse(code, message);
         if self.out.is_json()
@@ -129,15 +134,15 @@ impl Session {
 
     fn write_rejected(
         &mut self,
-        told: &str,
+        message: &str,
         fields: impl FnOnce(&mut Object<'_, &mut dyn Write>) -> io::Result<()>,
     ) -> io::Result<()> {
-        write_error(self.out.own_line()?, "rejected", told, 1, &self.place, fields)
+        write_error(self.out.own_line()?, "rejected", message, 1, &self.place, fields)
     }
 
     fn write_error(&mut self, kind: &str, message: &str, code: u8, place: &LinePlace) -> io::Result<()> {
         let is_answered = matches!(place, LinePlace::Line { number, .. } if *number <= self.acknowledged);
-        // The answer to a line ends with its acknowledgement.
+        // The acknowledgement ends the answer to a line; a later failure must not seem part of it.
         let place = if self.acknowledges() && is_answered { &LinePlace::Nowhere } else { place };
         write_error(self.out.own_line()?, kind, message, code, place, |object| match place {
             LinePlace::Line { file, .. } if !matches!(&**file, "-" | "-c") => {
@@ -147,7 +152,7 @@ impl Session {
         })
     }
 
-    /// Sends results from here on into a file, which has a name, or to the standard output.
+    /// Sends later results to a named file, or to the standard output.
     pub fn send_results(&mut self, file: Option<(File, String)>) {
         match file {
             Some((file, name)) => self.out.redirect(Box::new(file), Some(name), false),
@@ -156,7 +161,8 @@ impl Session {
         self.out.look.color = self.settings.color.decide(self.out.is_terminal);
     }
 
-    /// Goes back to the standard output if the file of `output` takes no more. That as a failure, and as the failed write.
+    /// Returns to the standard output if the results file has rejected a write. Returns that as a
+    /// failure of the file, and as the failure of the write.
     fn results_lost(&mut self) -> Option<(Failure, Failure)> {
         let (file, why) = self.out.refusal()?;
         let message = format!(
@@ -168,19 +174,20 @@ impl Session {
         Some((Failure::command(message), Failure::from(again)))
     }
 
-    /// Whether the answer to each line of the present script ends with an acknowledgement.
+    /// Whether the answer to each line ends with an acknowledgement.
     pub fn acknowledges(&self) -> bool {
         self.settings.ack && self.depth == 0
     }
 
-    /// Ends the answer to the line at `place`, if it is to be acknowledged. All that it wrote is acknowledged by the store.
+    /// Ends the answer to the line at `place`, if lines are acknowledged. The store has
+    /// acknowledged its writes.
     pub fn acknowledge(&mut self, place: &LinePlace) {
         let LinePlace::Line { number, .. } = place else { return };
         if !self.acknowledges() {
             return;
         }
         if self.out.is_redirected() {
-            // What does not reach its file is a failure of this line.
+            // Buffered results must reach the file first: otherwise this line has failed.
             self.place.clone_from(place);
             self.flush();
         }
@@ -191,7 +198,8 @@ impl Session {
         }
     }
 
-    /// Answers who waits for the answer to some line, where no line is run: in JSON the failure is an object already.
+    /// Answers a program that waits although no line was run. In JSON the failure is an object
+    /// already.
     pub fn acknowledge_start(&mut self) {
         if let Some(refused) = self.refused.take()
             && !self.out.is_json()
@@ -211,7 +219,8 @@ impl Session {
         if is_redirected { stdout.flush() } else { Ok(()) }
     }
 
-    /// Forgets the batch that is open where a script ends or, at `end`, is left. That is a failure where it holds something.
+    /// Drops the batch that is open at the end of a script. `end` is the line that left the script.
+    /// Fails if the batch has changes.
     pub fn forget_batch(&mut self, end: Option<&LinePlace>) {
         let transaction = self.transaction.take();
         let Some(transaction) = transaction.filter(|transaction| !transaction.overlay.is_empty()) else {
@@ -219,29 +228,29 @@ impl Session {
         };
         let changes = units::count(transaction.overlay.len() as u64, "change");
         let failure = Failure::command(format!("the batch was not committed; {changes} forgotten"));
-        // The line that is answered is that which leaves.
+        // The last line answered is the one that left the script.
         let place = end.filter(|_| self.acknowledges()).cloned().or(transaction.begun);
         self.fail(&failure, b"", &place.unwrap_or(LinePlace::Nowhere));
     }
 
-    /// Says something about the store on the standard error.
+    /// Prints a note on the standard error.
     pub fn note(&self, text: &str) {
         report::write_note(text, &self.err_look);
     }
 
-    /// Hands the results over to whoever reads them.
+    /// Writes the buffered results.
     pub fn flush(&mut self) {
         if let Err(error) = self.out.flush() {
             self.lost(error);
         }
     }
 
-    /// Tells that results could not be written.
+    /// Reports results that could not be written.
     fn lost(&mut self, error: io::Error) {
         if let Some((lost, _)) = self.results_lost() {
             return self.fail_in_part(&lost);
         }
-        // A closed terminal sends a signal, and accepts no output.
+        // A closed terminal rejects output and sends a signal, which ends the session.
         let is_gone = self.interrupt.is_ending() && error.raw_os_error() == Some(Errno::IO.raw_os_error());
         match Failure::from(error) {
             failure if failure.kind == Kind::BrokenPipe => self.tally.broken_pipe = true,
@@ -255,7 +264,7 @@ impl Session {
         }
     }
 
-    /// Has the acknowledgement of the present line say that it failed; the first failure counts.
+    /// Records a failure for the acknowledgement of the current line. The first one counts.
     fn refuse(&mut self, code: u8, message: &str) {
         if self.settings.ack && self.refused.is_none() {
             self.refused = Some(Refused { code, message: message.to_owned() });

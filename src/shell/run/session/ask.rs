@@ -1,4 +1,4 @@
-//! Questions to the person who gives the commands.
+//! Questions to the user.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Instant;
@@ -8,17 +8,19 @@ use crate::shell::lang::failure::Failure;
 use crate::shell::term::input::Input;
 
 impl Session {
-    /// Asks a person a question that is answered with y or n; elsewhere refuses, unless told `-y`.
+    /// Asks a yes/no question. Returns `true` without asking if `-y` was given. Fails without a
+    /// terminal.
     pub fn confirm(&mut self, question: &str) -> Result<bool, Failure> {
         self.confirm_or(question, &format!("will not {question}"))
     }
 
-    /// Asks as [`Session::confirm`] does; `refusal` says what is not done where nobody can be asked.
+    /// Asks as [`Session::confirm`] does. `refusal` starts the message of the failure without a
+    /// terminal.
     pub fn confirm_or(&mut self, question: &str, refusal: &str) -> Result<bool, Failure> {
         if self.settings.yes {
             return Ok(true);
         }
-        // One command at a terminal is given by a person, too.
+        // At a terminal a one-shot command can ask, too.
         let is_person =
             self.origin == Origin::OneShot && io::stdin().is_terminal() && io::stderr().is_terminal();
         if !(self.is_interactive() || is_person) {
@@ -29,20 +31,19 @@ impl Session {
         Ok(matches!(answer.as_deref(), Some("y" | "Y" | "yes")))
     }
 
-    /// What a person answers to `question`, without the blanks around it; `None` at the end of the input. Ctrl-C is a
-    /// failure.
+    /// The trimmed answer to `question`, or `None` at the end of the input. Fails after Ctrl-C.
     pub fn ask(&mut self, question: &str) -> Result<Option<String>, Failure> {
         self.out.flush()?;
         write!(io::stderr(), "{question}")?;
         let started = Instant::now();
         let mut answer = String::new();
-        // A read would be taken up again after Ctrl-C; this wait is not.
+        // The system restarts a read after Ctrl-C, but not this wait.
         let answered =
             Input::stdin()?.wait(&self.interrupt).and_then(|()| io::stdin().read_line(&mut answer));
         self.asked += started.elapsed();
         match answered {
             Ok(0) => {
-                // Ctrl-D leaves the cursor behind the question.
+                // Ctrl-D leaves the cursor after the question.
                 writeln!(io::stderr())?;
                 Ok(None)
             }

@@ -14,8 +14,8 @@ use crate::shell::term::tally::Tally;
 use crate::shell::term::units;
 
 impl Session {
-    /// Runs one line from start to end: the command, its errors, its time. Gives back what it came to, or `None`
-    /// when it failed, which has been told and counted.
+    /// Runs one line: the command, its failure, its time. Returns its outcome, or `None` after a
+    /// failure, which was reported and counted.
     pub fn interpret(&mut self, line: &[u8], place: &LinePlace) -> Option<Outcome> {
         match parse::parse_line(self.commands, line) {
             Ok(Some(invocation)) => self.call(&invocation, line, place),
@@ -28,9 +28,9 @@ impl Session {
         }
     }
 
-    /// Runs a command from start to end, as [`Session::interpret`] does. `line` is what it was called by.
+    /// Runs one parsed command as [`Session::interpret`] does. `line` is its text.
     pub fn call(&mut self, invocation: &Invocation, line: &[u8], place: &LinePlace) -> Option<Outcome> {
-        // The command must see the writes that are on their way.
+        // The command must see the submitted writes.
         self.drain();
         let started = Instant::now();
         self.asked = Duration::ZERO;
@@ -59,9 +59,9 @@ impl Session {
         outcome
     }
 
-    /// Adds hints to the result of a typed line, if it may have been meant differently.
+    /// Adds hints to a typed line that may mean something else than the user expects.
     fn advise(&mut self, invocation: &Invocation, line: &[u8]) {
-        // Another shell has split the words of a one-shot command.
+        // The words of a one-shot command were split by another shell.
         let odd = if self.is_interactive() { advice::odd_word(self.commands, line) } else { None };
         let is_table = self.out.is_table();
         let option = if is_table { advice::option_hint(self.commands, invocation, line) } else { None };
@@ -71,7 +71,7 @@ impl Session {
         }
     }
 
-    /// What `run` comes to, whose results are JSON if `is_asked`, whatever the mode.
+    /// Runs `run`, with results in JSON if `is_asked`.
     pub fn in_json<T>(&mut self, is_asked: bool, run: impl FnOnce(&mut Self) -> T) -> T {
         let mode = self.out.mode;
         if is_asked {
@@ -84,18 +84,18 @@ impl Session {
         done
     }
 
-    /// Whether no more lines of the present script are to be run.
+    /// Whether no more lines of the current script may run.
     pub fn is_over(&self) -> bool {
         let bails = self.settings.bail && self.failure_count > self.forgiven_count;
         bails || self.tally.broken_pipe || self.tally.interrupted.is_some()
     }
 
-    /// How long a person has read in the pager so far.
+    /// The time that the user has spent in the pager.
     fn read_for(&self) -> Duration {
         self.pager.as_ref().map_or(Duration::ZERO, Pager::waited)
     }
 
-    /// Tells how long a command took, without the time that a person took over it.
+    /// Prints the time of a command, without the time that it waited for the user.
     fn tell_time(&mut self, took: Duration, read_before: Duration) {
         let took = took.saturating_sub(self.asked + self.read_for().saturating_sub(read_before));
         if self.settings.timer.tells(took) {

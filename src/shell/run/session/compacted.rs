@@ -1,4 +1,4 @@
-//! Compactions that the store did by itself, and the line that tells a person of them.
+//! Background compactions, and the line that reports them.
 
 use logkv::{RunReport, SegmentId};
 
@@ -18,58 +18,59 @@ impl Session {
         &self.compactions
     }
 
-    /// Learns what the store has compacted by itself.
-    pub fn learn_of_compactions(&mut self) {
+    /// Takes the background compactions from the store.
+    pub fn update_compactions(&mut self) {
         let Some(store) = &self.store else { return };
         for run in store.background_compactions() {
-            self.compactions.note_unasked(run);
+            self.compactions.note_background(run);
         }
     }
 
-    /// Tells a person, in a line, what the store has done unasked since this was called last.
-    pub fn tell_unasked(&mut self) {
-        self.learn_of_compactions();
-        let runs = self.compactions.take_untold();
+    /// Reports the background compactions since the last call, in one line.
+    pub fn report_background(&mut self) {
+        self.update_compactions();
+        let runs = self.compactions.take_unreported();
         if !runs.is_empty() && self.out.is_table() && !self.settings.quiet {
             self.note(&sentence(&runs));
         }
     }
 }
 
-/// `compacted 1 into 2, 48 B freed`; of many runs how many segments became how many.
+/// `compacted 1 into 2, 48 B freed`, or only the numbers of segments for many compactions.
 fn sentence(runs: &[RunReport]) -> String {
-    const STEPS_NAMED: usize = 3;
+    const RUNS_NAMED: usize = 3;
     let freed: u64 = runs.iter().map(|run| run.before_len.saturating_sub(run.after_len)).sum();
     let steps = joined(runs);
-    let what = if steps.len() > STEPS_NAMED {
+    let what = if steps.len() > RUNS_NAMED {
         let inputs: usize = steps.iter().map(|step| step.inputs.len()).sum();
         let outputs: usize = steps.iter().map(|step| step.outputs.len()).sum();
         let into = (outputs > 0).then(|| units::thousands(outputs as u64));
         units::count(inputs as u64, "segment") + &segments::made_of(inputs, into.as_deref())
     } else {
-        steps.iter().map(Step::text).collect::<Vec<_>>().join(", ")
+        steps.iter().map(MergedRun::text).collect::<Vec<_>>().join(", ")
     };
     format!("note: compacted {what}, {} freed", units::bytes(freed))
 }
 
-/// Segments, and those that took their place in the end.
-struct Step {
+/// Segments, and those that replaced them in the end.
+struct MergedRun {
     inputs: Vec<SegmentId>,
     outputs: Vec<SegmentId>,
 }
 
-impl Step {
+impl MergedRun {
     fn text(&self) -> String {
         let into = (!self.outputs.is_empty()).then(|| segments::numbers(&self.outputs));
         segments::numbers(&self.inputs) + &segments::made_of(self.inputs.len(), into.as_deref())
     }
 }
 
-/// `runs` as steps. A run joins the one that made its inputs: nobody has seen the segments in between.
-fn joined(runs: &[RunReport]) -> Vec<Step> {
-    let mut steps: Vec<Step> = Vec::new();
+/// Merges each run with the earlier runs that produced its inputs: the user has not seen the
+/// segments between.
+fn joined(runs: &[RunReport]) -> Vec<MergedRun> {
+    let mut steps: Vec<MergedRun> = Vec::new();
     for run in runs {
-        let mut step = Step { inputs: run.inputs.clone(), outputs: run.outputs.clone() };
+        let mut step = MergedRun { inputs: run.inputs.clone(), outputs: run.outputs.clone() };
         steps.retain(|earlier| {
             let goes_on = earlier.outputs.iter().any(|id| run.inputs.contains(id));
             if goes_on {
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_done_unasked_is_told_in_a_line() {
+    fn background_compactions_are_reported_in_one_line() {
         let told = |runs: &[RunReport]| sentence(runs);
         assert_eq!(told(&[run(&[1], &[2], 48)]), "note: compacted 1 into 2, 48 B freed");
         assert_eq!(

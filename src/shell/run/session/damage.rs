@@ -1,4 +1,4 @@
-//! The damage in the log that a session knows of.
+//! Known damage in the log.
 
 use std::collections::BTreeSet;
 
@@ -10,13 +10,13 @@ use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::Failure;
 
 impl Session {
-    /// Whether the store has damaged places, which may have held any key.
+    /// Whether the store has damage. The damaged records may have had any key.
     pub fn is_damaged(&self) -> Result<bool, Failure> {
         Ok(!self.store()?.open_report().damage.is_empty())
     }
 
-    /// The outcome of a command that has shown all intact records. `damage` is the failure it met. Keys
-    /// may be missing if any place of the store is damaged.
+    /// The outcome of a command that has shown all intact records. `damage` is its failure. Keys
+    /// may be missing if the store has damage.
     pub fn shown_all(&self, damage: Option<Failure>) -> Result<Outcome, Failure> {
         match (damage, self.is_damaged()?) {
             (Some(damage), _) => Err(self.naming_key(damage)),
@@ -25,13 +25,12 @@ impl Session {
         }
     }
 
-    /// Remembers damage that a command has met.
+    /// Records damage that a command has met.
     pub fn remember_damage(&mut self, at: Location) {
         self.met_damage.insert((at.segment, at.offset));
     }
 
-    /// Where the log is damaged, as far as opening has found it or a command has met it, in the order of the segments'
-    /// numbers.
+    /// The damage found when the store was opened and by commands, ordered by segment and offset.
     pub fn known_damage(&self) -> Vec<Location> {
         let Some(store) = &self.store else { return Vec::new() };
         let report = store.open_report();
@@ -41,8 +40,8 @@ impl Session {
         all.map(|&(segment, offset)| Location { segment, offset }).collect()
     }
 
-    /// `failure`, with the name of the key that has the damaged record, if there is one. The bytes there may say another
-    /// key than was written: it is the one for which the index leads to that record.
+    /// Adds to `failure` the key of its damaged record, if known. The key in the damaged bytes may
+    /// be wrong, so it is used only if a read of that key leads to the same record.
     pub fn naming_key(&self, failure: Failure) -> Failure {
         let key = || {
             let (at, store) = (failure.damaged_at?, self.store.as_ref()?);

@@ -1,4 +1,4 @@
-//! How a read-only shell goes by what another process writes.
+//! Refreshes of a read-only store that another process may write to.
 
 use super::{Invocation, Session};
 use crate::shell::lang::command::Needs;
@@ -6,10 +6,7 @@ use crate::shell::lang::failure::Failure;
 use crate::shell::lang::report;
 
 impl Session {
-    /// Goes over to what the files hold now, if another process may be writing to them.
-    ///
-    /// # Errors
-    /// That the store is gone, or cannot be read.
+    /// Refreshes a read-only store.
     fn follow(&mut self) -> Result<(), Failure> {
         let Some(store) = self.store.as_ref().filter(|store| store.is_read_only()) else { return Ok(()) };
         let refreshed = store.refresh();
@@ -24,7 +21,8 @@ impl Session {
         Ok(())
     }
 
-    /// As [`Session::follow`], for a command that goes by what the store holds; any other runs also where that is gone.
+    /// Refreshes before a command that reads the store. Other commands run even if the store is
+    /// gone.
     pub(super) fn follow_for(&mut self, invocation: &Invocation) -> Result<(), Failure> {
         match invocation.command.needs {
             Needs::Program | Needs::Nothing | Needs::Directory => Ok(()),
@@ -33,12 +31,14 @@ impl Session {
         }
     }
 
-    /// Notes that lines came in: whoever wrote them knows of nothing that is written later.
-    pub fn hear(&mut self) {
+    /// Marks the store as stale, because lines arrived: the program that sent them may have written
+    /// before.
+    pub fn mark_stale(&mut self) {
         self.is_stale = true;
     }
 
-    /// As [`Session::follow`], once for all lines that came in together: for what runs too often to look each time.
+    /// Refreshes once for all lines that arrived together. For commands that run too often to
+    /// refresh each time.
     pub fn catch_up(&mut self) -> Result<(), Failure> {
         if self.is_stale { self.follow() } else { Ok(()) }
     }

@@ -12,13 +12,13 @@ use crate::shell::run::folder::is_of_store;
 use crate::shell::run::metrics_file::MetricsFile;
 
 impl Session {
-    /// Opens the store, and tells what opening found.
+    /// Opens the store, and reports what the open found.
     pub fn open(&mut self, options: Options) -> Result<(), Failure> {
         let opened = self.open_store(options)?;
-        self.take(opened.map_err(|error| Failure::open(&error))?)
+        self.adopt(opened.map_err(|error| Failure::open(&error))?)
     }
 
-    /// As [`Session::open`], for who only reads: read-only when another process has the store, which is told.
+    /// Opens the store, read-only if another process has it open for writing. Prints a note then.
     pub fn open_to_read(&mut self, options: Options) -> Result<(), Failure> {
         let opened = match self.open_store(options.clone())? {
             Err(error @ Error::Locked { .. }) => {
@@ -30,24 +30,25 @@ impl Session {
             }
             opened => opened,
         };
-        self.take(opened.map_err(|error| Failure::open(&error))?)
+        self.adopt(opened.map_err(|error| Failure::open(&error))?)
     }
 
     fn open_store(&mut self, options: Options) -> Result<logkv::Result<Store>, Failure> {
         let progress = Arc::new(self.progress("reading the log"));
         let seen = Arc::clone(&progress);
         let options = options.on_open_progress(Arc::new(move |at| seen.at(at.done_len, at.total_len)));
-        // Opening looks at no flag; and a crash in it is an ordinary one.
+        // An open cannot be interrupted. To end the process during it is like a crash, which is
+        // safe.
         let opened = self.interrupt.ending(|| progress.clear(), || Store::open_with(&self.dir, options));
         let opened = opened.map_err(Failure::no_watch)?;
-        // The store keeps its options, and so the bar.
+        // The store keeps its options, and with them the bar.
         progress.clear();
         self.opening = Some(progress);
         Ok(opened)
     }
 
-    /// Goes on with the open `store`.
-    fn take(&mut self, store: Store) -> Result<(), Failure> {
+    /// Uses the open `store` from now on.
+    fn adopt(&mut self, store: Store) -> Result<(), Failure> {
         if !self.settings.quiet {
             if store.open_report().created {
                 let dir = visible(self.dir.as_os_str().as_encoded_bytes());
@@ -63,12 +64,12 @@ impl Session {
         Ok(())
     }
 
-    /// Leaves the opening to the command, which may have nothing to write: then no store is made.
+    /// Postpones the open to the first write, so that a command without one creates no store.
     pub fn open_later(&mut self, options: Options) {
         self.unopened = Some(options);
     }
 
-    /// The store, opened now if that was left to the command.
+    /// The store, opened now if that was postponed.
     pub fn make_store(&mut self) -> Result<Store, Failure> {
         if let Some(options) = self.unopened.take() {
             self.open(options)?;
@@ -76,7 +77,7 @@ impl Session {
         self.store()
     }
 
-    /// Begins to keep the file of metrics, if there is to be one.
+    /// Starts to write the metrics file, if one is configured.
     fn keep_metrics(&mut self, store: &Store) -> Result<(), Failure> {
         let Some(path) = self.config.metrics_file.clone() else { return Ok(()) };
         let interval = self.config.metrics_interval;

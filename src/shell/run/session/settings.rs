@@ -1,10 +1,10 @@
-//! What a session is told about how it is to go.
+//! Settings and origin of a session.
 
 use std::time::Duration;
 
 use crate::shell::term::style::ColorChoice;
 
-/// When to tell how long a command took.
+/// When to print the time of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
     /// Never.
@@ -16,7 +16,7 @@ pub enum Timer {
 }
 
 impl Timer {
-    /// The names that `timer` takes.
+    /// The names accepted by `timer`.
     pub const NAMES: &'static [&'static str] = &["off", "on", "auto"];
     const ALL: [Self; 3] = [Self::Off, Self::On, Self::Auto];
     const AUTO_FROM: Duration = Duration::from_millis(500);
@@ -26,7 +26,7 @@ impl Timer {
         Self::ALL.into_iter().find(|timer| timer.name() == name)
     }
 
-    /// Its name.
+    /// The name of the timer.
     pub fn name(self) -> &'static str {
         Self::NAMES[self as usize]
     }
@@ -40,20 +40,20 @@ impl Timer {
     }
 }
 
-/// What can be changed while the shell runs.
+/// The settings that can change during a session.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// When to tell how long a command took.
+    /// When to print the time of a command.
     pub timer: Timer,
-    /// Whether each line of a script is shown before it runs.
+    /// Whether each line of a script is printed before it runs.
     pub echo: bool,
     /// Whether a script ends at its first error.
     pub bail: bool,
     /// Whether the answer to each line of a script ends with an acknowledgement.
     pub ack: bool,
-    /// Whether notes about the store are left out.
+    /// Whether notes about the store are omitted.
     pub quiet: bool,
-    /// Whether a store, or its options, may be made where there are none.
+    /// Whether a store or an options file may be created.
     pub makes_files: bool,
     /// Whether questions are answered with yes.
     pub yes: bool,
@@ -61,18 +61,18 @@ pub struct Settings {
     pub color: ColorChoice,
     /// Whether long results of the REPL go through a pager.
     pub pager: bool,
-    /// The columns that a line may take, where they are not those of the terminal.
+    /// The width of lines, if it is not that of the terminal.
     pub width: Option<usize>,
 }
 
-/// Who gives the commands.
+/// The origin of the commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The arguments of the program: one command.
     OneShot,
     /// A script, from a file, a pipe or `-c`.
     Script,
-    /// A person at a terminal.
+    /// A user at a terminal.
     Person,
 }
 
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_automatic_timer_tells_only_what_took_long() {
+    fn an_automatic_timer_shows_only_long_commands() {
         for timer in Timer::ALL {
             assert_eq!(Timer::parse(timer.name()), Some(timer));
         }

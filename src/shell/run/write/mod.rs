@@ -1,7 +1,8 @@
-//! The one way of a command's writes into the store: at once, with the writes behind it, or with `commit`.
+//! Writes of commands: committed at once, pipelined, or queued for `commit`.
 //!
-//! The row of a command reads its words into a [`Mutation`]. [`Session::perform`] waits for it, or lays it over the batch
-//! that is open; a script [sends](Mutation::submit) it and waits for it later, together with others.
+//! A command reads its words into a [`Mutation`]. [`Session::perform`] waits until it is written,
+//! or adds it to the open batch. A script [submits](Mutation::submit) it, and waits later for many
+//! together.
 
 pub mod mutation;
 pub mod pipeline;
@@ -17,7 +18,7 @@ use self::pipeline::Submitted;
 use self::reply::{distinct, not_set, queued, sum_queued, tell_deletions};
 use self::transaction::check_key;
 use super::absence::unless_uncertain;
-use super::session::{Asked, Invocation, Run, Session};
+use super::session::{CommandRequest, Invocation, Run, Session};
 use super::view::contains;
 use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::Failure;
@@ -25,18 +26,19 @@ use crate::shell::lang::words::shown;
 use crate::shell::term::output::Mode;
 
 impl Session {
-    /// Does the work of a command.
+    /// Runs a command.
     pub fn perform(&mut self, invocation: &Invocation) -> Result<Outcome, Failure> {
         match invocation.command.run {
             Run::Itself(run) | Run::Keys { run, .. } | Run::Batch { run, .. } => run(self, invocation),
             Run::Write { read, .. } => match read(self, invocation)? {
-                Asked::Itself(run) => run(self, invocation),
-                Asked::Write(mutation) => mutation.done(self),
+                CommandRequest::Itself(run) => run(self, invocation),
+                CommandRequest::Write(mutation) => mutation.write(self),
             },
         }
     }
 
-    /// Waits for the writes that are on their way, prints their results, and tells and counts their failures.
+    /// Waits for the submitted writes. Prints their results and failures, and acknowledges their
+    /// lines.
     pub fn drain(&mut self) {
         for Submitted { pending, reply, mode, place } in self.pipeline().take_all() {
             let committed = pending.wait().map_err(Failure::from);
@@ -50,8 +52,8 @@ impl Session {
 }
 
 impl Mutation {
-    /// Waits until it is written, or has `commit` write it where a batch is open; and tells which.
-    fn done(&self, session: &mut Session) -> Result<Outcome, Failure> {
+    /// Writes it and waits, or adds it to the open batch. Prints the result.
+    fn write(&self, session: &mut Session) -> Result<Outcome, Failure> {
         if session.has_batch() {
             return self.queue(session);
         }
@@ -60,12 +62,12 @@ impl Mutation {
         reply.tell(session, commit)
     }
 
-    /// Hands it to the store. The reply holds once the store has acknowledged it.
+    /// Submits it to the store. The reply is valid after the store has acknowledged the write.
     pub fn submit(&self, session: &mut Session) -> Result<(Pending, Reply), Failure> {
         let store = session.make_store()?;
         match self {
             Self::Put(batch) => {
-                // Only people are told how many.
+                // Only people see the number of keys.
                 let is_told = batch.len() > 1 && session.out.is_table();
                 let keys = if is_told { distinct(batch) } else { 1 };
                 Ok((store.submit(batch)?, Reply::Put { keys }))
@@ -80,7 +82,7 @@ impl Mutation {
             Self::Incr { key, by } => {
                 let is_sound = store.open_report().damage.is_empty();
                 if !is_sound {
-                    // The key may be on its way.
+                    // A submitted write may have set the key.
                     session.drain();
                 }
                 let was_there = is_sound || contains(session, key)?;
@@ -98,7 +100,7 @@ impl Mutation {
         }
     }
 
-    /// Lays it over the open batch.
+    /// Adds it to the open batch.
     fn queue(&self, session: &mut Session) -> Result<Outcome, Failure> {
         match self {
             Self::Put(batch) => {
@@ -130,7 +132,7 @@ impl Mutation {
             Self::Incr { key, by } => {
                 check_key(key)?;
                 let was_there = contains(session, key)?;
-                // The sum is right when it is written: nobody else writes to the store.
+                // The sum stays correct until `commit`: only this process writes to the store.
                 let sum = session.open_batch()?.overlay.incr(key, *by).map_err(of_number(key))?;
                 sum_queued(&mut session.out, key, sum)?;
                 if was_there { Ok(Outcome::Done) } else { unless_uncertain(session) }

@@ -1,45 +1,45 @@
-//! What commands write, and what is to be said of it.
+//! The writes of commands, and their replies.
 
 use logkv::{Batch, Expiry};
 
 use crate::shell::lang::words::plain::Plain;
 
-/// What a command writes.
+/// A write of one command.
 #[derive(Debug)]
 pub enum Mutation {
     /// Puts, all or none.
     Put(Batch),
     /// Deletes, all or none.
     Delete(Batch),
-    /// A put that goes by whether the key is there.
+    /// A put that depends on whether the key exists.
     PutIf {
         /// The key.
         key: Vec<u8>,
-        /// Its value.
+        /// The value.
         value: Vec<u8>,
-        /// When it expires.
+        /// The expiry, if any.
         expiry: Option<Expiry>,
-        /// Whether the key must not be there; otherwise it must be.
+        /// Whether the key must be absent; otherwise it must exist.
         if_absent: bool,
     },
-    /// A sum.
+    /// An addition.
     Incr {
         /// The key whose value is a number.
         key: Vec<u8>,
-        /// What is added to it.
+        /// The addend.
         by: i64,
     },
     /// A new expiry.
     Expire {
         /// The key.
         key: Vec<u8>,
-        /// When it expires; `None` is never.
+        /// The expiry. `None` removes it.
         expiry: Option<Expiry>,
     },
 }
 
 impl Mutation {
-    /// What a plain line writes.
+    /// The write of a plain line.
     pub fn of_plain(plain: Plain, batch: Batch) -> Self {
         match plain {
             Plain::Pairs => Self::Put(batch),
@@ -47,7 +47,7 @@ impl Mutation {
         }
     }
 
-    /// Its batch, for its memory.
+    /// The batch, so that its memory can be reused.
     pub fn into_batch(self) -> Batch {
         match self {
             Self::Put(batch) | Self::Delete(batch) => batch,
@@ -56,45 +56,45 @@ impl Mutation {
     }
 }
 
-/// What is to be said of a write once it is acknowledged.
+/// The reply to a write, given after the store has acknowledged it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// That it is done.
+    /// The keys were set.
     Put {
-        /// The number of keys that are set.
+        /// The number of keys.
         keys: usize,
     },
-    /// How many keys there were, of the number that was named.
+    /// Some of the named keys were deleted.
     Delete {
-        /// The keys that were named.
+        /// The number of named keys.
         named: usize,
     },
-    /// That it is done; or that the key was there, which it was not to be, or was not.
+    /// The key was set, or the condition was not met.
     PutIf {
         /// The key.
         key: Vec<u8>,
-        /// Whether it was not to be there.
+        /// Whether the key had to be absent.
         if_absent: bool,
     },
-    /// That the key expires; or that it is not there.
+    /// The key has an expiry now, or does not exist.
     Expire {
         /// The key.
         key: Vec<u8>,
     },
-    /// That the key stays; or that it is not there.
+    /// The key has no expiry now, or does not exist.
     Persist {
         /// The key.
         key: Vec<u8>,
-        /// Whether it is.
+        /// Whether the key exists.
         is_there: bool,
     },
-    /// The number that the key's value is now.
+    /// The new value of the key.
     Sum {
         /// The key.
         key: Vec<u8>,
-        /// The number.
+        /// The sum.
         sum: i64,
-        /// Whether the key was there.
+        /// Whether the key existed before.
         was_there: bool,
     },
 }

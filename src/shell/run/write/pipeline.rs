@@ -1,7 +1,8 @@
-//! Writes of a script on their way: appended, not yet acknowledged.
+//! Submitted writes of a script that are not acknowledged yet.
 //!
-//! Under `--sync always` an acknowledgement costs an fsync. A script's writes are submitted one after another
-//! and waited for together, so that many share one. Nothing is said of a write before its wait returned.
+//! With `--sync always` an acknowledgement costs an fsync. A script submits many writes and waits
+//! for them together, so that they share one. The result of a write is printed only after its wait
+//! has returned.
 
 use logkv::{Batch, Pending};
 
@@ -9,29 +10,30 @@ use super::mutation::Reply;
 use crate::shell::lang::report::LinePlace;
 use crate::shell::term::output::Mode;
 
-/// A write that is on its way.
+/// A submitted write.
 #[derive(Debug)]
 pub struct Submitted {
-    /// It, which is to be waited for.
+    /// The wait for the acknowledgement.
     pub pending: Pending,
-    /// What is said of it then.
+    /// The reply to print then.
     pub reply: Reply,
-    /// How that is said.
+    /// The mode of the reply.
     pub mode: Mode,
-    /// Where it was given.
+    /// The position in the script.
     pub place: LinePlace,
 }
 
-/// The writes on their way, oldest first.
+/// The submitted writes, oldest first.
 #[derive(Debug, Default)]
 pub struct Pipeline {
     submitted: Vec<Submitted>,
     len: usize,
-    /// An empty batch, kept for its memory.
+    /// An empty batch whose memory is reused.
     spare: Batch,
 }
 
-/// Whether `count` writes of `len` bytes in all should be waited for. As many share an fsync as are appended without waiting.
+/// Whether `count` writes of `len` bytes in all are enough to wait for. More writes share an fsync
+/// if the limit is higher.
 pub fn is_enough(count: usize, len: usize) -> bool {
     const COUNT_MAX: usize = 64 << 10;
     const LEN_MAX: usize = 8 << 20;
@@ -39,29 +41,29 @@ pub fn is_enough(count: usize, len: usize) -> bool {
 }
 
 impl Pipeline {
-    /// Adds a write of about `len` bytes, given at `place`, of which `reply` is said in `mode`.
+    /// Adds a write of about `len` bytes. Its `reply` is printed in `mode`.
     pub fn push(&mut self, (pending, reply): (Pending, Reply), mode: Mode, len: usize, place: LinePlace) {
         self.submitted.push(Submitted { pending, reply, mode, place });
         self.len += len;
     }
 
-    /// An empty batch, with the memory of an earlier one.
+    /// Returns an empty batch with memory of an earlier one.
     pub fn take_batch(&mut self) -> Batch {
         std::mem::take(&mut self.spare)
     }
 
-    /// Keeps the memory of a batch for the next.
+    /// Keeps the memory of `batch` for the next one.
     pub fn give_batch(&mut self, mut batch: Batch) {
         batch.clear();
         self.spare = batch;
     }
 
-    /// Whether so much is on its way that it should be waited for.
+    /// Whether to wait before the next write.
     pub fn is_full(&self) -> bool {
         is_enough(self.submitted.len(), self.len)
     }
 
-    /// All writes on their way, oldest first.
+    /// Removes and returns all writes, oldest first.
     pub fn take_all(&mut self) -> Vec<Submitted> {
         self.len = 0;
         std::mem::take(&mut self.submitted)

@@ -1,4 +1,4 @@
-//! What is said of a write: once it is acknowledged, or that it waits for `commit`.
+//! The printed results of writes.
 
 use std::collections::HashSet;
 use std::io;
@@ -16,31 +16,32 @@ use crate::shell::run::session::Session;
 use crate::shell::term::output::Output;
 use crate::shell::term::units;
 
-/// How many keys `batch` changes: a key may stand in it several times.
+/// The number of distinct keys in `batch`.
 pub fn distinct(batch: &Batch) -> usize {
     batch.iter().map(|op| op.key()).collect::<HashSet<_>>().len()
 }
 
 impl Reply {
-    /// Says what came of a write that is acknowledged. `commit` is `None` when nothing had to be written.
+    /// Prints the result of an acknowledged write. `commit` is `None` if no record was needed.
     pub fn tell(&self, session: &mut Session, commit: Option<Commit>) -> Result<Outcome, Failure> {
-        let (out, fate) = (&mut session.out, Fate::Done(commit));
+        let out = &mut session.out;
+        let state = WriteState::Done(commit);
         match (self, commit) {
-            (Self::Put { keys }, _) => ok(out, None, *keys, fate)?,
+            (Self::Put { keys }, _) => ok(out, None, *keys, state)?,
             (Self::PutIf { if_absent, .. }, Some(_)) => {
-                ok(out, None, 1, fate)?;
+                ok(out, None, 1, state)?;
                 return if *if_absent { unless_uncertain(session) } else { Ok(Outcome::Done) };
             }
             (Self::Delete { named }, _) => {
                 let deleted = commit.map_or(0, |commit| commit.deleted);
-                deletions(out, deleted, *named, fate)?;
+                deletions(out, deleted, *named, state)?;
                 return if deleted < *named { unless_uncertain(session) } else { Ok(Outcome::Done) };
             }
             (Self::Expire { key }, Some(_)) | (Self::Persist { key, is_there: true }, _) => {
-                ok(out, Some(key), 1, fate)?;
+                ok(out, Some(key), 1, state)?;
             }
             (Self::Sum { key, sum, was_there }, _) => {
-                summed(out, key, *sum, fate)?;
+                summed(out, key, *sum, state)?;
                 return if *was_there { Ok(Outcome::Done) } else { unless_uncertain(session) };
             }
             (Self::PutIf { key, if_absent }, None) => return not_set(session, key, *if_absent),
@@ -52,17 +53,17 @@ impl Reply {
     }
 }
 
-/// What became of a write.
+/// The state of a write.
 #[derive(Clone, Copy, Debug)]
-enum Fate {
-    /// It is acknowledged; nothing had to be written where there is no commit.
+enum WriteState {
+    /// Acknowledged. `None` if no record was needed.
     Done(Option<Commit>),
-    /// It waits for `commit`.
+    /// Queued for `commit`.
     Queued,
 }
 
-impl Fate {
-    /// What follows the answer for people.
+impl WriteState {
+    /// The end of the sentence for people.
     fn suffix(self) -> &'static str {
         match self {
             Self::Done(_) => "",
@@ -70,8 +71,8 @@ impl Fate {
         }
     }
 
-    /// Adds what an object says of a write: the number and the place of its record, null where none had to be
-    /// written.
+    /// Adds the JSON fields of the state: the sequence number and the location of the record, or
+    /// null without one.
     fn add(self, answer: &mut Answer<'_>) {
         match self {
             Self::Done(commit) => {
@@ -86,37 +87,37 @@ impl Fate {
     }
 }
 
-/// Prints the result of a write of `keys` keys; in JSON it names the key if there is only one.
-fn ok(out: &mut Output, key: Option<&[u8]>, keys: usize, fate: Fate) -> io::Result<()> {
+/// Prints that `keys` keys were set. JSON names the key if `key` is given.
+fn ok(out: &mut Output, key: Option<&[u8]>, keys: usize, state: WriteState) -> io::Result<()> {
     let mut answer = out.answer();
     answer.say(|_| match keys {
-        1 => format!("OK{}", fate.suffix()),
-        // A value of several words without quotes is several pairs.
-        _ => format!("OK, {}{}", units::count(keys as u64, "key"), fate.suffix()),
+        1 => format!("OK{}", state.suffix()),
+        // Words without quotes make several pairs, so the number shows a mistake.
+        _ => format!("OK, {}{}", units::count(keys as u64, "key"), state.suffix()),
     });
     if let Some(key) = key {
         answer.json("key", key);
     }
-    fate.add(answer.json("ok", true));
+    state.add(answer.json("ok", true));
     answer.end()?;
     Ok(())
 }
 
-fn summed(out: &mut Output, key: &[u8], sum: i64, fate: Fate) -> io::Result<()> {
+fn summed(out: &mut Output, key: &[u8], sum: i64, state: WriteState) -> io::Result<()> {
     let mut answer = out.answer();
-    answer.say(|_| format!("{sum}{}", fate.suffix())).json("key", key).json("ok", true).field("sum", sum);
-    fate.add(&mut answer);
+    answer.say(|_| format!("{sum}{}", state.suffix())).json("key", key).json("ok", true).field("sum", sum);
+    state.add(&mut answer);
     answer.end()?;
     Ok(())
 }
 
-/// Says how many keys were deleted, or are to be with `commit` where a batch is open.
+/// Prints the number of deleted keys, or of those that `commit` will delete.
 pub fn tell_deletions(session: &mut Session, deleted: usize, named: usize) -> io::Result<()> {
-    let fate = if session.has_batch() { Fate::Queued } else { Fate::Done(None) };
-    deletions(&mut session.out, deleted, named, fate)
+    let state = if session.has_batch() { WriteState::Queued } else { WriteState::Done(None) };
+    deletions(&mut session.out, deleted, named, state)
 }
 
-/// Says how many of the keys of a pattern were deleted; `none` if there were none.
+/// Prints the number of deleted keys of a pattern, or `none` if no key matched.
 pub fn tell_matching_deleted(
     session: &mut Session,
     deleted: usize,
@@ -129,21 +130,21 @@ pub fn tell_matching_deleted(
     tell_deletions(session, deleted, named)
 }
 
-fn deletions(out: &mut Output, deleted: usize, named: usize, fate: Fate) -> io::Result<()> {
+fn deletions(out: &mut Output, deleted: usize, named: usize, state: WriteState) -> io::Result<()> {
     let mut answer = out.answer();
     answer.say(|_| {
         let [deleted, named] = [deleted, named].map(|count| units::thousands(count as u64));
-        format!("deleted {deleted} of {named}{}", fate.suffix())
+        format!("deleted {deleted} of {named}{}", state.suffix())
     });
     answer.field("deleted", deleted);
-    if matches!(fate, Fate::Queued) {
+    if matches!(state, WriteState::Queued) {
         answer.json("queued", true);
     }
     answer.end()?;
     Ok(())
 }
 
-/// Says that a condition was not met: a result, not an error.
+/// Prints that a condition was not met. That is a result, not an error.
 pub fn not_set(session: &mut Session, key: &[u8], if_absent: bool) -> Result<Outcome, Failure> {
     let why = if if_absent { "exists" } else { "does not exist" };
     let text = format!("not set: {} {why}", shown(key));
@@ -159,7 +160,7 @@ pub fn not_set(session: &mut Session, key: &[u8], if_absent: bool) -> Result<Out
     Ok(outcome)
 }
 
-/// Says that it is done: `text` to people, and in JSON `ok` and what `fields` add.
+/// Prints `text` for people, and `ok` with the fields of `fields` in JSON.
 pub fn done(
     session: &mut Session,
     text: &str,
@@ -171,12 +172,12 @@ pub fn done(
     Ok(Outcome::Done)
 }
 
-/// Says that a write of so many keys waits for `commit`; in JSON of which key, where it is of one.
+/// Prints that a write of `keys` keys is queued for `commit`.
 pub fn queued(out: &mut Output, key: Option<&[u8]>, keys: usize) -> io::Result<()> {
-    ok(out, key, keys, Fate::Queued)
+    ok(out, key, keys, WriteState::Queued)
 }
 
-/// Says what a key's number will be with `commit`.
+/// Prints the value that a key will have after `commit`.
 pub fn sum_queued(out: &mut Output, key: &[u8], sum: i64) -> io::Result<()> {
-    summed(out, key, sum, Fate::Queued)
+    summed(out, key, sum, WriteState::Queued)
 }

@@ -1,29 +1,29 @@
-//! The batch between `begin` and `commit`: what would be, seen by the commands of this shell alone.
+//! The batch between `begin` and `commit`. Only the commands of this shell see its changes.
 
 use logkv::{Batch, Error, Expiry, KEY_LEN_MAX, Op, Overlay, Store};
 
 use crate::shell::lang::report::LinePlace;
 
-/// Puts and deletes that wait for `commit`.
+/// Puts and deletes that are queued for `commit`.
 #[derive(Debug)]
 pub struct Transaction {
-    /// The store, whose clock says when a time to live begins.
+    /// The store whose clock starts a time to live.
     store: Store,
-    /// What it changes.
+    /// The changes.
     pub overlay: Overlay,
-    /// Where it was begun.
+    /// The position of `begin` in the script.
     pub begun: Option<LinePlace>,
-    /// Whether a line of a script has failed in it: then all of it is not what was meant.
+    /// Whether a line of a script failed in the batch. `commit` writes nothing then.
     pub has_failed: bool,
 }
 
 impl Transaction {
-    /// One on `store`, that changes nothing yet.
+    /// An empty batch on `store`.
     pub fn new(store: Store) -> Self {
         Self { overlay: Overlay::new(&store), store, begun: None, has_failed: false }
     }
 
-    /// Adds all of `batch`, or nothing of it.
+    /// Adds all changes of `batch`, or none.
     pub fn apply(&mut self, batch: &Batch) -> Result<(), Error> {
         for op in batch.iter() {
             check_key(op.key())?;
@@ -40,7 +40,7 @@ impl Transaction {
         })
     }
 
-    /// Sets `key`, until `expiry`.
+    /// Sets `key` to `value`.
     pub fn put(&mut self, key: &[u8], value: &[u8], expiry: Option<Expiry>) -> Result<(), Error> {
         self.check(expiry)?;
         match expiry {
@@ -50,7 +50,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// Has `key`, which is there, expire then; `None` is never.
+    /// Sets the expiry of the existing key `key`. `None` removes it.
     pub fn expire(&mut self, key: &[u8], expiry: Option<Expiry>) -> Result<(), Error> {
         self.check(expiry)?;
         match expiry {
@@ -60,14 +60,14 @@ impl Transaction {
         Ok(())
     }
 
-    /// A time that is too late fails at the line that gives it, and not at `commit`.
+    /// Rejects an expiry that is too late now, not only at `commit`.
     fn check(&self, expiry: Option<Expiry>) -> Result<(), Error> {
         let expires_ms = expiry.map(|expiry| expiry.at_ms(self.store.clock_ms()));
         if expires_ms > Some(Expiry::AT_MS_MAX) { Err(Error::ExpiryTooLate) } else { Ok(()) }
     }
 }
 
-/// The store's error about such a key, told when a write of it is queued and not when it is committed.
+/// Rejects a key of invalid length now, not only at `commit`.
 pub fn check_key(key: &[u8]) -> Result<(), Error> {
     if (1..=KEY_LEN_MAX).contains(&key.len()) { Ok(()) } else { Err(Error::KeyLength { len: key.len() }) }
 }

@@ -1,5 +1,5 @@
-//! The store of a session that a signal ends while its command is blocked, for example on a pipe or
-//! a pager.
+//! Closes the store if a signal ends the session while a command is blocked, for example on a pipe
+//! or a pager.
 
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -10,16 +10,16 @@ use logkv::Store;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-/// The time that a command has to finish by itself.
+/// The time in which a command can finish by itself.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// The store to close if the session does not.
+/// The store to close if the session does not close it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Guard(Arc<(Mutex<Held>, Condvar)>);
 
 #[derive(Debug, Default)]
 enum Held {
-    /// No store to close.
+    /// No store is open.
     #[default]
     Nothing,
     Store(Store),
@@ -42,8 +42,8 @@ impl Guard {
         changed.notify_all();
     }
 
-    /// Starts a thread that waits until `ending` is readable, when a signal ends the session, and then ends the process
-    /// with `code` if the session does not. `false` if no thread can be started.
+    /// Starts a thread that waits until `ending` is readable. If the session does not end then, the
+    /// thread ends the process with `code`. Returns `false` if the thread cannot be started.
     pub(super) fn watch(&self, ending: UnixStream, code: impl Fn() -> u8 + Send + 'static) -> bool {
         let guard = self.clone();
         let watch = move || {
@@ -68,7 +68,7 @@ impl Guard {
     }
 }
 
-/// Waits until `stream` is readable, or closed.
+/// Waits until `stream` is readable or closed.
 fn wait_for(stream: &UnixStream) {
     while matches!(poll(&mut [PollFd::new(stream, PollFlags::IN)], None), Err(Errno::INTR)) {}
 }

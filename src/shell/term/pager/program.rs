@@ -1,4 +1,4 @@
-//! The program that pages, and how it is started.
+//! The pager program.
 
 use std::env;
 use std::ffi::OsString;
@@ -8,15 +8,16 @@ use std::process::{Child, Command, Stdio};
 
 use crate::shell::term::style::is_dumb;
 
-/// How to start the pager.
+/// The command that starts the pager.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
-    /// The line of a shell that starts it.
+    /// A shell command line.
     pub line: String,
 }
 
 impl Program {
-    /// `$PAGER`, or `less` where it can be found. None where `$PAGER` is empty or `cat`, or the terminal can only print.
+    /// `$PAGER`, or `less` if it is installed. `None` if `$PAGER` is empty or `cat`, or the
+    /// terminal is dumb.
     pub fn find() -> Option<Self> {
         match env::var("PAGER") {
             _ if is_dumb() => None,
@@ -29,24 +30,27 @@ impl Program {
         }
     }
 
-    /// The name of the program that the line runs, without its directory.
+    /// The name of the program, without its directory.
     fn name(&self) -> &str {
-        // Variables may be set before it: `LESS=S less`.
+        // Assignments may precede the program: `LESS=S less`.
         let word = self.line.split_whitespace().find(|word| !word.contains('=')).unwrap_or_default();
         Path::new(word).file_name().and_then(|name| name.to_str()).unwrap_or_default()
     }
 
-    /// Whether it passes colours on to the terminal; others show their escape sequences.
+    /// Whether the pager passes colours to the terminal. Other pagers show their escape sequences
+    /// as text.
     pub fn takes_colour(&self) -> bool {
         matches!(self.name(), "less" | "lv" | "most" | "moar" | "moor" | "ov" | "bat" | "delta")
     }
 
-    /// `$PAGER` may hold arguments, so a shell reads it. Many pagers end in less, so all are told what it needs.
+    /// Starts the pager through a shell, because `$PAGER` may have arguments. Sets the variables of
+    /// less for every pager: many are wrappers that run it.
     pub fn start(&self, is_ascii: bool) -> io::Result<Child> {
         let mut command = Command::new("sh");
         command.arg("-c").arg(&self.line).stdin(Stdio::piped());
         match env::var_os("LESS") {
-            // Ends when all fits one screen, passes colours on, and leaves the text on the screen.
+            // F: exit if the text fits one screen. R: pass colours. X: leave the text on the
+            // screen.
             None => command.env("LESS", "FRX"),
             Some(options) => {
                 let mut with_colours = OsString::from("-R ");
@@ -55,7 +59,7 @@ impl Program {
             }
         };
         let is_unset = |name: &&(&str, &str)| env::var_os(name.0).is_none();
-        // Without a locale less would show the bytes of what is no ASCII.
+        // Without a locale less shows bytes in place of non-ASCII characters.
         let charset = (!is_ascii).then_some(("LESSCHARSET", "utf-8"));
         command.envs([Some(("LV", "-c")), charset].iter().flatten().filter(is_unset).copied());
         command.spawn()
@@ -67,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_that_passes_colours_on_is_known_by_its_name() {
+    fn a_pager_that_passes_colours_is_known_by_name() {
         let takes = |line: &str| Program { line: line.to_owned() }.takes_colour();
         assert!(takes("less") && takes("/usr/bin/less -S") && takes("LESS=S less"));
         assert!(!takes("more") && !takes("vim -R -") && !takes("sed s/less// | less"));

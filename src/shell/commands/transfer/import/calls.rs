@@ -6,7 +6,7 @@ use crate::shell::commands::transfer::rows::ImportRow;
 use crate::shell::commands::transfer::writer::{ImportCounts, Writer, add_rows};
 use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::{Failure, Kind};
-use crate::shell::run::session::{Asked, Invocation, Run, Session};
+use crate::shell::run::session::{CommandRequest, Invocation, Run, Session};
 use crate::shell::run::write::mutation::{Mutation, Reply};
 use crate::shell::term::output::{Mode, Output};
 
@@ -61,9 +61,9 @@ pub fn call(
         _ => None,
     };
     let called = match asked {
-        Some(Ok(Asked::Write(write))) => submit(session, writer, &write, invocation),
+        Some(Ok(CommandRequest::Write(write))) => submit(session, writer, &write, invocation),
         Some(Err(failure)) => Err(failure),
-        Some(Ok(Asked::Itself(_))) | None => at_once(session, writer, invocation),
+        Some(Ok(CommandRequest::Itself(_))) | None => at_once(session, writer, invocation),
     };
     rejected(called)
 }

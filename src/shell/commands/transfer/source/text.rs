@@ -227,7 +227,7 @@ impl TextReader {
     pub fn fill(&mut self, before_wait: BeforeWait<'_>) -> Result<(), Failure> {
         // Input that never pauses does not reach the check in a wait.
         self.interrupt.check(0)?;
-        if self.input.readiness().map_err(|error| unread(&self.name, &error))? == Readiness::Waits {
+        if self.input.readiness().map_err(|error| unread(&self.name, &error))? == Readiness::Blocks {
             self.wait(before_wait)?;
         }
         loop {
@@ -238,7 +238,7 @@ impl TextReader {
         }
         match self.packing {
             Some(packing) if self.input.packing().is_none() && self.is_empty() => {
-                let error = unpacker::told(packing, io::ErrorKind::UnexpectedEof.into());
+                let error = unpacker::explained(packing, io::ErrorKind::UnexpectedEof.into());
                 Err(unread(&self.name, &error))
             }
             _ => Ok(()),
