@@ -1,8 +1,8 @@
-//! The `logkv` program: arguments in, exit code out.
+//! The `logkv` program.
 
 #[expect(
     unreachable_pub,
-    reason = "a program exports nothing; `pub` says what one part of the shell offers the others"
+    reason = "a program exports nothing: `pub` marks the interface between parts of the shell"
 )]
 mod shell;
 

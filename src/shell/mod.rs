@@ -1,21 +1,23 @@
-//! The shell: what the person at the terminal gets, built on the public interface of the library alone.
+//! The shell: the REPL, scripts and one-shot commands, on the public interface of the library.
 //!
 //! # Wings
-//! A wing uses those above it in this table alone; a test reads the table and holds the code to it.
+//! A wing uses only the wings above it in this table. A test reads the table and checks the code.
 //!
-//! | wing | what it knows |
+//! | wing | content |
 //! |---|---|
-//! | `term` | the terminal and the standard streams: looks, columns, JSON, paging, progress, Ctrl-C |
-//! | `lang` | a line: words, the types of the command table, parsing, patterns, times, failures |
-//! | `run` | the session, its options and open batch, scripts, and the files around a store |
-//! | `commands` | the commands, each one row of the table and what its row runs |
-//! | `main` | the program: arguments, the start, the line editor, the manual page, completions |
+//! | `term` | the terminal and the standard streams: colours, columns, JSON, pager, progress,
+//! Ctrl-C |
+//! | `lang` | command lines: words, the types of the command table, parsing, patterns, times,
+//! failures |
+//! | `run` | the session, its options and open batch, scripts, and files outside the store |
+//! | `commands` | the commands: one row of the table each, and the code that the row runs |
+//! | `main` | the program: arguments, start, line editor, manual page, completions |
 //!
 //! # The life of a line
-//! The arguments, a [`script`](run::script) or the [`editor`](main::editor) give a line to the
-//! [`session`](run::session) → [`words`](lang::words) splits it → [`parse`](lang::parse) finds its row in the table
-//! that the start has handed down, and makes a call of it → what the row runs writes its result to the
-//! [`output`](term::output), in the form that was asked for.
+//! The arguments, a [`script`](run::script) or the [`editor`](main::editor) pass a line to the
+//! [`session`](run::session). [`words`](lang::words) splits the line, and [`parse`](lang::parse)
+//! finds its command in the table. The command writes its result to the [`output`](term::output),
+//! in the mode that the user chose.
 
 mod commands;
 mod lang;

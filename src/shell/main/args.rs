@@ -36,7 +36,7 @@ store cannot be opened; 4 damaged bytes; ended by a signal 130 (Ctrl-C), 143
 /// A key-value store in a directory, and a shell that shows every byte of its log.
 #[derive(Debug, Parser)]
 #[command(name = "logkv", version, max_term_width = 80, after_help = EXAMPLES, disable_help_flag = true, disable_version_flag = true)]
-// Of a flag given twice the last one counts: aliases of the user's own shell can be overruled.
+// The last of repeated flags counts, so that a flag overrides an alias in the user's shell.
 #[command(args_override_self = true)]
 pub struct Args {
     /// The store's directory; may come from LOGKV_DIR
@@ -81,7 +81,7 @@ pub struct Args {
     /// Tells how long each command took
     #[arg(long)]
     pub timer: bool,
-    /// The columns that a line may take
+    /// The width of lines in columns
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(20..))]
     pub width: Option<u16>,
     /// Draws tables and bars in ASCII, the default if the locale is not UTF-8; =false uses box characters
@@ -113,17 +113,17 @@ pub struct Args {
     /// Prints the version
     #[arg(short = 'V', long, action = ArgAction::Version)]
     version: Option<bool>,
-    /// What the flags of the engine's options were given.
+    /// The values of the flags for options.
     #[arg(skip)]
     matches: ArgMatches,
 }
 
 impl Args {
-    /// The arguments of this process.
+    /// Parses the arguments of the process.
     pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let words: Vec<_> = words.into_iter().collect();
         let matches = match definition().try_get_matches_from(&words) {
-            // The other words decide whether it is that of a command.
+            // `--help` after a command asks for the help of that command.
             Err(error) if error.kind() == ErrorKind::DisplayHelp => {
                 let definition = definition().mut_arg("help", |arg| arg.action(ArgAction::SetTrue));
                 definition.try_get_matches_from(&words).map_err(|_| error)?
@@ -135,23 +135,23 @@ impl Args {
         Ok(args)
     }
 
-    /// The form of results that was asked for.
+    /// The mode, if a flag gives one.
     pub fn mode(&self) -> Option<Mode> {
         if self.json { Some(Mode::Json) } else { self.mode.as_deref().and_then(Mode::parse) }
     }
 
-    /// Whether results are JSON.
+    /// Whether results are in JSON.
     pub fn is_json(&self) -> bool {
         self.mode() == Some(Mode::Json)
     }
 
-    /// What the flag of the engine's option `name` was given.
+    /// The value of the flag for the option `name`.
     pub fn engine_flag(&self, name: &str) -> Option<OsString> {
         self.matches.get_one::<OsString>(name).cloned()
     }
 
-    /// Takes the first word as the command, if DIR is missing and the command needs none: `logkv help get`,
-    /// `logkv get --help`.
+    /// Moves the first word to the command if DIR is missing and the command needs none: `logkv
+    /// help get`, `logkv get --help`.
     pub fn takes_no_dir(&mut self) -> bool {
         let Some(first) = self.dir.as_ref().filter(|first| is_missing_command(first)) else { return false };
         let needs = command::find(TABLE, first.as_encoded_bytes()).map(|command| command.needs);
@@ -169,7 +169,8 @@ impl Args {
         true
     }
 
-    /// The store's directory. Where `default` (LOGKV_DIR) names one, the first argument may be the command.
+    /// The directory of the store. If `default`, from LOGKV_DIR, gives one, the first argument may
+    /// be the command.
     pub fn take_dir(&mut self, default: Option<OsString>) -> Option<PathBuf> {
         let default = default.filter(|dir| !dir.is_empty());
         let dir = match (self.dir.take(), default) {
@@ -183,7 +184,8 @@ impl Args {
         Some(dir.into())
     }
 
-    /// Prints the completions, the manual page or the help of the program, if one was requested.
+    /// Prints the completions, the manual page or the help of the program, if requested. Returns
+    /// whether it printed anything.
     pub fn print_documents(&self, out: &mut dyn Write) -> io::Result<bool> {
         if let Some(shell) = self.completions {
             completions::write(shell, &definition(), "command", out)?;
@@ -203,7 +205,8 @@ fn is_command(word: &OsStr) -> bool {
     command::find(TABLE, word.as_encoded_bytes()).is_some()
 }
 
-/// Whether `dir` names a command and nothing in the current directory: then DIR was left out.
+/// Whether `dir` is the name of a command and no file in the current directory: the user forgot
+/// DIR.
 pub fn is_missing_command(dir: &OsStr) -> bool {
     let is_missing = || {
         let found = Path::new(dir).symlink_metadata();
@@ -212,9 +215,9 @@ pub fn is_missing_command(dir: &OsStr) -> bool {
     is_command(dir) && is_missing()
 }
 
-/// The arguments: those above, and a flag for each of the engine's options.
+/// The definition of all arguments: those above, and a flag for each option.
 fn definition() -> clap::Command {
-    // An option that takes a value can say why -1 is wrong; otherwise it would be an unknown flag.
+    // Then -1 is reported as a bad value of its flag, not as an unknown flag.
     let is_valued = |arg: &Arg| !arg.is_positional() && arg.get_action().takes_values();
     let command =
         Args::command().mut_args(|arg| if is_valued(&arg) { arg.allow_negative_numbers(true) } else { arg });
@@ -234,12 +237,12 @@ fn definition() -> clap::Command {
     })
 }
 
-/// A usage error about arguments that clap finds well formed.
+/// A usage error about arguments that clap accepts.
 pub fn usage_error(message: &str) -> clap::Error {
     definition().error(ErrorKind::MissingRequiredArgument, message)
 }
 
-/// Whether arguments that do not parse still ask for JSON.
+/// Whether arguments that do not parse ask for JSON.
 pub fn asks_json(words: impl IntoIterator<Item = OsString>) -> bool {
     let matches = definition().ignore_errors(true).try_get_matches_from(words);
     matches.and_then(|matches| Args::from_arg_matches(&matches)).is_ok_and(|args| args.is_json())
@@ -254,14 +257,14 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_is_sound() {
+    fn the_definition_passes_the_checks_of_clap() {
         definition().debug_assert();
     }
 
     #[test]
-    fn what_follows_the_command_belongs_to_it() {
+    fn words_after_the_command_belong_to_it() {
         let mut args = parse(&["-r", "d", "--sync", "never", "--trust", "get", "-o", "f", "--", "-k"])
-            .expect("well formed");
+            .expect("the arguments are valid");
         assert!(args.read_only);
         assert_eq!(args.engine_flag("sync"), Some("never".into()));
         assert_eq!(args.engine_flag("trust"), Some("yes".into()));
@@ -272,18 +275,18 @@ mod tests {
 
     #[test]
     fn with_a_directory_in_the_environment_the_first_argument_may_be_the_command() {
-        let mut args = parse(&["get", "k"]).expect("well formed");
+        let mut args = parse(&["get", "k"]).expect("the arguments are valid");
         assert_eq!(args.take_dir(Some("e".into())), Some("e".into()));
         assert_eq!(args.command, ["get", "k"]);
-        let mut args = parse(&["d", "get", "k"]).expect("well formed");
+        let mut args = parse(&["d", "get", "k"]).expect("the arguments are valid");
         assert_eq!(args.take_dir(Some("e".into())), Some("d".into()));
         assert_eq!(args.command, ["get", "k"]);
-        assert_eq!(parse(&[]).expect("well formed").take_dir(Some("".into())), None);
+        assert_eq!(parse(&[]).expect("the arguments are valid").take_dir(Some("".into())), None);
     }
 
     #[test]
-    fn options_may_stand_after_the_directory() {
-        let args = parse(&["d", "-c", "put a 1", "-c", "get a", "--json"]).expect("well formed");
+    fn options_can_follow_the_directory() {
+        let args = parse(&["d", "-c", "put a 1", "-c", "get a", "--json"]).expect("the arguments are valid");
         assert_eq!(args.lines, ["put a 1", "get a"]);
         assert_eq!(args.mode(), Some(Mode::Json));
         for (words, mode) in [
@@ -291,7 +294,7 @@ mod tests {
             (&["-m", "plain", "--json", "d"], Mode::Json),
             (&["--json", "-m", "raw", "d"], Mode::Raw),
         ] {
-            assert_eq!(parse(words).expect("the last one counts").mode(), Some(mode));
+            assert_eq!(parse(words).expect("the arguments are valid").mode(), Some(mode));
         }
         assert!(parse(&["d", "-c", "get a", "get", "b"]).is_err());
         assert!(parse(&["d", "--frobnicate"]).is_err());

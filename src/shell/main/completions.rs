@@ -1,4 +1,5 @@
-//! What the user's own shell offers behind `logkv`: options, and behind DIR the commands, their flags and words.
+//! Completions for the user's shell: options, and after DIR the commands with their flags and
+//! words.
 
 use std::io::{self, Write};
 
@@ -10,8 +11,8 @@ use crate::shell::commands::TABLE;
 use crate::shell::lang::command::{ArgKind, Flag, Takes};
 use crate::shell::run::session::Command;
 
-/// Writes the completions for `shell` of a program with the arguments of `definition`, of which `rest` is a command of the
-/// table and what follows it.
+/// Writes completions for `shell`. In `definition`, the argument `rest` holds a command of the
+/// table and its words.
 pub fn write(
     shell: Shell,
     definition: &clap::Command,
@@ -22,13 +23,14 @@ pub fn write(
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut whole(definition, rest), name, &mut script);
     let mut script = String::from_utf8(script).map_err(io::Error::other)?;
-    for (of_first_word, of_second) in behind_dir(shell) {
+    for (of_first_word, of_second) in after_dir(shell) {
         script = script.replace(of_first_word, of_second);
     }
     out.write_all(script.as_bytes())
 }
 
-/// The program as one whose commands are known: it is parsed otherwise, as what follows DIR has rules of its own.
+/// The program with its commands as subcommands. The parser does not use them, because the words
+/// after DIR have rules of their own.
 fn whole(definition: &clap::Command, rest: &'static str) -> clap::Command {
     let args = definition.get_arguments().filter(|arg| arg.get_id() != rest).cloned();
     clap::Command::new(definition.get_name().to_owned())
@@ -37,25 +39,26 @@ fn whole(definition: &clap::Command, rest: &'static str) -> clap::Command {
         .disable_version_flag(true)
         .disable_help_subcommand(true)
         .args(args)
-        // Others say that they stand in conflict with it.
+        // Other arguments declare a conflict with it.
         .group(ArgGroup::new(rest))
         .subcommands(TABLE.iter().map(subcommand))
 }
 
-/// Where a script for `shell` takes the first word for the command, and the same for the second: the first is DIR.
-fn behind_dir(shell: Shell) -> &'static [(&'static str, &'static str)] {
+/// Replacements in the script for `shell`, which takes the first word for the command. Here the
+/// first word is DIR.
+fn after_dir(shell: Shell) -> &'static [(&'static str, &'static str)] {
     match shell {
         Shell::Fish => &[("set -q argv[1]", "set -q argv[2]"), ("echo $argv[1]", "echo $argv[2]")],
         Shell::Elvish => &[("for word $words[1..-1] {", "for word [(drop 2 $words[..-1])] {")],
         Shell::PowerShell => &[("for ($i = 1;", "for ($i = 2;")],
-        // These know that a word comes before.
+        // The other scripts skip the first word already.
         _ => &[],
     }
 }
 
-/// A command of the table as the generators know commands.
+/// A command of the table in the form of clap.
 fn subcommand(command: &Command) -> clap::Command {
-    // Scripts match names as patterns: `?` would be any directory of one letter.
+    // Scripts match names as patterns, and `?` would match any directory of one letter.
     let aliases = command.aliases.iter().filter(|alias| alias.chars().all(|c| c.is_ascii_alphanumeric()));
     clap::Command::new(command.name)
         .about(command.summary)
@@ -83,7 +86,7 @@ fn flag(flag: &Flag) -> Arg {
     }
 }
 
-/// The arguments of a command; of those without a limit the first, which may be repeated.
+/// The arguments of a command. Without a limit, only the first, which can be repeated.
 fn arguments(command: &Command) -> impl Iterator<Item = Arg> {
     let max = command.arity.max;
     (0..max.unwrap_or(1)).filter_map(move |index| {
@@ -125,15 +128,15 @@ mod tests {
     }
 
     #[test]
-    fn a_script_for_any_shell_has_every_command_and_every_flag() {
+    fn every_script_has_every_command_and_flag() {
         for &shell in Shell::value_variants() {
             let mut script = Vec::new();
-            write(shell, &definition(), "rest", &mut script).expect("memory takes it");
-            let script = String::from_utf8(script).expect("a script is text");
+            write(shell, &definition(), "rest", &mut script).expect("a vector accepts every write");
+            let script = String::from_utf8(script).expect("the script is UTF-8");
             for command in TABLE {
                 assert!(script.contains(command.name), "{shell}: {}", command.name);
                 for flag in command.all_flags() {
-                    // Some have the dashes apart.
+                    // Some scripts write the dashes separately.
                     assert!(script.contains(flag.name), "{shell}: {} --{}", command.name, flag.name);
                 }
             }
@@ -141,12 +144,12 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_the_first_word_for_the_command_stands_in_the_scripts_once_and_is_changed() {
+    fn each_replaced_text_stands_in_its_script_exactly_once() {
         for &shell in Shell::value_variants() {
             let mut made = Vec::new();
             clap_complete::generate(shell, &mut whole(&definition(), "rest"), "logkv", &mut made);
-            let made = String::from_utf8(made).expect("a script is text");
-            for (of_first_word, of_second) in behind_dir(shell) {
+            let made = String::from_utf8(made).expect("the script is UTF-8");
+            for (of_first_word, of_second) in after_dir(shell) {
                 assert_eq!(made.matches(of_first_word).count(), 1, "{shell}: {of_first_word}");
                 assert!(!made.contains(of_second), "{shell}: {of_second}");
             }

@@ -6,7 +6,7 @@ use crate::shell::commands::TABLE;
 use crate::shell::lang::command::{self, Group};
 use crate::shell::run::session::Command;
 
-/// How the program is called.
+/// The forms of a call.
 const SYNOPSIS: &str = "\
 logkv [OPTIONS] DIR
 logkv [OPTIONS] DIR COMMAND [ARGUMENTS]
@@ -14,15 +14,15 @@ logkv [OPTIONS] DIR -c LINE [-c LINE]
 logkv [OPTIONS] DIR -f FILE
 logkv help [COMMAND]";
 
-/// The files beside a store that the program reads or keeps, and what each is.
+/// Files outside the store that the program reads or writes.
 const FILES: [(&str, &str); 3] = [
     ("DIR/logkv.toml", "The engine's options for this store; config --init writes one."),
     ("$XDG_CONFIG_HOME/logkv/init", "Commands that the shell starts with; by default in ~/.config."),
     ("$XDG_STATE_HOME/logkv/history", "The lines typed at the prompt; by default in ~/.local/state."),
 ];
 
-/// Writes the page of the program that `definition` defines; `notes` are what stands below its help: examples, paragraphs, and
-/// the exit codes.
+/// Writes the page of the program in `definition`. `notes` has the examples, paragraphs and exit
+/// codes.
 pub fn write(definition: clap::Command, notes: &str, out: &mut dyn Write) -> io::Result<()> {
     let man = clap_mangen::Man::new(definition);
     man.render_title(out)?;
@@ -71,7 +71,7 @@ fn write_notes(notes: &str, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// `text` such that roff takes no byte of it for a command.
+/// Escapes `text` so that roff shows it literally.
 fn roff(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-");
     text.lines()
@@ -88,8 +88,9 @@ mod tests {
     fn the_page_has_every_command_and_flag_and_the_exit_codes() {
         let mut page = Vec::new();
         let notes = "Examples:\n  logkv ./data\n\nOn.\n\nExit codes: 0 done";
-        write(clap::Command::new("logkv").version("1"), notes, &mut page).expect("memory takes it");
-        let page = String::from_utf8(page).expect("the page is text");
+        write(clap::Command::new("logkv").version("1"), notes, &mut page)
+            .expect("a vector accepts every write");
+        let page = String::from_utf8(page).expect("the page is UTF-8");
         for command in TABLE {
             assert!(page.contains(&format!("\\fB{}\\fR", roff(command.name))), "{}", command.name);
             for flag in command.flags {

@@ -1,4 +1,4 @@
-//! The program: arguments, the start, the line editor, the manual page and completions.
+//! The program: arguments, start, line editor, manual page, completions.
 
 pub mod args;
 pub mod completions;

@@ -1,4 +1,4 @@
-//! From the arguments to a session, and from what went wrong to the exit code.
+//! The start of the program: from arguments to a session, and from failures to the exit code.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -29,12 +29,12 @@ use crate::shell::term::output::{Mode, Output};
 use crate::shell::term::style::{Look, is_ascii_locale, terminal_width};
 use crate::shell::term::tally::CORRUPT;
 
-/// Exit code of a call that was not understood.
+/// The exit code of a call with invalid arguments.
 const USAGE: u8 = 2;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    // The store works with fewer descriptors, too, and without the SIGBUS message.
+    // Both are optional: the store works with fewer descriptors, and without a message for SIGBUS.
     let _ = raise_open_files_limit();
     let _ = exit_on_bus_error(
         CORRUPT.into(),
@@ -42,16 +42,16 @@ pub fn main() -> ExitCode {
     );
     let code = match Args::parse(std::env::args_os()) {
         Ok(args) => run(args),
-        Err(error) => tell_usage(&error, args::asks_json(std::env::args_os())),
+        Err(error) => print_usage(&error, args::asks_json(std::env::args_os())),
     };
     ExitCode::from(code)
 }
 
-/// Help and the version, which clap takes for errors too, go to the standard output. An error is there as well, as an object,
-/// if `is_json`.
-fn tell_usage(error: &clap::Error, is_json: bool) -> u8 {
+/// Prints help or the version on the standard output, or an error on the standard error. An error
+/// is also written as an object if `is_json`.
+fn print_usage(error: &clap::Error, is_json: bool) -> u8 {
     let text = error.render().to_string();
-    // Arguments are repeated in the text as they came.
+    // The text repeats arguments without escapes.
     let lines: Vec<_> = text.lines().map(|line| visible(line.as_bytes())).collect();
     let text = lines.join("\n") + "\n";
     let written = if error.use_stderr() {
@@ -85,21 +85,21 @@ fn run(mut args: Args) -> u8 {
     }
     if args.config.as_deref() == Some(Path::new("-")) {
         let message = "--config takes a file, not the standard input";
-        return tell_usage(&args::usage_error(message), args.is_json());
+        return print_usage(&args::usage_error(message), args.is_json());
     }
     let Some(dir) = args.take_dir(std::env::var_os(config::DIR_ENV_NAME)) else {
-        return tell_usage(&args::usage_error("a directory is missing: logkv DIR"), args.is_json());
+        return print_usage(&args::usage_error("a directory is missing: logkv DIR"), args.is_json());
     };
     if dir.as_os_str().is_empty() {
-        return tell_usage(&args::usage_error("the name of the directory is empty"), args.is_json());
+        return print_usage(&args::usage_error("the name of the directory is empty"), args.is_json());
     }
     if dir.as_os_str() == "-" {
         let message = "DIR is a directory, not the standard input; ./- is a directory called -";
-        return tell_usage(&args::usage_error(message), args.is_json());
+        return print_usage(&args::usage_error(message), args.is_json());
     }
     if args.ack && args.mode() == Some(Mode::Table) {
         let message = "--ack is for programs, and mode table for people: take plain, raw or json";
-        return tell_usage(&args::usage_error(message), false);
+        return print_usage(&args::usage_error(message), false);
     }
     let mut session = session(&args, dir);
     let configured = refuse_command_name(&args, &session)
@@ -116,7 +116,7 @@ fn run(mut args: Args) -> u8 {
     });
     if let Err(failure) = started {
         if failure.kind == Kind::Usage {
-            // No line of a script is wrong, but the call itself.
+            // The call is wrong, not a line of a script.
             session.set_origin(Origin::OneShot);
         }
         session.fail(&failure, b"", &LinePlace::Nowhere);
@@ -134,9 +134,9 @@ fn without_dir(args: &Args) -> u8 {
     session.exit_code()
 }
 
-/// Refuses to make a store of the name of a command: DIR was left out.
+/// Fails if the directory has the name of a command and does not exist: the user forgot DIR.
 fn refuse_command_name(args: &Args, session: &Session) -> Result<(), Failure> {
-    /// More is not needed to see what was meant.
+    /// Enough to recognise the command.
     const LINE_WIDTH_MAX: usize = 60;
     let dir = session.dir().as_os_str();
     if !is_missing_command(dir) {
@@ -150,7 +150,7 @@ fn refuse_command_name(args: &Args, session: &Session) -> Result<(), Failure> {
     Err(failure.hint(format!("./{name} is a directory of that name; logkv help {name} explains the command")))
 }
 
-/// Runs what the arguments ask for.
+/// Runs the command, the script or the REPL.
 fn start(session: &mut Session, args: &Args) -> Result<(), Failure> {
     if session.origin() == Origin::OneShot {
         one_shot(session, args);
@@ -202,7 +202,7 @@ fn one_shot(session: &mut Session, args: &Args) {
     }
 }
 
-/// Opens what the command needs.
+/// Opens the store as the command needs it.
 fn prepare(session: &mut Session, args: &Args, invocation: &Invocation) -> Result<(), Failure> {
     match invocation.command.needs {
         Needs::Program | Needs::Nothing | Needs::Directory => Ok(()),
@@ -211,14 +211,14 @@ fn prepare(session: &mut Session, args: &Args, invocation: &Invocation) -> Resul
             session.open_to_read(opening(session, args, false))
         }
         Needs::Store => session.open(opening(session, args, false)),
-        // Nothing is made then, and the command says that nothing is written before it reads anything.
+        // A read-only open creates no store. The command fails before it reads its input.
         Needs::NewStore if args.read_only => session.open(opening(session, args, false)),
         Needs::NewStore => {
             session.open_later(opening(session, args, true));
             Ok(())
         }
         Needs::Files { unless } if unless(&invocation.args) => Ok(()),
-        // Looking changes nothing: what a writer would cut off is there to be seen.
+        // Read-only: an open for writing would remove the torn tail that the user wants to see.
         Needs::Files { .. } => {
             match session.open(session.config().options.clone().read_only(true).create(false)) {
                 Err(failure) if failure.is_about_contents => {
@@ -234,14 +234,14 @@ fn prepare(session: &mut Session, args: &Args, invocation: &Invocation) -> Resul
     }
 }
 
-/// How the store is opened; made only if `create` says so.
+/// The options to open the store with.
 fn opening(session: &Session, args: &Args, create: bool) -> Options {
     let create = create && session.settings().makes_files;
     session.config().options.clone().read_only(args.read_only).create(create)
 }
 
-/// Arguments as the line that they would be, for carets, and as its words. They come from the operating system
-/// already split, and stand for their own bytes.
+/// The arguments as a line, to mark errors in, and as its words. The words were split by the user's
+/// shell and have no quotes.
 fn as_line(args: &[OsString]) -> (Vec<u8>, Vec<Word>) {
     let mut line = Vec::new();
     let mut words = Vec::new();
@@ -262,7 +262,7 @@ fn script_file(path: &Path) -> Result<Input, Failure> {
     Input::path(path).map_err(|error| Failure::file("read", path, &error))
 }
 
-/// The options, from wherever they are given.
+/// The options from flags, the environment and files.
 fn configure(args: &Args, dir: &Path) -> Result<Config, Failure> {
     let flag = |name: &str| args.engine_flag(name);
     let env = |name: &str| std::env::var_os(name);
@@ -274,7 +274,7 @@ fn configure(args: &Args, dir: &Path) -> Result<Config, Failure> {
     let config = config::resolve(&inputs)?;
     let looks_at_files = looks_at_files(args);
     let read = match config::read_dir_file(dir, config.options.trust) {
-        // What is wrong with the files is what the command is about.
+        // The command examines the files, so it must run even if the options file is bad.
         Err(failure) if looks_at_files => DirFile::Distrusted(failure.message),
         read => read?,
     };
@@ -288,14 +288,14 @@ fn configure(args: &Args, dir: &Path) -> Result<Config, Failure> {
     }
 }
 
-/// Whether the command is about the files, and opens no store.
+/// Whether the command examines files without opening the store.
 fn looks_at_files(args: &Args) -> bool {
     let command = args.command.first().and_then(|name| command::find(TABLE, name.as_bytes()));
     command.is_some_and(|command| matches!(command.needs, Needs::Directory))
 }
 
-/// Refuses a name in the environment that begins as the program's do, and is none of them. An empty variable is one that
-/// was not set.
+/// Fails if an environment variable has the prefix of the program but an unknown name. Empty
+/// variables count as unset.
 fn check_environment() -> Result<(), Failure> {
     let set = std::env::vars_os().filter(|(_, value)| !value.is_empty());
     config::check_environment(set.map(|(name, _)| name.to_string_lossy().into_owned()))
@@ -330,7 +330,7 @@ fn session(args: &Args, dir: PathBuf) -> Session {
     Session::new(TABLE, dir, out, look(io::stderr().is_terminal()), settings, origin)
 }
 
-/// Who gives the commands: nobody but a person at a terminal is asked for them.
+/// The origin of the commands. They are typed only if input and output are terminals.
 fn origin(args: &Args) -> Origin {
     if !args.command.is_empty() {
         Origin::OneShot
@@ -348,7 +348,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arguments_stand_for_their_own_bytes_and_are_shown_as_they_would_be_typed() {
+    fn arguments_keep_their_bytes_and_are_shown_with_quotes() {
         let args = [OsString::from("put"), OsString::from("a b"), OsString::from_vec(b"\xff\n".to_vec())];
         let (line, words) = as_line(&args);
         assert_eq!(line, br#"put "a b" "\xff\n""#);

@@ -1,4 +1,4 @@
-//! What rustyline asks while a line is typed: completions, hints and colours.
+//! Completions, hints and colours while a line is typed.
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use rustyline::validate::Validator;
 use rustyline::{Context, Helper};
 use unicode_width::UnicodeWidthStr;
 
-use super::complete::{self, CHOICES_MAX, Found, Source};
+use super::complete::{self, CHOICES_MAX, FoundKeys, KeySource};
 use super::highlight;
 use super::hint::{self, Signature};
 use super::list::{Choice, More, Screen};
@@ -20,18 +20,18 @@ use crate::shell::run::view::{Rows, Walk};
 use crate::shell::term::interrupt::Interrupt;
 use crate::shell::term::style::{self, Look, hue};
 
-/// What rustyline asks while a line is typed.
+/// The callbacks of rustyline while a line is typed.
 pub struct Assistant {
     pub look: Look,
     pub keys: StoreKeys,
-    /// Lines that the present one goes on from.
+    /// The earlier lines of an unfinished command.
     pub pending: String,
     pub prompt_width: usize,
 }
 
 impl Helper for Assistant {}
 
-/// Open quotes are seen to by [`Lines`](super::lines::Lines): a line that goes on gets a prompt of its own that way.
+/// [`Lines`](super::lines::Lines) handles open quotes, so that the next line gets its own prompt.
 impl Validator for Assistant {}
 
 impl Completer for Assistant {
@@ -39,7 +39,7 @@ impl Completer for Assistant {
 
     fn complete(&self, line: &str, pos: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<Choice>)> {
         if !self.pending.is_empty() {
-            // The word began in a line that can no longer be changed.
+            // The word started in an earlier line, which cannot be edited.
             return Ok((pos, Vec::new()));
         }
         let screen = Screen { size: style::terminal_size(), prompt_width: self.prompt_width };
@@ -55,7 +55,7 @@ impl Hinter for Assistant {
         if !is_at_end || line.contains('\n') {
             return None;
         }
-        // The window may have been resized since the line was begun. One column is for the cursor.
+        // The window may have been resized. One column is for the cursor.
         let used = self.prompt_width + line.width() + 1;
         let room = style::terminal_width().checked_sub(used)?;
         hint::hint(line, room, &self.look)
@@ -66,7 +66,7 @@ impl Highlighter for Assistant {
     fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
         let is_shown = |c: char| c == '\n' || Visible::is(c);
         if !line.chars().all(is_shown) {
-            // What was pasted may hold anything.
+            // Pasted text may have control characters.
             let shown = |c: char| if is_shown(c) { c } else { char::REPLACEMENT_CHARACTER };
             return Cow::Owned(line.chars().map(shown).collect());
         }
@@ -85,18 +85,18 @@ impl Highlighter for Assistant {
     }
 }
 
-/// Live keys and segments of the open store, as the open batch changes them; none where no store is open, or it cannot
-/// be read.
+/// The keys and segments of the open store, with the changes of the open batch. Empty without a
+/// readable store.
 pub struct StoreKeys {
     pub store: Option<Store>,
     pub overlay: Option<Overlay>,
 }
 
 impl StoreKeys {
-    /// Keys beyond those listed are counted for so long: they could be millions.
-    const COUNTED_FOR: Duration = Duration::from_millis(100);
+    /// The time to count keys beyond those listed, which could be millions.
+    const COUNT_TIME_MAX: Duration = Duration::from_millis(100);
 
-    /// The keys that start with `prefix`, from both ends.
+    /// The keys that start with `prefix`, forward and backward.
     fn both_ends(&self, prefix: &[u8]) -> Option<[Rows; 2]> {
         let snapshot = self.store.as_ref()?.snapshot().ok()?;
         let rows = |reverse| {
@@ -107,10 +107,10 @@ impl StoreKeys {
     }
 }
 
-impl Source for StoreKeys {
-    fn keys(&self, prefix: &[u8]) -> Found {
-        let Some([rows, backward]) = self.both_ends(prefix) else { return Found::default() };
-        // A damaged record hides no key but its own.
+impl KeySource for StoreKeys {
+    fn keys(&self, prefix: &[u8]) -> FoundKeys {
+        let Some([rows, backward]) = self.both_ends(prefix) else { return FoundKeys::default() };
+        // Skips a damaged record, but not the keys after it.
         let mut keys = rows.flatten().map(|row| row.key.to_vec());
         let listed: Vec<_> = keys.by_ref().take(CHOICES_MAX).collect();
         let last = backward.flatten().next().map(|row| row.key.to_vec());
@@ -120,12 +120,12 @@ impl Source for StoreKeys {
             if keys.next().is_none() {
                 break More::Exactly(count);
             }
-            if started.elapsed() > Self::COUNTED_FOR {
+            if started.elapsed() > Self::COUNT_TIME_MAX {
                 break More::Many;
             }
             count += 1;
         };
-        Found { listed, last: last.unwrap_or_default(), more }
+        FoundKeys { listed, last: last.unwrap_or_default(), more }
     }
 
     fn segments(&self) -> Vec<(u64, bool)> {

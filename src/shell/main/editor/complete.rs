@@ -1,4 +1,4 @@
-//! What the Tab key offers.
+//! The completions of the Tab key.
 
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
@@ -16,28 +16,28 @@ use crate::shell::run::segments;
 use crate::shell::run::session::Command;
 use crate::shell::term::style::Look;
 
-/// Where live keys and segments come from.
-pub trait Source {
-    /// Live keys that start with `prefix`: the first of them in key order, the last, and how many are not listed.
-    fn keys(&self, prefix: &[u8]) -> Found;
+/// The source of keys and segments.
+pub trait KeySource {
+    /// The live keys that start with `prefix`.
+    fn keys(&self, prefix: &[u8]) -> FoundKeys;
     /// The numbers of the segments, each with whether it is sealed.
     fn segments(&self) -> Vec<(u64, bool)>;
 }
 
-/// The keys of a prefix; none by default.
+/// The keys of a prefix.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// The first of them, in key order.
+pub struct FoundKeys {
+    /// The first keys, in order.
     pub listed: Vec<Vec<u8>>,
-    /// The last of all.
+    /// The last key, listed or not.
     pub last: Vec<u8>,
-    /// How many are not listed.
+    /// The number of keys that are not listed.
     pub more: More,
 }
 
-/// The completions of the word at the end of `line`, and where that word starts. The list fits the screen, so no
-/// question is needed before showing it.
-pub fn complete(line: &str, source: &dyn Source, look: &Look, screen: Screen) -> (usize, Vec<Choice>) {
+/// The completions of the word at the end of `line`, and the start of that word. The list fits the
+/// screen, so the line editor need not ask before it shows the list.
+pub fn complete(line: &str, source: &dyn KeySource, look: &Look, screen: Screen) -> (usize, Vec<Choice>) {
     let spot = Spot::at_end(line);
     let typed = &line[spot.span.clone()];
     let (choices, more) = match spot.role {
@@ -67,11 +67,11 @@ pub fn complete(line: &str, source: &dyn Source, look: &Look, screen: Screen) ->
             ArgKind::Enum(allowed) => all_of(one_of(&spot.bytes, allowed)),
             ArgKind::Value | ArgKind::Number | ArgKind::Point | ArgKind::Duration => all_of(Vec::new()),
         },
-        // Where no argument can stand, a flag can.
+        // A flag can stand after the last argument.
         Role::Argument(_, None) => all_of(flags(&spot)),
         Role::Unknown => all_of(Vec::new()),
     };
-    // No command, flag or number has an escape.
+    // Commands, flags and numbers have no escapes.
     let may_be_escaped = matches!(
         spot.role,
         Role::FlagValue(Flag { takes: Takes::Key | Takes::Glob | Takes::File | Takes::Directory, .. })
@@ -90,7 +90,7 @@ fn all_of(choices: Vec<Choice>) -> (Vec<Choice>, More) {
     (choices, More::Exactly(0))
 }
 
-/// Commands, each by the first of its names that fits.
+/// The commands, each with its first name that starts with `typed`.
 fn commands(typed: &[u8]) -> Vec<Choice> {
     let (lead, typed) = match typed {
         [lead @ (b'.' | b'\\'), rest @ ..] => (Some(char::from(*lead)), rest),
@@ -106,7 +106,7 @@ fn commands(typed: &[u8]) -> Vec<Choice> {
         .collect()
 }
 
-/// The flags that were not given yet; those of all commands only where a dash was typed.
+/// The flags that were not given yet. Flags of all commands are offered only after a dash.
 fn flags(spot: &Spot) -> Vec<Choice> {
     let Some(command) = spot.before.command else { return Vec::new() };
     let is_new = |flag: &&Flag| !spot.before.flags.contains(flag);
@@ -131,25 +131,25 @@ fn one_of<'a>(typed: &[u8], allowed: impl IntoIterator<Item = impl AsRef<str> + 
     allowed.map(|word| Choice::word(word.as_ref())).collect()
 }
 
-/// The segments named on the line already, which are not offered again.
+/// The segments named earlier in the line, which are not offered again.
 fn given_segments(spot: &Spot) -> Vec<u64> {
     let name = spot.before.command.map_or("", |command: &Command| command.name);
     let number = |word: &Word| segments::parse(word, name).ok().map(|id| id.0);
     spot.before.args.iter().filter_map(number).collect()
 }
 
-fn keys(spot: &Spot, typed: &str, source: &dyn Source) -> (Vec<Choice>, More) {
-    let Found { listed, last, more } =
+fn keys(spot: &Spot, typed: &str, source: &dyn KeySource) -> (Vec<Choice>, More) {
+    let FoundKeys { listed, last, more } =
         if spot.escape.is_empty() { source.keys(&spot.bytes) } else { keys_of_escape(spot, source) };
     let Some(first) = listed.first() else { return all_of(Vec::new()) };
-    // In key order all that lies between two keys has what they have in common.
+    // All keys between two keys in order share their common prefix.
     let common = common_of(first, &last);
     (quoted(spot, typed, listed.into_iter().map(|key| (key, true)).collect(), &common), more)
 }
 
-/// The keys that the unfinished escape can become the next byte of.
-fn keys_of_escape(spot: &Spot, source: &dyn Source) -> Found {
-    let mut all = Found::default();
+/// The keys whose next byte can complete the unfinished escape.
+fn keys_of_escape(spot: &Spot, source: &dyn KeySource) -> FoundKeys {
+    let mut all = FoundKeys::default();
     for byte in 0..=u8::MAX {
         if !goes_on(spot, &[&spot.bytes[..], &[byte]].concat()) {
             continue;
@@ -164,14 +164,14 @@ fn keys_of_escape(spot: &Spot, source: &dyn Source) -> Found {
         all.last = found.last;
         if is_cut {
             all.listed.truncate(CHOICES_MAX);
-            return Found { last: spot.bytes.clone(), more: More::Many, ..all };
+            return FoundKeys { last: spot.bytes.clone(), more: More::Many, ..all };
         }
     }
     all
 }
 
-/// The files, or directories, whose path starts with what was typed, as far as they are `offered`; of a directory a slash is
-/// added and no blank, to go on typing.
+/// The files and directories whose path starts with the typed text, if `offered` accepts them. A
+/// directory ends with a slash and no blank, so that the user can continue.
 fn files(spot: &Spot, typed: &str, offered: impl Fn(bool) -> bool) -> (Vec<Choice>, More) {
     let bytes = &spot.bytes;
     let (folder, name) = bytes.split_at(bytes.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1));
@@ -199,7 +199,7 @@ fn files(spot: &Spot, typed: &str, offered: impl Fn(bool) -> bool) -> (Vec<Choic
     (quoted(spot, typed, paths, &common), More::Exactly(more))
 }
 
-/// How many candidates are listed.
+/// The number of listed completions.
 pub const CHOICES_MAX: usize = 200;
 
 #[cfg(test)]
@@ -211,14 +211,14 @@ mod tests {
 
     struct Keys(&'static [&'static str]);
 
-    impl Source for Keys {
-        fn keys(&self, prefix: &[u8]) -> Found {
+    impl KeySource for Keys {
+        fn keys(&self, prefix: &[u8]) -> FoundKeys {
             let all = self.0.iter().map(|key| key.as_bytes()).filter(|key| key.starts_with(prefix));
             let mut listed: Vec<_> = all.map(<[u8]>::to_vec).collect();
             let more = More::Exactly(listed.len().saturating_sub(CHOICES_MAX));
             let last = listed.last().cloned().unwrap_or_default();
             listed.truncate(CHOICES_MAX);
-            Found { listed, last, more }
+            FoundKeys { listed, last, more }
         }
 
         fn segments(&self) -> Vec<(u64, bool)> {
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_are_offered_by_any_of_their_names_and_in_any_case() {
+    fn commands_are_offered_by_all_their_names_and_in_any_case() {
         assert_eq!(offered("ge", &[]), (0, vec!["get ".to_owned()]));
         assert_eq!(offered("help opt", &[]), (5, vec!["options ".to_owned()]));
         assert_eq!(offered("DUMP", &[]), (0, vec!["dump-segment ".to_owned()]));
@@ -255,14 +255,14 @@ mod tests {
     }
 
     #[test]
-    fn where_no_argument_can_stand_flags_are_offered() {
+    fn after_the_last_argument_flags_are_offered() {
         let flags = ["--to ", "--in-place ", "--yes "].map(str::to_owned);
         assert_eq!(offered("repair ", &[]), (7, flags.to_vec()));
         assert!(offered("repair x", &[]).1.is_empty());
     }
 
     #[test]
-    fn a_segment_that_is_written_to_is_not_offered_to_be_compacted_and_none_is_offered_twice() {
+    fn compact_offers_no_active_segment_and_no_segment_is_offered_twice() {
         assert_eq!(offered("compact 1", &[]), (8, vec!["1 ".to_owned()]));
         assert_eq!(offered("compact 000001.seg ", &[]), (19, vec!["2 ".to_owned()]));
         assert_eq!(offered("verify 1 2 ", &[]), (11, vec!["10 ".to_owned()]));
@@ -270,16 +270,20 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_offered_as_it_can_be_typed() {
+    fn a_key_is_offered_with_quotes_and_escapes_where_needed() {
         assert_eq!(offered("get us", &["user:1", "other"]), (4, vec!["user:1 ".to_owned()]));
         assert_eq!(offered("get a", &["a\u{1b}[2J"]), (4, vec![r#""a\x1b[2J" "#.to_owned()]));
         assert_eq!(offered(r#"get "a "#, &["a b", "ac"]), (4, vec![r#""a b" "#.to_owned()]));
         assert_eq!(offered(r#"get 'a "#, &["a b", "ac"]), (4, vec!["'a b' ".to_owned()]));
         assert_eq!(offered("get 'i", &["it's"]), (4, vec![r"'it\'s' ".to_owned()]));
-        assert_eq!(offered("get 'a", &["a\\b"]), (4, vec![r#""a\\b" "#.to_owned()]), "no literal");
+        assert_eq!(
+            offered("get 'a", &["a\\b"]),
+            (4, vec![r#""a\\b" "#.to_owned()]),
+            "single quotes cannot hold it"
+        );
     }
 
-    /// What is inserted where several keys are offered.
+    /// The text inserted if several keys are offered.
     fn common(line: &str, keys: &'static [&'static str]) -> String {
         let (_, texts) = offered(line, keys);
         assert!(texts.len() > 1, "{texts:?}");
@@ -298,15 +302,15 @@ mod tests {
         assert_eq!(common("get a", &["a b1", "a b2"]), r#""a b"#);
         assert_eq!(common(r#"get "a"#, &["a b", "a c"]), r#""a "#);
         assert_eq!(common("get 'a", &["a b1", "a b2"]), "'a b");
-        assert_eq!(common("get a", &["a\u{1}", "a\u{2}"]), r#""a"#, "half an escape is no start");
-        assert_eq!(common("get ", &["日a", "旦a"]), "", "nor is half a character");
-        // What is typed longer than it must be is gone on from.
+        assert_eq!(common("get a", &["a\u{1}", "a\u{2}"]), r#""a"#, "an escape is not cut");
+        assert_eq!(common("get ", &["日a", "旦a"]), "", "a character is not cut");
+        // A word typed with needless escapes is continued as typed.
         assert_eq!(common(r#"get "\x61"#, &["ab1", "ab2"]), r#""\x61b"#);
         assert_eq!(common(r#"get "a""#, &["ab1", "ab2"]), r#""ab"#);
     }
 
     #[test]
-    fn an_unfinished_escape_offers_what_it_can_become_alone() {
+    fn an_unfinished_escape_offers_only_keys_that_complete_it() {
         let keys = &["a", "a\u{1}", "a\u{12}", "a\u{13}", "a\\b", "a\n", "日"];
         let shown = |line| {
             let choices = complete(line, &Keys(keys), &LOOK, SCREEN).1;
@@ -317,28 +321,28 @@ mod tests {
         assert_eq!(shown(r#"get "a\"#).len(), 5);
         assert!(shown(r#"get "\x"#).is_empty());
         assert!(shown(r#"get --at "\x"#).is_empty() && shown(r#""\"#).is_empty());
-        assert_eq!(common(r#"get "a\x1"#, keys), r#""a\x1"#, "what is typed stays");
+        assert_eq!(common(r#"get "a\x1"#, keys), r#""a\x1"#, "the typed text stays");
         assert_eq!(offered(r#"get "a\x0"#, keys).1, [r#""a\x01" "#]);
         assert_eq!(offered(r"get 'it\", &["it", "it's"]).1, [r"'it\'s' "]);
         assert!(offered(r"get 'it\", &["it"]).1.is_empty());
     }
 
     #[test]
-    fn what_is_offered_is_read_back_as_the_key() {
+    fn an_offered_word_parses_to_its_key() {
         for key in ["user:1", "a b", "quo\"te", "back\\slash", "\u{1}\u{7f}", "-flag", "#x", "日本"] {
             for typed in ["", "\"", "'"] {
                 let spot = Spot::at_end(&format!("get {typed}"));
                 let [text] = &quoted(&spot, typed, vec![(key.into(), true)], key.as_bytes())[..] else {
-                    panic!("one is offered")
+                    panic!("one key is offered")
                 };
-                let read = words::split(text.inserted.as_bytes()).expect("what is offered is well formed");
+                let read = words::split(text.inserted.as_bytes()).expect("an offered word parses");
                 assert_eq!(read[0].bytes, key.as_bytes());
             }
         }
     }
 
     #[test]
-    fn what_more_keys_than_are_listed_have_in_common_is_inserted() {
+    fn the_common_prefix_of_more_keys_than_are_listed_is_inserted() {
         let keys: Vec<_> = (0..1205).map(|n| &*format!("key:{n:04}").leak()).collect();
         let (_, choices) = complete("get k", &Keys(keys.leak()), &LOOK, SCREEN);
         assert_eq!(choices.len(), CHOICES_MAX + 1);
@@ -347,10 +351,10 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_is_offered_open_for_more() {
-        let dir = tempfile::tempdir().expect("a directory can be made");
-        std::fs::create_dir(dir.path().join("sub dir")).expect("a directory can be made");
-        std::fs::write(dir.path().join("script"), b"").expect("a file can be made");
+    fn a_directory_is_offered_with_an_open_end() {
+        let dir = tempfile::tempdir().expect("a directory can be created");
+        std::fs::create_dir(dir.path().join("sub dir")).expect("a directory can be created");
+        std::fs::write(dir.path().join("script"), b"").expect("a file can be created");
         let line = format!("read {}/s", dir.path().display());
         let texts = complete(&line, &Keys(&[]), &LOOK, SCREEN).1;
         let base = dir.path().display();
@@ -360,6 +364,6 @@ mod tests {
         let line = format!("repair --to {base}/s");
         let texts = complete(&line, &Keys(&[]), &LOOK, SCREEN).1;
         let inserted: Vec<_> = texts.iter().map(|choice| choice.inserted.as_str()).collect();
-        assert_eq!(inserted, [format!("\"{base}/sub dir/")], "a file is no directory");
+        assert_eq!(inserted, [format!("\"{base}/sub dir/")], "only directories are offered");
     }
 }

@@ -1,4 +1,4 @@
-//! Colours of the line that is being typed.
+//! Colours of the line being typed.
 
 use std::ops::Range;
 
@@ -7,10 +7,10 @@ use crate::shell::lang::command::{ArgKind, Takes};
 use crate::shell::lang::words::{self, Style as Quotes, Word};
 use crate::shell::term::style::{Hue, Look, hue};
 
-/// Longer lines are not coloured: a line is painted anew with each key, which would take longer with each.
+/// Longer lines are not coloured: the whole line is painted again for each key.
 pub const LEN_MAX: usize = 1024;
 
-/// `line` with colours, when `pending` are the lines before it that it goes on from.
+/// `line` with colours. `pending` has the earlier lines of the command.
 pub fn highlight(pending: &str, line: &str, look: &Look) -> String {
     let whole = format!("{pending}{line}");
     let mut painted = String::with_capacity(line.len() * 2);
@@ -27,7 +27,7 @@ pub fn highlight(pending: &str, line: &str, look: &Look) -> String {
     painted
 }
 
-/// The coloured stretches of `line`, in order and without overlaps.
+/// The coloured spans of `line`, in order and without overlaps.
 fn styles(line: &str) -> Vec<(Range<usize>, Hue)> {
     let (words, errors) = words::split_leniently(line.as_bytes());
     let mut roles = Roles::default();
@@ -62,7 +62,7 @@ fn style(role: Role, word: &Word, is_known: bool) -> Option<Hue> {
     }
 }
 
-/// `span`, grown so that it cuts no character in two: an error can stand at the first byte of one.
+/// `span`, extended to whole characters. The span of an error may end within one.
 fn whole_chars(line: &str, span: Range<usize>) -> Range<usize> {
     let mut end = span.end.min(line.len());
     while !line.is_char_boundary(end) {
@@ -78,13 +78,13 @@ mod tests {
 
     const LOOK: Look = Look { color: true, ascii: false, width: 80 };
 
-    /// The stretches of `line` that are coloured, with their colours.
+    /// The coloured parts of `line` with their hues.
     fn colours(line: &str) -> Vec<(&str, Hue)> {
         styles(line).into_iter().map(|(span, hue)| (&line[span], hue)).collect()
     }
 
     #[test]
-    fn commands_keys_and_strings_have_their_colours() {
+    fn commands_keys_and_strings_have_colours() {
         assert_eq!(
             colours(r#"put k "a b""#),
             [("put", hue::GOOD), ("k", hue::KEY), (r#""a b""#, hue::VALUE)]
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_goes_on_is_coloured_as_what_it_goes_on_from() {
+    fn a_continued_line_is_coloured_with_its_context() {
         let text = highlight("put k \"a\n", "b\"", &LOOK);
         assert_eq!(text, LOOK.paint("b\"", hue::VALUE));
     }

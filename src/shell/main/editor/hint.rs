@@ -1,4 +1,4 @@
-//! The grey text after the cursor: what the command still takes.
+//! The hint after the cursor: the arguments and flags that a command still accepts.
 
 use rustyline::hint::Hint;
 
@@ -9,7 +9,7 @@ use crate::shell::run::session::Command;
 use crate::shell::term::fit::clip;
 use crate::shell::term::style::Look;
 
-/// A hint that is only read. (A `String` would be inserted by the right arrow.)
+/// A hint that cannot be inserted. rustyline would insert a `String` at the right arrow key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature(String);
 
@@ -23,7 +23,7 @@ impl Hint for Signature {
     }
 }
 
-/// What the command of `line` still takes, cut to `room` columns: a hint that wraps would move the line.
+/// The hint for `line`, cut to `room` columns, because a hint that wraps would move the line.
 pub fn hint(line: &str, room: usize, look: &Look) -> Option<Signature> {
     let spot = Spot::at_end(line);
     let command = match spot.role {
@@ -46,7 +46,8 @@ pub fn hint(line: &str, room: usize, look: &Look) -> Option<Signature> {
     (!rest.is_empty() && text != ellipsis).then_some(Signature(text))
 }
 
-/// The arguments and flags of `command` that were not given, when `extra` arguments more than those in `given` were.
+/// The arguments and flags of `command` that are not in `given`, without the next `extra`
+/// arguments.
 fn remaining(command: &Command, given: &Roles, extra: usize, ellipsis: &str) -> String {
     let arguments = arguments(command, given.args.len() + extra, ellipsis);
     let flags = command.flags.iter().filter(|flag| !given.flags.contains(flag));
@@ -57,13 +58,13 @@ fn remaining(command: &Command, given: &Roles, extra: usize, ellipsis: &str) -> 
     (!arguments.is_empty()).then_some(arguments).into_iter().chain(flags).collect::<Vec<_>>().join(" ")
 }
 
-/// The placeholders of the arguments from number `from` on; what may be left out stands in brackets.
+/// The placeholders of the arguments from index `from`. Optional ones are in brackets.
 fn arguments(command: &Command, from: usize, ellipsis: &str) -> String {
     let round = command.args.len();
     if round == 0 || command.arity.max.is_some_and(|max| from >= max) {
         return String::new();
     }
-    // Where arguments repeat, the round that was begun is shown, else the next one.
+    // Repeating arguments show the rest of the current round, or the next round.
     let at = if command.arity.max.is_none() { from % round } else { from };
     let names = command.args.get(at..).unwrap_or_default().iter().map(|kind| placeholder(*kind));
     match command.arity.max {
@@ -123,15 +124,15 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_that_was_given_is_no_longer_hinted_and_its_value_is() {
+    fn a_given_flag_is_not_hinted_but_its_value_is() {
         assert!(hinted("put a 1 ").contains("[--nx]"));
         assert!(!hinted("put a 1 --nx ").contains("[--nx]"));
         assert!(hinted("put a --file ").starts_with("FILE"));
     }
 
     #[test]
-    fn a_hint_is_cut_to_the_room_there_is_and_is_never_inserted() {
-        let hint = hint("put ", 8, &LOOK).expect("there is a hint");
+    fn a_hint_is_cut_to_its_room_and_never_inserted() {
+        let hint = hint("put ", 8, &LOOK).expect("put has arguments");
         assert_eq!(hint.display(), "KEY VAL…");
         assert_eq!(hint.completion(), None);
         assert_eq!(super::hint("put ", 1, &LOOK), None);

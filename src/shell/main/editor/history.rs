@@ -1,4 +1,4 @@
-//! Where the lines that were typed are kept.
+//! The file of typed lines.
 
 use std::env;
 use std::fs::File;
@@ -8,30 +8,31 @@ use std::path::PathBuf;
 
 use crate::shell::run::folder::trusted::{Access, trusted};
 
-/// How many lines are kept.
+/// The number of lines kept.
 pub const LINES_MAX: usize = 10_000;
 
-/// `$XDG_STATE_HOME/logkv/history`; `None` where there is no home.
+/// `$XDG_STATE_HOME/logkv/history`, or `None` without a home directory.
 pub fn path() -> Option<PathBuf> {
     Some(xdg("XDG_STATE_HOME", ".local/state")?.join("logkv/history"))
 }
 
-/// `$XDG_CONFIG_HOME/logkv/init`: commands that each REPL starts with; `None` where there is no home.
+/// `$XDG_CONFIG_HOME/logkv/init`, the commands that each REPL runs first, or `None` without a home
+/// directory.
 pub fn init_path() -> Option<PathBuf> {
     Some(xdg("XDG_CONFIG_HOME", ".config")?.join("logkv/init"))
 }
 
-/// The directory that `variable` names, or `below_home`. What is not absolute is to be ignored, says the standard.
+/// The directory in `variable`, or `below_home`. The XDG standard says to ignore relative paths.
 fn xdg(variable: &str, below_home: &str) -> Option<PathBuf> {
     let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute(variable).or_else(|| Some(absolute("HOME")?.join(below_home)))
 }
 
-/// The typed lines, in a file of rustyline's format: one per line, with `\\` and line breaks
-/// escaped, after a first line `#V2`.
+/// The typed lines in the file format of rustyline: one per line after a first line `#V2`, with
+/// `\\` and line breaks escaped.
 #[derive(Debug)]
 pub struct History {
-    /// Its path, for messages only.
+    /// The path, for messages only.
     pub path: PathBuf,
     file: File,
 }
@@ -39,9 +40,9 @@ pub struct History {
 const VERSION: &str = "#V2";
 
 impl History {
-    /// The file at `path`, created for its owner alone if missing, and its last lines.
+    /// Opens the file at `path`, or creates it for its owner only. Returns its last lines.
     pub fn open(path: PathBuf) -> io::Result<(Self, Vec<String>)> {
-        // Enough for that many long lines; the rest is not read.
+        // Enough for `LINES_MAX` long lines. The rest is not read.
         const LEN_MAX: u64 = 64 << 20;
         let file = trusted(&path, Access::Write)?.ok_or(io::ErrorKind::NotFound)?;
         file.lock()?;
@@ -68,7 +69,7 @@ impl History {
         appended
     }
 
-    /// Keeps only `lines`. If killed in the middle, it leaves some older lines after them.
+    /// Keeps only `lines`. A kill during the write leaves some older lines after them.
     fn rewrite(&self, lines: &[String]) -> io::Result<()> {
         let mut text = format!("{VERSION}\n");
         for line in lines {
@@ -80,7 +81,8 @@ impl History {
     }
 }
 
-/// The lines of a file, and whether it has the present format. Lines that are not text are skipped.
+/// The lines of a file, and whether its format is the current one. Lines that are not UTF-8 are
+/// skipped.
 fn parse(bytes: &[u8]) -> (Vec<String>, bool) {
     let mut lines = bytes.split(|&byte| byte == b'\n').peekable();
     let is_current = lines.next_if(|line| *line == VERSION.as_bytes()).is_some();
@@ -116,36 +118,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_come_back_as_they_were_and_only_the_last_are_kept() {
-        let dir = tempfile::tempdir().expect("a directory can be made");
+    fn lines_survive_a_restart_and_only_the_last_are_kept() {
+        let dir = tempfile::tempdir().expect("a directory can be created");
         let path = dir.path().join("state/logkv/history");
-        let (history, lines) = History::open(path.clone()).expect("it is made");
+        let (history, lines) = History::open(path.clone()).expect("the file can be created");
         assert!(lines.is_empty());
         let typed = ["put a 1", "put b \"one\ntwo\"", r"get '\n' \", "#V2"];
-        typed.iter().for_each(|line| history.append(line).expect("it is kept"));
+        typed.iter().for_each(|line| history.append(line).expect("the file is writable"));
         // Another session appends to the same file.
-        let (other, lines) = History::open(path.clone()).expect("it is there");
+        let (other, lines) = History::open(path.clone()).expect("the file exists");
         assert_eq!(lines, typed);
-        (0..LINES_MAX).for_each(|n| other.append(&n.to_string()).expect("it is kept"));
-        history.append("last").expect("it is kept");
-        let (_, lines) = History::open(path.clone()).expect("it is there");
+        (0..LINES_MAX).for_each(|n| other.append(&n.to_string()).expect("the file is writable"));
+        history.append("last").expect("the file is writable");
+        let (_, lines) = History::open(path.clone()).expect("the file exists");
         assert_eq!((lines.len(), lines[0].as_str(), lines[LINES_MAX - 1].as_str()), (LINES_MAX, "1", "last"));
-        let kept = fs::read_to_string(&path).expect("it is text");
+        let kept = fs::read_to_string(&path).expect("the file is UTF-8");
         assert_eq!(kept.lines().count(), LINES_MAX + 1);
-        history.append("after it was cut").expect("it is kept");
-        let (_, lines) = History::open(path).expect("it is there");
+        history.append("after it was cut").expect("the file is writable");
+        let (_, lines) = History::open(path).expect("the file exists");
         assert_eq!(lines.last().map(String::as_str), Some("after it was cut"));
     }
 
     #[test]
-    fn a_file_of_the_older_form_gets_the_present_one_and_keeps_its_mode() {
-        let dir = tempfile::tempdir().expect("a directory can be made");
+    fn a_file_in_the_older_format_is_converted_and_keeps_its_mode() {
+        let dir = tempfile::tempdir().expect("a directory can be created");
         let path = dir.path().join("history");
-        fs::write(&path, b"get '\\n'\n\xff\ncount\n").expect("it is written");
-        fs::set_permissions(&path, Permissions::from_mode(0o640)).expect("it is ours");
-        let (_, lines) = History::open(path.clone()).expect("it is there");
+        fs::write(&path, b"get '\\n'\n\xff\ncount\n").expect("the file is writable");
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).expect("the file belongs to this user");
+        let (_, lines) = History::open(path.clone()).expect("the file exists");
         assert_eq!(lines, [r"get '\n'", "count"]);
-        assert_eq!(fs::read(&path).expect("it is there"), b"#V2\nget '\\\\n'\ncount\n");
-        assert_eq!(path.metadata().expect("it is there").permissions().mode() & 0o777, 0o640);
+        assert_eq!(fs::read(&path).expect("the file exists"), b"#V2\nget '\\\\n'\ncount\n");
+        assert_eq!(path.metadata().expect("the file exists").permissions().mode() & 0o777, 0o640);
     }
 }

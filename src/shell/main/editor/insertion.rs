@@ -1,11 +1,12 @@
-//! Words as they are inserted in the place of what is typed.
+//! Quoting of completed words.
 
 use super::list::{Choice, common_len};
 use super::spot::Spot;
 use crate::shell::lang::words::{self, Style};
 
-/// `words`, each with whether it is whole, as replacements of `typed`. A single word is inserted; of several, their `common`
-/// prefix. A quote is opened only if all need it: the user could not go on to the others.
+/// Replacements of `typed` by `words`, each with whether it is complete. A single word is inserted;
+/// of several, their `common` prefix. A quote is opened only if all words need it: otherwise the
+/// user could not continue with the other words.
 pub fn quoted(spot: &Spot, typed: &str, words: Vec<(Vec<u8>, bool)>, common: &[u8]) -> Vec<Choice> {
     let shown: Vec<_> = words.iter().map(|(bytes, _)| words::quote(bytes)).collect();
     let needs_quotes = |text: &String| text.starts_with('"');
@@ -21,7 +22,7 @@ pub fn quoted(spot: &Spot, typed: &str, words: Vec<(Vec<u8>, bool)>, common: &[u
         _ if common == spot.bytes && (style == spot.style || !spot.escape.is_empty()) => typed.to_owned(),
         _ => {
             let text = opened(common, style);
-            // A word typed with needless escapes stays as it is: only a longer text is inserted.
+            // A word typed with needless escapes stays unless the new text is longer.
             let goes_on = spot.is_open && text.len() <= typed.len() && common.len() > spot.bytes.len();
             if goes_on { format!("{typed}{}", escaped(&common[spot.bytes.len()..], style)) } else { text }
         }
@@ -29,7 +30,7 @@ pub fn quoted(spot: &Spot, typed: &str, words: Vec<(Vec<u8>, bool)>, common: &[u
     shown.into_iter().map(|shown| Choice { shown, inserted: inserted.clone() }).collect()
 }
 
-/// The common prefix of `first` and `last`, cut at a whole character.
+/// The common prefix of `first` and `last`, at a character boundary.
 pub fn common_of(first: &[u8], last: &[u8]) -> Vec<u8> {
     let mut len = common_len(first, last);
     if let Ok(text) = str::from_utf8(first) {
@@ -40,17 +41,17 @@ pub fn common_of(first: &[u8], last: &[u8]) -> Vec<u8> {
     first[..len].to_vec()
 }
 
-/// Whether `bytes`, which start with what is typed, go on with the unfinished escape.
+/// Whether `bytes`, which start with the typed bytes, can continue the unfinished escape.
 pub fn goes_on(spot: &Spot, bytes: &[u8]) -> bool {
     escaped(&bytes[spot.bytes.len()..], spot.style).starts_with(&spot.escape)
 }
 
-/// `bytes` in this style, in quotes that are still open.
+/// `bytes` in `style`, with the quote still open.
 fn opened(bytes: &[u8], style: Style) -> String {
     format!("{}{}", mark(style), escaped(bytes, style))
 }
 
-/// `bytes` as they are written between quotes of this style.
+/// `bytes` as written between quotes of `style`.
 fn escaped(bytes: &[u8], style: Style) -> String {
     if style == Style::Single {
         return words::visible(bytes).replace('\'', "\\'");

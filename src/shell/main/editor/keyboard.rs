@@ -14,16 +14,16 @@ use crate::shell::term::input::Input;
 use crate::shell::term::interrupt::Interrupt;
 use crate::shell::term::style::is_dumb;
 
-/// Where lines come from.
+/// The source of typed lines.
 pub enum Keyboard {
-    /// A terminal on which a line can be edited.
+    /// A terminal with line editing.
     Edited(Box<Editor<Assistant, DefaultHistory>>),
-    /// A terminal that can only print, as a shell inside an editor.
+    /// A terminal without escape sequences, such as a shell window of an editor.
     Dumb(Input),
 }
 
 impl Keyboard {
-    /// The terminal that is the standard input and output, with the help of `assistant`.
+    /// The terminal at the standard input and output.
     pub fn new(assistant: Assistant) -> rustyline::Result<Self> {
         if is_dumb() {
             return Ok(Self::Dumb(Input::stdin()?));
@@ -34,9 +34,11 @@ impl Keyboard {
             .max_history_size(LINES_MAX)?
             .history_ignore_dups(true)?
             .history_ignore_space(true)
-            // A list fits the screen, so there is no question that Ctrl-C would not leave.
+            // Without a limit rustyline would ask whether to show a long list. Lists fit the
+            // screen.
             .completion_prompt_limit(usize::MAX)
-            // Whether there are colours is decided already. Without this it would not ask how to show a line.
+            // Colours are decided elsewhere. Without this, rustyline would not call the
+            // highlighter.
             .color_mode(ColorMode::Forced)
             .build();
         let mut editor = Editor::with_config(config)?;
@@ -52,7 +54,7 @@ impl Keyboard {
         Ok(())
     }
 
-    /// The helper for completion, hints and highlighting.
+    /// The helper for completions, hints and colours.
     pub fn assistant(&mut self) -> Option<&mut Assistant> {
         match self {
             Self::Edited(editor) => editor.helper_mut(),
@@ -60,7 +62,7 @@ impl Keyboard {
         }
     }
 
-    /// Adds a line to the history. Returns whether to keep it: it differs from the last one, and does not start with a
+    /// Adds a line to the history. Returns `false` if it repeats the last line or starts with a
     /// blank.
     pub fn remember(&mut self, line: &str) -> bool {
         match self {
@@ -69,7 +71,7 @@ impl Keyboard {
         }
     }
 
-    /// The next line, after the prompt: without and with colours.
+    /// Reads the next line. `prompt` has the prompt without and with colours.
     pub fn read(&mut self, prompt: &(String, String), interrupt: &Interrupt) -> rustyline::Result<String> {
         match self {
             Self::Edited(editor) => interrupt.breaking(|| editor.readline(prompt))?,
@@ -79,7 +81,7 @@ impl Keyboard {
                 io::stdout().flush()?;
                 let line = next_line(input, interrupt);
                 if line.is_err() {
-                    // The cursor is behind the prompt.
+                    // Ends the line with the prompt.
                     writeln!(io::stdout())?;
                 }
                 line

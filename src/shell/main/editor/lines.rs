@@ -1,15 +1,16 @@
-//! From what was typed or pasted to lines that can run.
+//! Lines from typed or pasted text.
 
 use crate::shell::lang::words;
 
-/// Puts lines together until their quotes are closed. A pasted block comes as one text of many lines.
+/// Joins lines until their quotes are closed. A pasted block arrives as one text with several
+/// lines.
 #[derive(Debug, Default)]
 pub struct Lines {
     pending: String,
 }
 
 impl Lines {
-    /// The lines that are complete with `text`. What is left waits for more.
+    /// Adds `text`, and returns the complete commands. The rest waits for more.
     pub fn add(&mut self, text: &str) -> Vec<String> {
         let mut complete = Vec::new();
         for line in text.split('\n') {
@@ -23,12 +24,12 @@ impl Lines {
         complete
     }
 
-    /// The lines that wait for a closing quote, or nothing.
+    /// The lines of an unfinished command.
     pub fn pending(&self) -> &str {
         &self.pending
     }
 
-    /// Gives up what waits.
+    /// Drops the unfinished command.
     pub fn clear(&mut self) {
         self.pending.clear();
     }
@@ -46,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_quote_goes_on_in_the_next_line() {
+    fn an_open_quote_continues_in_the_next_line() {
         let mut lines = Lines::default();
         assert!(lines.add("put a \"x").is_empty());
         assert_eq!(lines.pending(), "put a \"x\n");

@@ -1,4 +1,4 @@
-//! The list of completions, as it fits the screen.
+//! The list of completions, fitted to the screen.
 
 use rustyline::completion::{Candidate, longest_common_prefix};
 use unicode_width::UnicodeWidthStr;
@@ -7,21 +7,21 @@ use crate::shell::term::fit::clip;
 use crate::shell::term::style::Look;
 use crate::shell::term::units;
 
-/// Where the line is typed.
+/// The screen of the line editor.
 #[derive(Clone, Copy, Debug)]
 pub struct Screen {
-    /// Its columns and rows.
+    /// The columns and rows.
     pub size: (usize, usize),
-    /// The columns that the prompt takes.
+    /// The width of the prompt.
     pub prompt_width: usize,
 }
 
-/// How many candidates are not listed.
+/// The number of completions that are not listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum More {
     /// Exactly this many.
     Exactly(usize),
-    /// Too many to count while a person waits.
+    /// Too many to count while the user waits.
     Many,
 }
 
@@ -40,10 +40,10 @@ impl More {
     }
 }
 
-/// One completion of a word.
+/// A completion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
-    /// As it is listed.
+    /// The text in the list.
     pub shown: String,
     /// The text that replaces the word.
     pub inserted: String,
@@ -60,17 +60,17 @@ impl Candidate for Choice {
 }
 
 impl Choice {
-    /// A word that is whole: a blank follows.
+    /// A complete word, followed by a blank.
     pub fn word(text: &str) -> Self {
         Self { shown: text.to_owned(), inserted: format!("{text} ") }
     }
 }
 
-/// As many of `choices` as the screen has room for beside the line that is typed, then how many more there are. Where
-/// all are cut at the end and so could look alike, they are cut at the start, too.
+/// As many `choices` as fit on the screen with the typed line, then the number of those left out.
+/// Choices that differ only beyond the cut are also cut at their common start.
 ///
-/// `wrapped`: the rows that the line takes beside its first one. The line editor clears so many rows above the line that
-/// it draws anew, and they are the last of the list.
+/// `wrapped` is the number of rows that the line takes after the first. The line editor clears as
+/// many rows above the line when it redraws it, and these are the last rows of the list.
 pub fn fit(
     mut choices: Vec<Choice>,
     more: More,
@@ -86,7 +86,7 @@ pub fn fit(
     let room = columns.saturating_sub(GAP).max(1);
     let common = longest_common_prefix(&choices).unwrap_or_default().to_owned();
     cut(&mut choices, room, look);
-    // One row for the line as it was, one for the line as it goes on.
+    // One row for the line above the list, one for the line below.
     let rows = rows.saturating_sub(2 + 2 * wrapped).max(1);
     let capacity = |widest: usize| if wrapped > 0 { rows } else { rows * (columns / (widest + GAP)).max(1) };
     let widest = choices.iter().map(|choice| choice.shown.width()).max().unwrap_or(0);
@@ -96,7 +96,7 @@ pub fn fit(
         let kept = choices.len().min(capacity(widest).saturating_sub(1).max(1));
         let more = more.and(choices.len() - kept);
         choices.truncate(kept);
-        // It stands for what all have in common, so that it changes nothing about that.
+        // The entry inserts the common prefix, so that it does not change the common prefix of all.
         choices.push(choice(clip(&note(more, look), room, look.ellipsis())));
     }
     if wrapped > 0 {
@@ -106,7 +106,7 @@ pub fn fit(
     choices
 }
 
-/// Cuts what is wider than `room`: at the end, and before that at the start where all are the same.
+/// Cuts choices wider than `room`: their common start first, then their end.
 fn cut(choices: &mut [Choice], room: usize, look: &Look) {
     if choices.iter().all(|choice| choice.shown.width() <= room) {
         return;
@@ -128,7 +128,8 @@ fn note(more: More, look: &Look) -> String {
     format!("{} {count} more", look.ellipsis())
 }
 
-/// The length of what all of `texts` start with, but for the last of it: enough to be recognised.
+/// The length of the common start of `texts`, less a part that is kept so that the user recognises
+/// it.
 fn common_start(texts: &[String], room: usize) -> usize {
     let Some((first, last)) = texts.iter().min().zip(texts.iter().max()) else { return 0 };
     let mut start = common_len(first.as_bytes(), last.as_bytes()).saturating_sub(room / 4);
@@ -138,7 +139,7 @@ fn common_start(texts: &[String], room: usize) -> usize {
     start
 }
 
-/// How many bytes both start with.
+/// The length of the common prefix.
 pub fn common_len(one: &[u8], other: &[u8]) -> usize {
     one.iter().zip(other).take_while(|(one, other)| one == other).count()
 }
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_is_cut_says_how_many_are_missing_and_inserts_what_all_have_in_common() {
+    fn a_cut_list_shows_the_number_left_out_and_inserts_the_common_prefix() {
         let all = || choices((0..1205).map(|n| format!("key:{n:04}")));
         let listed = fit(all(), More::Exactly(0), &LOOK, (80, 24), 0);
         assert_eq!(listed.len(), 22 * 5);
@@ -166,13 +167,13 @@ mod tests {
     }
 
     #[test]
-    fn a_list_fits_the_screen_with_the_line_that_is_typed() {
+    fn a_list_and_the_typed_line_fit_on_the_screen() {
         for (columns, rows) in [(80, 24), (60, 24), (120, 40), (20, 5), (1, 1)] {
             for wrapped in [0, 1, 2] {
                 for count in [1, 2, 30, 150, 300] {
                     let all = choices((0..count).map(|n| format!("key:{}{n:04}", "x".repeat(n % 40))));
                     let listed = fit(all, More::Exactly(0), &LOOK, (columns, rows), wrapped);
-                    // As the line editor lays it out.
+                    // The layout of the line editor.
                     let widest = listed.iter().map(|choice| choice.shown.width()).max().unwrap_or(0);
                     let rows_taken = listed.len().div_ceil(columns / (widest + 2).min(columns));
                     let least = 2 + wrapped;
@@ -183,12 +184,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wider_than_the_screen_is_cut_to_where_it_differs() {
+    fn choices_wider_than_the_screen_are_cut_to_where_they_differ() {
         let all = choices(["a", "b"].map(|end| format!("{}{end}{}", "x".repeat(100), "y".repeat(100))));
         let listed = fit(all, More::Exactly(0), &LOOK, (80, 24), 1);
         let shown: Vec<_> = listed.iter().map(|choice| choice.shown.as_str()).collect();
         let of = |end| format!("…{}{end}{}…", "x".repeat(19), "y".repeat(56));
-        // The line that is drawn anew takes two rows, and clears one.
+        // The redrawn line takes two rows, and clears one.
         assert_eq!(shown, [of("a"), of("b"), String::new()]);
         assert_eq!(longest_common_prefix(&listed), Some("x".repeat(100).as_str()));
     }

@@ -1,4 +1,5 @@
-//! The line editor: rustyline, taught the shell's commands, its words and the store's keys.
+//! The line editor: rustyline with completions, hints and colours for the shell's commands and
+//! keys.
 
 mod assistant;
 mod complete;

@@ -1,4 +1,4 @@
-//! What stands at the cursor: completion, hints and colours all ask this one question.
+//! The word at the cursor, for completions, hints and colours.
 
 use std::ops::Range;
 
@@ -15,25 +15,26 @@ pub enum Role {
     Command,
     /// A flag, or `--`.
     Flag,
-    /// What follows this flag.
+    /// The value of this flag.
     FlagValue(&'static Flag),
-    /// Argument number so-and-so, from 0.
+    /// The argument with this index.
     Argument(usize, Option<ArgKind>),
     /// A word after the name of an unknown command.
     Unknown,
 }
 
-/// Tells the roles of a line's words, one after the other.
+/// Finds the roles of the words of a line, in order.
 #[derive(Debug, Default)]
 pub struct Roles {
-    /// The line's command, once its name was seen and is known.
+    /// The command, if its name was seen and is known.
     pub command: Option<&'static Command>,
-    /// The flags seen so far.
+    /// The flags so far.
     pub flags: Vec<&'static Flag>,
-    /// The arguments seen so far.
+    /// The arguments so far.
     pub args: Vec<Word>,
     has_name: bool,
     flags_ended: bool,
+    /// The flag whose value comes next.
     awaited: Option<&'static Flag>,
 }
 
@@ -75,27 +76,27 @@ impl Roles {
     }
 }
 
-/// The word at the end of a line, which is being typed.
+/// The word at the end of a line.
 #[derive(Debug)]
 pub struct Spot {
-    /// What is known of the words before it.
+    /// The roles of the words before it.
     pub before: Roles,
     /// Its role.
     pub role: Role,
-    /// What it stands for so far, without an escape that is not finished.
+    /// The bytes it stands for, without an unfinished escape.
     pub bytes: Vec<u8>,
-    /// Where it stands in the line.
+    /// Its position in the line.
     pub span: Range<usize>,
-    /// How it is written.
+    /// Its quotes.
     pub style: Style,
-    /// The unfinished escape at its end, as it is typed.
+    /// The unfinished escape at its end, as typed.
     pub escape: String,
-    /// Whether it ends in a quote that is not closed, and in no unfinished escape: more can be typed behind it.
+    /// Whether it ends in an open quote without an unfinished escape, so that more text can follow.
     pub is_open: bool,
 }
 
 impl Spot {
-    /// The word at the end of `line`; after a blank it is empty.
+    /// The word at the end of `line`. It is empty after a blank.
     pub fn at_end(line: &str) -> Self {
         let (finished, escape) = line.split_at(finished(line).len());
         let (mut all, _) = words::split_leniently(finished.as_bytes());
@@ -121,7 +122,7 @@ impl Spot {
     }
 }
 
-/// The role that a word would have after those that `before` has seen. A lone dash may become a flag.
+/// The role of `word` after the words in `before`. A single dash may become a flag.
 fn role_of_last(before: &Roles, word: &Word) -> Role {
     if !before.has_name {
         return Role::Command;
@@ -137,19 +138,19 @@ fn role_of_last(before: &Roles, word: &Word) -> Role {
     kind.map_or(Role::Unknown, |kind| Role::Argument(index, kind))
 }
 
-/// `line` without an escape at its end that is still being typed (`"a\`, `"a\x`, `"a\x1`, `'a\`): taken as it is, it
-/// would stand for other bytes than it will.
+/// `line` without an unfinished escape at its end (`"a\`, `"a\x`, `"a\x1`, `'a\`), which would
+/// stand for other bytes when complete.
 fn finished(line: &str) -> &[u8] {
     let bytes = line.as_bytes();
     match words::open_quote(bytes) {
         Some(('"', _)) => {}
-        // Only a quote is escaped there.
+        // In single quotes only the quote has an escape.
         Some(_) => return bytes.strip_suffix(b"\\").unwrap_or(bytes),
         None => return bytes,
     }
     let Some(at) = bytes.iter().rposition(|&byte| byte == b'\\') else { return bytes };
     let is_begun = matches!(&bytes[at..], [_] | [_, b'x'] | [_, b'x', _]);
-    // An even number of backslashes are escapes of each other.
+    // Two backslashes are a complete escape.
     let count = bytes[..=at].iter().rev().take_while(|&&byte| byte == b'\\').count();
     if is_begun && count % 2 == 1 { &bytes[..at] } else { bytes }
 }
@@ -159,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_word_at_the_end_has_the_role_of_its_place() {
+    fn the_last_word_has_the_role_of_its_position() {
         assert_eq!(Spot::at_end("").role, Role::Command);
         assert_eq!(Spot::at_end("ge").role, Role::Command);
         assert_eq!(Spot::at_end("get ").role, Role::Argument(0, Some(ArgKind::Key)));
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_is_being_typed_reaches_to_the_end_also_inside_a_quote() {
+    fn the_last_word_reaches_to_the_end_even_within_a_quote() {
         let spot = Spot::at_end(r#"get "user 1"#);
         assert_eq!((spot.bytes.as_slice(), spot.span, spot.style), (&b"user 1"[..], 4..11, Style::Double));
         let spot = Spot::at_end("get  ");
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn an_escape_that_is_not_finished_is_left_out() {
+    fn an_unfinished_escape_is_left_out() {
         for line in [r#"get "a\"#, r#"get "a\x"#, r#"get "a\x1"#] {
             assert_eq!(Spot::at_end(line).bytes, b"a", "{line}");
             assert_eq!(Spot::at_end(line).escape, line[6..], "{line}");
