@@ -1,7 +1,9 @@
-//! **logkv**: a key-value store in the manner of Bitcask, in one process and one directory.
+//! **logkv**: an embedded key-value store in the style of Bitcask, in one process and one
+//! directory.
 //!
-//! A write appends a record to a log. An index in memory, the *keydir*, holds the location of each key's
-//! newest record. A read is one look at the index and one at the record, which is mapped and not copied.
+//! A write appends a record to a log. An index in memory, the *keydir*, holds the location of each
+//! key's newest record. A read is one index lookup and one access to the record, which is mapped
+//! and not copied.
 //!
 //! ```
 //! # let dir = tempfile::tempdir()?;
@@ -19,24 +21,27 @@
 //! ```
 //!
 //! # Where to look
-//! - [`Store`] has the operations; [`Options`] are the choices, each with its cost.
-//! - [`Sync`] decides what a power cut may take; [`Batch`] and [`Overlay`] write several keys at once.
-//! - [`Snapshot`] reads one moment, [`Changes`] follows all writes.
+//! - [`Store`] has the operations. [`Options`] lists the choices with their costs.
+//! - [`Sync`] decides what a power cut may lose. [`Batch`] and [`Overlay`] write several keys at
+//!   once.
+//! - [`Snapshot`] is an unchanging view. [`Changes`] follows all writes.
 //! - [`inspect`], [`verify`], [`backup`] and [`repair`] work on the files.
-//! - [`guarantees`] lists what is promised, what is not, and the limits; [`layout`] describes the bytes;
-//!   [`guide`] is the manual of the program `logkv`.
-//! - [`fs`] has the traits below a store; a test replaces them to make a disk fail.
+//! - [`guarantees`] lists the promises, the exceptions and the limits. [`layout`] describes the
+//!   bytes. [`guide`] is the manual of the program `logkv`.
+//! - [`fs`] has the file system traits. A test implements them to make a disk fail.
 //!
-//! # Words
-//! - *segment*: a file of records. The last one is *active*, the others are *sealed*: final.
-//! - *record*: one put or delete, with its number, time and checksums.
+//! # Glossary
+//! - *segment*: a file of records. The last one is *active*; the others are *sealed* and never
+//!   change.
+//! - *record*: one put or delete, with its sequence number, time and checksums.
 //! - *tombstone*: the record of a delete.
 //! - *live*: the newest put of a key. *dead*: a record that a later one replaced.
-//! - *seqno*: a record's number, and its place in the order of the log.
+//! - *seqno*: the sequence number of a record, which is its place in log order.
 //! - *MANIFEST*: the text file that lists the segments in log order.
-//! - *hint*: a sealed segment's index in key order, with a filter that knows most absent keys.
-//! - *keydir*: the index of each key's newest record. *KEYDIR*: the file that keeps it.
-//! - *compaction*: the replacement of segments by a new one with the records that are still needed.
+//! - *hint*: the index of a sealed segment in key order, with a filter that excludes most absent
+//!   keys.
+//! - *keydir*: the index of the newest record of each key. *KEYDIR*: the file that stores it.
+//! - *compaction*: replaces segments by a new one with the records that are still needed.
 
 mod engine;
 pub mod guide;
@@ -87,7 +92,7 @@ pub mod layout {
     pub use crate::engine::format::segment_header::SEGMENT_FIELDS;
 }
 
-/// A segment taken apart: every byte, what it is, and why it is there.
+/// Decodes a segment: every byte, its meaning, and the reason why it is there.
 pub mod inspect {
     pub use crate::engine::format::record::Kind;
     pub use crate::engine::tools::inspect::{
@@ -96,26 +101,26 @@ pub mod inspect {
     };
 }
 
-/// Every checksum, every hint, every count and the order of the log, checked on the files alone.
+/// Checks the files of a store: every checksum, hint and count, and the order of the log.
 pub mod verify {
     pub use crate::engine::tools::verify::{Fault, Finding, Severity, VerifyEvent, VerifyReport, store};
 }
 
-/// A copy of a store, made while it is written to, and a store made of it again. [`Store::backup`] makes one.
+/// Restores backups. [`Store::backup`] makes them, while the store is in use.
 pub mod backup {
     pub use crate::engine::tools::backup::{
         BackupProgress, BackupReport, RestoreReport, restore, restore_archive,
     };
 }
 
-/// A new store of every record of a damaged one that is intact.
+/// Makes a new store of the intact records of a damaged store.
 pub mod repair {
     pub use crate::engine::tools::repair::{
         GivenUp, Lost, Now, Reason, RepairProgress, RepairReport, copy, in_place, settle,
     };
 }
 
-/// What a store needs of the operating system, as traits: a test puts its own file system below a store.
+/// The file system below a store, as traits. A test can implement them.
 pub mod fs {
     pub use crate::engine::fs::{
         Access, Changed, Directory, File, FileSystem, Lock, LockOutcome, Mapping, OsFileSystem, Parent,

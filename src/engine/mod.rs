@@ -1,57 +1,58 @@
-//! The engine: the log, the keydir, and the order of steps that keeps data.
+//! The engine: a log, an index, and the order of steps that makes writes safe.
 //!
 //! # Wings
-//! A wing uses those above it in this table alone; a test reads the table and holds the code to it.
+//! A wing uses only the wings above it in this table. A test reads the table and checks the
+//! imports.
 //!
-//! | wing | what it knows |
+//! | wing | content |
 //! |---|---|
-//! | `base` | numbers, time, operations, errors; text for terminals; where threads meet, and how one is woken |
-//! | `format` | bytes and values |
-//! | `fs` | the operating system; staging directories |
-//! | `options` | choices, and what they cost |
+//! | `base` | ids, time, batches, errors, text for terminals, locks and wakeups |
+//! | `format` | bytes and values, without I/O |
+//! | `fs` | the operating system, staging directories |
+//! | `options` | choices and their costs |
 //! | `keydir` | the index |
 //! | `segment` | one segment: records, hint, filter, values |
 //! | `metrics` | counters, histograms, statistics |
-//! | `files` | a directory's files as found: MANIFEST, the log's segments, its tail |
-//! | `state` | what readers see: find, publish, replace |
+//! | `files` | the files of a directory as found: MANIFEST, segments, the tail of the log |
+//! | `state` | the view of readers: find, publish, replace |
 //! | `log` | the write end: append, make durable, publish, seal, replace |
-//! | `read` | snapshots, scans, history, the feed of changes |
-//! | `upkeep` | compaction, the file KEYDIR, background work |
-//! | `open` | a directory becomes a state and a log |
-//! | `tools` | cold files: verify, inspect, repair, back up |
-//! | `store` | the front door |
+//! | `read` | snapshots, scans, history, the change feed |
+//! | `upkeep` | compaction, the KEYDIR file, background work |
+//! | `open` | turns a directory into a state and a log |
+//! | `tools` | work on files: verify, inspect, repair, back up |
+//! | `store` | the public handle |
 //!
 //! # The life of a write
-//! [`Store::put`](crate::Store::put) → `log::append` checks the lengths, compresses the value, if the options say so, takes
-//! the log's lock, makes room (sealing the active segment and starting the next if need be), finds the record that is
-//! replaced, stages the new one with its checksums, writes it to the file → `log::wait` makes it durable, if the policy says so, with one `fdatasync` for all
-//! who wait → `state::publish` swaps the keydir's slot and counts what died.
+//! 1. [`Store::put`](crate::Store::put) calls `log::append`, which checks the lengths and
+//!    compresses the value. Under the log's lock it seals a full segment and starts the next one,
+//!    finds the record that the new one replaces, and stages the new record with its checksums.
+//!    Then it writes the staged records to the file.
+//! 2. `log::wait` makes the record durable if the sync policy says so. All waiting callers share
+//!    one `fdatasync`.
+//! 3. `state::publish` replaces the index slot and counts the dead bytes.
 //!
 //! # The life of a read
-//! [`Store::get`](crate::Store::get) → `state::find` hashes the key, looks into one shard for candidates, finds each
-//! one's segment by the page table → `segment::lookup` compares the key in the record and checks its checksum → the
-//! [`Value`](crate::Value) points into the mapping; what is compressed is decompressed into memory of its own.
+//! 1. [`Store::get`](crate::Store::get) calls `state::find`, which hashes the key, takes the
+//!    candidate slots from one shard, and finds the segment of each in the page table.
+//! 2. `segment::lookup` compares the key in the record and checks the checksum.
+//! 3. The [`Value`](crate::Value) points into the mapping. A compressed value is decompressed into
+//!    memory of its own.
 //!
 //! # The life of a segment
-//! Made by `log::roll` and appended to → sealed: final from then on → `background` reads it once and writes its hint →
-//! `compaction::plan` finds that enough of it is dead → `compaction::decide` says of each record what becomes of it,
-//! `compaction::copy` puts what is kept into a new segment → `log::replace` commits: a new MANIFEST, then the keydir's slots
-//! → `compaction::rewrite` removes the file. Who still holds a value, a snapshot or a scan of it keeps its mapping.
+//! 1. `log::roll` creates it, and writes append to it. Sealing makes it final.
+//! 2. `upkeep::background` reads it once and writes its hint.
+//! 3. `compaction::plan` picks it when enough of it is dead. `compaction::decide` decides about
+//!    each record, and `compaction::copy` copies the kept records to a new segment.
+//! 4. `log::replace` commits: it replaces MANIFEST, and then the index slots.
+//! 5. `compaction::rewrite` removes the file. A value, snapshot or scan keeps its mapping of it.
 //!
-//! # Opening
-//! `open::load` opens the segments that MANIFEST lists → `checkpoint` maps KEYDIR, if it belongs to that log →
-//! `open::index` makes rows of what it does not cover, by hint or by reading, and `state::replay` puts them in.
-//!
-//! # Following a writer
-//! A reader's refresh compares MANIFEST and the last segment's file with their earlier state → `open::follow` reads the
-//! new records at the log's end, and `open::index` puts their rows into a copy of the index, which shares its shards until
-//! they are written to → `store::view` swaps the state. If more than the end has changed, everything is opened anew.
-//!
-//! # A backup
-//! `log::cut` says, under the log's lock, how far each segment goes between two batches → `backup::source` holds those
-//! segments, whatever becomes of their names → `backup::directory` links or copies them beside an older MANIFEST, and replaces
-//! that last; `backup::archive` writes them one behind the other → `backup::restore` puts them into a directory of
-//! `staging`, which `verify` reads before it gets its MANIFEST.
+//! # The life of an open
+//! 1. `open::enter` checks the directory. For writing, `open::recover` takes the lock, and cuts off
+//!    a torn tail after a crash.
+//! 2. `open::load` opens the segments that MANIFEST lists, and `upkeep::checkpoint` maps KEYDIR if
+//!    it fits the log.
+//! 3. `open::index` prepares rows for the records that KEYDIR does not cover, from hints or from
+//!    the records, and `state::replay` puts them into the index.
 //!
 //! # Lock order
 //! 1. `log::transaction_lock::TransactionLock`: shared while a write is appended, alone while a transaction lasts;
@@ -62,7 +63,7 @@
 //! 5. a segment's order (`segment::order`): held while its hint is looked for, or its rows are sorted;
 //! 6. a shard's lock (`keydir`): one lookup or one change; nothing else is locked or read under it.
 //!
-//! `wakeup`'s lock, that of `store::view` and those of `meter`, `Compactor::runs_in`, `Compactor::unasked` and `fs::Exclusion` stand alone. Readers take rank 6 only (and 4, once, where KEYDIR is damaged), and
+//! `wakeup`'s lock, that of `store::view` and those of `meter`, `Compactor::runs_in`, `Compactor::background_reports` and `fs::Exclusion` stand alone. Readers take rank 6 only (and 4, once, where KEYDIR is damaged), and
 //! scans rank 5. A compaction does not take rank 1: it changes where records are, not what they are.
 
 pub(crate) mod base;
