@@ -9,7 +9,8 @@ use crate::engine::files::log_files;
 use crate::engine::fs::{Directory, StoreFile, is_of_file_system, staging};
 use crate::engine::options::Options;
 
-/// Returns the directory at `path` if it is a store or may become one. Creates it if `options` allow.
+/// Returns the directory at `path` if it is a store or may become one. Creates it if `options`
+/// allow.
 pub(super) fn enter(path: &Path, options: &Options) -> Result<Arc<dyn Directory>> {
     let may_create = options.create && !options.read_only;
     let directory = match log_files::enter(path, options) {

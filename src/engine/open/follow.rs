@@ -19,8 +19,8 @@ use crate::engine::fs::File;
 use crate::engine::options::Options;
 use crate::engine::segment::Segment;
 
-/// Opens the store as its files are now, or returns `None` if they have not changed since `earlier`,
-/// which read them as `seen`. The users of `earlier` keep its state.
+/// Opens the store as its files are now, or returns `None` if they have not changed since
+/// `earlier`, which read them as `seen`. The users of `earlier` keep its state.
 ///
 /// # Errors
 /// As a read-only open.
@@ -107,8 +107,8 @@ fn advance(
     Ok(Some(finish(load, manifest, file)))
 }
 
-/// Returns how many final segments of `before` are also the first ones of `now`, or `None` if one is
-/// missing or different.
+/// Returns how many final segments of `before` are also the first ones of `now`, or `None` if one
+/// is missing or different.
 fn kept_count(before: &Manifest, now: &Manifest) -> Option<usize> {
     let is_same_store =
         (before.store, before.lineage, before.hash_seed) == (now.store, now.lineage, now.hash_seed);

@@ -102,8 +102,8 @@ impl Load<'_> {
     }
 }
 
-/// Does `part_count` parts of the work in up to as many threads. If the system allows fewer threads,
-/// they do the remaining parts.
+/// Does `part_count` parts of the work in up to as many threads. If the system allows fewer
+/// threads, they do the remaining parts.
 fn share(part_count: usize, work: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
     let next = AtomicUsize::new(0);
     let work_on = || -> Result<()> {
@@ -163,8 +163,8 @@ fn prepare(context: &StoreContext, loaded: &Loaded, writes_hints: bool) -> Resul
     Ok(PreparedSegment { runs: vec![rows], from, record_count, compressed, last_seq, damage })
 }
 
-/// Keeps the sorted rows and the damaged ranges for later reads: in a hint if possible, otherwise in
-/// memory.
+/// Keeps the sorted rows and the damaged ranges for later reads: in a hint if possible, otherwise
+/// in memory.
 fn keep(
     context: &StoreContext,
     segment: &Segment,

@@ -163,7 +163,8 @@ impl<'a> Load<'a> {
         let created_ms = header.map_or(0, |header| header.created_ms);
         let seq_end = if is_sealed { seq_end } else { seq_end.max(line.seq_end(capacity)) };
         let (first_page, room) = match covered {
-            // The index has addresses in these pages. The pages behind them may be another segment's.
+            // The index has addresses in these pages. The pages behind them may be another
+            // segment's.
             Some(Covered { first_page, .. }) => (first_page, set.room_at(first_page, capacity)),
             None => (set.free_page(capacity, None)?, capacity),
         };
@@ -222,7 +223,8 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Reads the segment's header. A damaged header does no harm: the line in MANIFEST says the same.
+    /// Reads the segment's header. A damaged header does no harm: the line in MANIFEST says the
+    /// same.
     fn header(&self, line: &SegmentLine, file: &dyn File) -> Result<Result<SegmentHeader, FoundDamage>> {
         let bytes = file::first_bytes(&*self.context.directory, line.id, file)?;
         let damage = match SegmentHeader::decode(&bytes) {
@@ -255,7 +257,8 @@ impl<'a> Load<'a> {
         Ok(line.extent.is_unsettled(file_len).then_some(*line))
     }
 
-    /// Cuts off the torn tail of the active segment of a writer that died, and seals it in `manifest`.
+    /// Cuts off the torn tail of the active segment of a writer that died, and seals it in
+    /// `manifest`.
     pub(super) fn settle_active(&mut self, manifest: &mut Manifest, line: SegmentLine) -> Result<()> {
         let path = self.path(line.id);
         let file = file::open(&*self.context.directory, line.id, Access::Write)?;

@@ -45,11 +45,11 @@ fn log_events(opened: &Opened) {
     if report.unclean {
         tracing::info!(
             outgrown = report.outgrown,
-            "the store was not closed by its last writer, is open in another process, or has outgrown its end"
+            "the last writer did not close the store, another process has it open, or its last segment has grown"
         );
     }
     if let Some(torn) = &report.torn {
-        tracing::warn!(at = %torn.at, bytes = torn.len, "an unfinished end of the log");
+        tracing::warn!(at = %torn.at, bytes = torn.len, "the log has a torn tail");
     }
     let (segments, keys) = (opened.state.segments().iter().len(), opened.state.keydir.count());
     let (indexed, damaged) = (report.record_count, report.damage.len());

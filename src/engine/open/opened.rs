@@ -49,8 +49,8 @@ pub struct OpenReport {
     pub outgrown: bool,
     /// The torn tail of the log. An open for writing cuts it off; a read-only open ignores it.
     pub torn: Option<TornTail>,
-    /// The number of intact records read at the end of the log, if an open for writing had to search
-    /// for that end.
+    /// The number of intact records read at the end of the log, if an open for writing had to
+    /// search for that end.
     pub end_count: u64,
     /// Sequence numbers that are never assigned, because a crash may have lost records that had
     /// them. Empty if the last writer closed the store, and for a read-only open.

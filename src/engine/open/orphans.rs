@@ -1,5 +1,5 @@
-//! Orphan files: segments that MANIFEST does not list. Opening removes those of this store, and leaves
-//! those of other stores alone.
+//! Orphan files: segments that MANIFEST does not list. Opening removes those of this store, and
+//! leaves those of other stores alone.
 
 use std::collections::HashSet;
 use std::path::Path;

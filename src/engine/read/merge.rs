@@ -21,8 +21,8 @@ pub(super) trait MergeRun {
     /// The item at a key.
     type Head;
 
-    /// Returns the next key from `end` and its item. After an error, the next call continues with the
-    /// row after the unreadable one.
+    /// Returns the next key from `end` and its item. After an error, the next call continues with
+    /// the row after the unreadable one.
     fn advance(&mut self, end: End) -> Option<Result<(Value, Self::Head)>>;
 }
 

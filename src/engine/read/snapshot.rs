@@ -13,11 +13,11 @@ use crate::engine::state::frozen::Frozen;
 
 /// An unchanging view of a store.
 ///
-/// Reads see the store as it was when the snapshot was taken, whatever is written or compacted later.
-/// Taking a snapshot copies no key and no part of the index. While it exists, the first write to an
-/// index shard copies that shard, and compacted files keep their disk space. Records still expire.
-/// One call, even a whole scan, uses one time for expiry. Clones are handles to the same snapshot. A
-/// snapshot stays usable after the store is closed.
+/// Reads see the store as it was when the snapshot was taken, whatever is written or compacted
+/// later. Taking a snapshot copies no key and no part of the index. While it exists, the first
+/// write to an index shard copies that shard, and compacted files keep their disk space. Records
+/// still expire. One call, even a whole scan, uses one time for expiry. Clones are handles to the
+/// same snapshot. A snapshot stays usable after the store is closed.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -73,7 +73,8 @@ impl Snapshot {
         self.frozen.find(key.as_ref())?.map(Record::into_value).transpose()
     }
 
-    /// Returns the value of `key` with its record, as [`Store::get_entry`](crate::Store::get_entry).
+    /// Returns the value of `key` with its record, as
+    /// [`Store::get_entry`](crate::Store::get_entry).
     ///
     /// # Errors
     /// As [`Snapshot::get`].

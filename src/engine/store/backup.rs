@@ -12,17 +12,17 @@ use crate::engine::segment::Segment;
 use crate::engine::tools::backup::{self, BackupProgress, BackupReport, BackupSource};
 
 impl Store {
-    /// Makes a backup in directory `to`: a new backup if `to` is missing or empty, or an update of an
-    /// earlier backup of this store.
+    /// Makes a backup in directory `to`: a new backup if `to` is missing or empty, or an update of
+    /// an earlier backup of this store.
     ///
-    /// The backup holds every write acknowledged before the call, and each batch whole or not at all. It
-    /// runs beside writes and compactions, and writes nothing to the store. A read-only store can be
-    /// backed up as it was opened.
+    /// The backup holds every write acknowledged before the call, and each batch whole or not at
+    /// all. It runs beside writes and compactions, and writes nothing to the store. A read-only
+    /// store can be backed up as it was opened.
     ///
-    /// Sealed segments are hard links if the file system supports them, and copies otherwise. The active
-    /// segment is always a copy. The backup reads and checks all new records, and keeps the segments of
-    /// the earlier backup. The earlier backup is unchanged until the new MANIFEST is durable. The result
-    /// is a store. Open it read-only if it shall receive further backups.
+    /// Sealed segments are hard links if the file system supports them, and copies otherwise. The
+    /// active segment is always a copy. The backup reads and checks all new records, and keeps the
+    /// segments of the earlier backup. The earlier backup is unchanged until the new MANIFEST is
+    /// durable. The result is a store. Open it read-only if it shall receive further backups.
     ///
     /// ```
     /// use std::ops::ControlFlow;
@@ -39,13 +39,14 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Occupied`](crate::Error::Occupied) if `to` holds other files, or is inside the store's
-    /// directory; [`Error::Untrusted`](crate::Error::Untrusted) if another user owns `to`, unless
-    /// [`Options::trust`](crate::Options::trust) is set; [`Error::Damaged`](crate::Error::Damaged) if a
-    /// record is damaged (`repair` makes a store of the intact records);
-    /// [`Error::Closed`](crate::Error::Closed), [`Error::Poisoned`](crate::Error::Poisoned) and
-    /// [`Error::Io`](crate::Error::Io); [`Error::Cancelled`](crate::Error::Cancelled) if `observe`, which
-    /// receives the progress, returned `Break`. The files in `to` are unchanged.
+    /// [`Error::Occupied`](crate::Error::Occupied) if `to` holds other files, or is inside the
+    /// store's directory; [`Error::Untrusted`](crate::Error::Untrusted) if another user owns `to`,
+    /// unless [`Options::trust`](crate::Options::trust) is set;
+    /// [`Error::Damaged`](crate::Error::Damaged) if a record is damaged (`repair` makes a store of
+    /// the intact records); [`Error::Closed`](crate::Error::Closed),
+    /// [`Error::Poisoned`](crate::Error::Poisoned) and [`Error::Io`](crate::Error::Io);
+    /// [`Error::Cancelled`](crate::Error::Cancelled) if `observe`, which receives the progress,
+    /// returned `Break`. The files in `to` are unchanged.
     pub fn backup(
         &self,
         to: impl AsRef<Path>,
@@ -54,8 +55,8 @@ impl Store {
         backup::into_directory(&self.source()?, (self.dir(), to.as_ref()), &self.0.options, observe)
     }
 
-    /// Writes a backup to `out` as a tar archive, in one pass and with 1 MiB of memory. The archive is not
-    /// compressed.
+    /// Writes a backup to `out` as a tar archive, in one pass and with 1 MiB of memory. The archive
+    /// is not compressed.
     ///
     /// # Errors
     /// As [`Store::backup`]. The archive is then incomplete.

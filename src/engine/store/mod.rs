@@ -34,10 +34,10 @@ use crate::engine::upkeep::syncer::Syncer;
 
 /// An open store. Clones are handles to the same store and can be used from any thread.
 ///
-/// Reads do not wait for writes or syncs, except for the moment in which a batch becomes visible; see
-/// also [`Sync::Buffered`]. [`Store::close`] closes the store cleanly, and so does dropping the last
-/// handle and the last [`Pending`](crate::Pending). After a close, reads through other handles still
-/// work, and writes fail.
+/// Reads do not wait for writes or syncs, except for the moment in which a batch becomes visible;
+/// see also [`Sync::Buffered`]. [`Store::close`] closes the store cleanly, and so does dropping the
+/// last handle and the last [`Pending`](crate::Pending). After a close, reads through other handles
+/// still work, and writes fail.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -68,7 +68,8 @@ struct Shared {
 }
 
 impl Shared {
-    /// Stops background work, and writes KEYDIR if that is worth its cost. Runs before the log is closed.
+    /// Stops background work, and writes KEYDIR if that is worth its cost. Runs before the log is
+    /// closed.
     fn shut_down(&self) {
         if let Some(background) = &self.background {
             background.stop();
@@ -90,8 +91,8 @@ impl Drop for Shared {
 }
 
 impl Store {
-    /// Opens the store in directory `path` with [`Options::default`]. Creates it if the directory is missing
-    /// or empty.
+    /// Opens the store in directory `path` with [`Options::default`]. Creates it if the directory
+    /// is missing or empty.
     ///
     /// # Errors
     /// As [`Store::open_with`].
@@ -102,9 +103,10 @@ impl Store {
     /// Opens the store in directory `path`.
     ///
     /// # Errors
-    /// [`Error::Missing`], [`Error::Foreign`], [`Error::Untrusted`], [`Error::Locked`], [`Error::Unsupported`],
-    /// [`Error::ManifestDamaged`], [`Error::SegmentMissing`], [`Error::Rot`], and [`Error::Io`]. A damaged
-    /// record is not an error; [`Store::open_report`] lists it.
+    /// [`Error::Missing`], [`Error::Foreign`], [`Error::Untrusted`], [`Error::Locked`],
+    /// [`Error::Unsupported`], [`Error::ManifestDamaged`], [`Error::SegmentMissing`],
+    /// [`Error::Rot`], and [`Error::Io`]. A damaged record is not an error; [`Store::open_report`]
+    /// lists it.
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         let path = path.as_ref();
         let options = options.within_bounds();
@@ -138,8 +140,8 @@ impl Store {
         })))
     }
 
-    /// Returns the value of `key`, or `None` if the key is absent. Costs one index lookup and one record
-    /// read. Copies nothing from a mapped segment.
+    /// Returns the value of `key`, or `None` if the key is absent. Costs one index lookup and one
+    /// record read. Copies nothing from a mapped segment.
     ///
     /// # Errors
     /// [`Error::Damaged`] if the record of `key` is damaged, and [`Error::Io`].
@@ -147,9 +149,9 @@ impl Store {
         self.find(key.as_ref())?.map(Record::into_value).transpose()
     }
 
-    /// Returns the value of each of `keys`, in their order, or the error of that key. Prefetches index
-    /// slots and records for 64 keys at a time, which is faster than single gets if they are not in the
-    /// CPU caches (`cargo bench -- basics`).
+    /// Returns the value of each of `keys`, in their order, or the error of that key. Prefetches
+    /// index slots and records for 64 keys at a time, which is faster than single gets if they are
+    /// not in the CPU caches (`cargo bench -- basics`).
     ///
     /// # Errors
     /// [`Error::Io`] from writing buffered records.
@@ -205,9 +207,9 @@ impl Store {
         self.log()?.sync()
     }
 
-    /// Seals the active segment and returns its id, or `None` if it holds no records. The next write starts
-    /// a new segment. Sealing and starting each write a MANIFEST of about 70 bytes a segment: 7 MB for
-    /// 100,000 segments.
+    /// Seals the active segment and returns its id, or `None` if it holds no records. The next
+    /// write starts a new segment. Sealing and starting each write a MANIFEST of about 70 bytes a
+    /// segment: 7 MB for 100,000 segments.
     ///
     /// # Errors
     /// As [`Store::put`].
@@ -225,8 +227,8 @@ impl Store {
         inspect::of_open_store(&view.opened.directory, &self.0.options, &view.opened.state, segment)
     }
 
-    /// Returns the report of opening this store. After a [`Store::refresh`], its damage and torn tail are
-    /// those that the refresh found.
+    /// Returns the report of opening this store. After a [`Store::refresh`], its damage and torn
+    /// tail are those that the refresh found.
     #[must_use]
     pub fn open_report(&self) -> Arc<OpenReport> {
         Arc::clone(&self.view().opened.report)

@@ -8,8 +8,8 @@ use crate::engine::read::scan::{Keys, Scan};
 use crate::engine::read::snapshot::Snapshot;
 
 impl Store {
-    /// Takes a snapshot of the store. Later writes do not change it. The cost does not depend on the size
-    /// of the store.
+    /// Takes a snapshot of the store. Later writes do not change it. The cost does not depend on
+    /// the size of the store.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) from writing buffered records, and
@@ -19,9 +19,9 @@ impl Store {
         Ok(Snapshot::new(frozen, last_seq))
     }
 
-    /// Returns the current keys of `range` in ascending byte order, as a double-ended iterator. Searches
-    /// each segment for the ends of the range, and reads keys when the iterator reaches them. First
-    /// sorts the keys appended to the active segment since the last scan.
+    /// Returns the current keys of `range` in ascending byte order, as a double-ended iterator.
+    /// Searches each segment for the ends of the range, and reads keys when the iterator reaches
+    /// them. First sorts the keys appended to the active segment since the last scan.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;

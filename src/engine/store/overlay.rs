@@ -15,10 +15,10 @@ use crate::engine::segment::value::Value;
 
 /// Puts and deletes in memory, in front of a store, until they are written as one [`Batch`].
 ///
-/// Reads through an overlay see its changes, then the store. Other readers do not see the changes. The
-/// last change of a key counts. [`Store::transact`] passes an overlay to its closure, and blocks other
-/// writers until the closure is done. An overlay from [`Overlay::new`] blocks no writer, so the keys
-/// that it read may have changed before its batch is written.
+/// Reads through an overlay see its changes, then the store. Other readers do not see the changes.
+/// The last change of a key counts. [`Store::transact`] passes an overlay to its closure, and
+/// blocks other writers until the closure is done. An overlay from [`Overlay::new`] blocks no
+/// writer, so the keys that it read may have changed before its batch is written.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -82,8 +82,8 @@ impl Overlay {
         self.change(key.as_ref(), value.as_ref(), None);
     }
 
-    /// Sets `key` to `value` until `expiry`. A time to live counts from this call. The write of the batch
-    /// fails if the time is later than [`Expiry::AT_MS_MAX`].
+    /// Sets `key` to `value` until `expiry`. A time to live counts from this call. The write of the
+    /// batch fails if the time is later than [`Expiry::AT_MS_MAX`].
     pub fn put_expiring(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>, expiry: Expiry) {
         let expires_ms = expiry.at_ms(self.store.clock_ms());
         self.change(key.as_ref(), value.as_ref(), Some(expires_ms));

@@ -15,8 +15,8 @@ use crate::engine::read::scan::Entry;
 use crate::engine::state::frozen::Frozen;
 
 impl Store {
-    /// Returns the records of `key` that are still in the log, oldest first. The iterator reads each record
-    /// when it reaches it.
+    /// Returns the records of `key` that are still in the log, oldest first. The iterator reads
+    /// each record when it reaches it.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -37,8 +37,8 @@ impl Store {
         Ok(Versions::of(&frozen, last_seq, key.as_ref()))
     }
 
-    /// Returns the store as it was at `at`. Later writes do not change it. Finding a sequence number costs
-    /// nothing. Finding a time reads the header of every record written after it.
+    /// Returns the store as it was at `at`. Later writes do not change it. Finding a sequence
+    /// number costs nothing. Finding a time reads the header of every record written after it.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io).
@@ -46,8 +46,8 @@ impl Store {
         self.at_with(at, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// Works as [`Store::at`], passes the number of records read to `observe`, and stops if `observe`
-    /// returns `Break`.
+    /// Works as [`Store::at`], passes the number of records read to `observe`, and stops if
+    /// `observe` returns `Break`.
     ///
     /// # Errors
     /// As [`Store::at`], and [`Error::Cancelled`](crate::Error::Cancelled) if `observe` returned
@@ -71,25 +71,26 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`Error::CompactedAway`](crate::Error::CompactedAway) or [`Error::GivenUp`](crate::Error::GivenUp)
-    /// if the history of `key` is incomplete, [`Error::Damaged`](crate::Error::Damaged), and
-    /// [`Error::Io`](crate::Error::Io).
+    /// [`Error::CompactedAway`](crate::Error::CompactedAway) or
+    /// [`Error::GivenUp`](crate::Error::GivenUp) if the history of `key` is incomplete,
+    /// [`Error::Damaged`](crate::Error::Damaged), and [`Error::Io`](crate::Error::Io).
     pub fn get_at(&self, key: impl AsRef<[u8]>, at: At) -> Result<Option<Entry>> {
         self.at(at)?.get(key)
     }
 
-    /// Returns the keys that differ between `from` and `to`, in ascending byte order. `None` as `to`
-    /// means now. Reads every record that is still in the log.
+    /// Returns the keys that differ between `from` and `to`, in ascending byte order. `None` as
+    /// `to` means now. Reads every record that is still in the log.
     ///
     /// # Errors
-    /// [`Error::CompactedAway`](crate::Error::CompactedAway) or [`Error::GivenUp`](crate::Error::GivenUp)
-    /// if the history is incomplete, and [`Error::Io`](crate::Error::Io).
+    /// [`Error::CompactedAway`](crate::Error::CompactedAway) or
+    /// [`Error::GivenUp`](crate::Error::GivenUp) if the history is incomplete, and
+    /// [`Error::Io`](crate::Error::Io).
     pub fn diff(&self, from: At, to: Option<At>) -> Result<Differences> {
         self.diff_with(from, to, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// Works as [`Store::diff`]. While it searches for the two points, it passes the number of records
-    /// read to `observe`, and stops if `observe` returns `Break`.
+    /// Works as [`Store::diff`]. While it searches for the two points, it passes the number of
+    /// records read to `observe`, and stops if `observe` returns `Break`.
     ///
     /// # Errors
     /// As [`Store::diff`], and [`Error::Cancelled`](crate::Error::Cancelled) if `observe` returned
@@ -110,16 +111,17 @@ impl Store {
         Differences::new(from, to)
     }
 
-    /// Returns a change feed: the records of the log from `from` on, in log order, and new records as
-    /// they are appended. `from` is a [`Cursor`] or a sequence number. A feed can continue after a
-    /// restart, from [`Changes::cursor`], or after a [`Snapshot`](crate::Snapshot), from its cursor.
-    /// Each record is returned as written, even if a later one replaced it.
+    /// Returns a change feed: the records of the log from `from` on, in log order, and new records
+    /// as they are appended. `from` is a [`Cursor`] or a sequence number. A feed can continue after
+    /// a restart, from [`Changes::cursor`], or after a [`Snapshot`](crate::Snapshot), from its
+    /// cursor. Each record is returned as written, even if a later one replaced it.
     ///
-    /// If the store is open for writing, the feed returns what readers of the store see, and keeps the
-    /// store open. If the store is read-only, the feed returns what the writer, another process, has
-    /// written to the files, within milliseconds and without a [refresh](Store::refresh). A power cut
-    /// may lose such records until the writer syncs them. If a write fails halfway on a full disk, its
-    /// records may disappear again, and later records may have their numbers.
+    /// If the store is open for writing, the feed returns what readers of the store see, and keeps
+    /// the store open. If the store is read-only, the feed returns what the writer, another
+    /// process, has written to the files, within milliseconds and without a
+    /// [refresh](Store::refresh). A power cut may lose such records until the writer syncs them. If
+    /// a write fails halfway on a full disk, its records may disappear again, and later records may
+    /// have their numbers.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -143,17 +145,18 @@ impl Store {
         }
     }
 
-    /// Returns a change feed that starts with the last `count` records of the log. Reads the record headers
-    /// of the segments that hold them.
+    /// Returns a change feed that starts with the last `count` records of the log. Reads the record
+    /// headers of the segments that hold them.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) and [`Error::ManifestDamaged`](crate::Error::ManifestDamaged).
+    /// [`Error::Io`](crate::Error::Io) and
+    /// [`Error::ManifestDamaged`](crate::Error::ManifestDamaged).
     pub fn recent_changes(&self, count: u64) -> Result<Changes> {
         self.recent_changes_with(count, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// Works as [`Store::recent_changes`], passes the number of records read to `observe`, and stops if
-    /// `observe` returns `Break`.
+    /// Works as [`Store::recent_changes`], passes the number of records read to `observe`, and
+    /// stops if `observe` returns `Break`.
     ///
     /// # Errors
     /// As [`Store::recent_changes`], and [`Error::Cancelled`](crate::Error::Cancelled) if `observe`

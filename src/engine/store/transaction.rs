@@ -6,13 +6,13 @@ use crate::engine::base::error::{Error, Result};
 use crate::engine::log::{Condition, Staged, Urgency};
 
 impl Store {
-    /// Runs `work` as a transaction. Writes all its changes if it returns `Ok`, and nothing if it returns
-    /// `Err` or panics.
+    /// Runs `work` as a transaction. Writes all its changes if it returns `Ok`, and nothing if it
+    /// returns `Err` or panics.
     ///
-    /// Transactions are serialisable: they run one at a time, and other writes wait until the changes
-    /// are in the log. Reads do not wait. Keep `work` short, and write through its [`Overlay`]. A write
-    /// through the store in this thread fails with [`Error::WithinTransaction`], and waiting for a
-    /// write in another thread is a deadlock.
+    /// Transactions are serialisable: they run one at a time, and other writes wait until the
+    /// changes are in the log. Reads do not wait. Keep `work` short, and write through its
+    /// [`Overlay`]. A write through the store in this thread fails with
+    /// [`Error::WithinTransaction`], and waiting for a write in another thread is a deadlock.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -53,8 +53,9 @@ impl Store {
         Ok(done)
     }
 
-    /// Sets `key` to `new` if its value is `expected`, and returns whether it was. `None` as `expected`
-    /// means that the key is absent; `None` as `new` deletes the key. The new value does not expire.
+    /// Sets `key` to `new` if its value is `expected`, and returns whether it was. `None` as
+    /// `expected` means that the key is absent; `None` as `new` deletes the key. The new value does
+    /// not expire.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;

@@ -1,4 +1,5 @@
-//! Updates of existing keys: counters and expiry. Each has a `submit_` form, so that many share a sync.
+//! Updates of existing keys: counters and expiry. Each has a `submit_` form, so that many share a
+//! sync.
 
 use std::sync::Arc;
 
@@ -10,8 +11,8 @@ use crate::engine::log::{Condition, Staged, Urgency};
 use crate::engine::read::scan::Entry;
 
 impl Store {
-    /// Adds `by` to the value of `key`, a number as decimal text, and returns the sum. A missing key
-    /// counts as 0. The expiry of the key stays.
+    /// Adds `by` to the value of `key`, a number as decimal text, and returns the sum. A missing
+    /// key counts as 0. The expiry of the key stays.
     ///
     /// # Errors
     /// [`Error::NotANumber`] and [`Error::NumberOverflow`]: nothing was written. Otherwise as
@@ -30,7 +31,8 @@ impl Store {
         Ok(self.submit_expire(key, expiry)?.wait()?.is_some())
     }
 
-    /// Removes the expiry of `key`, and returns whether it had one. Writes the value again in that case.
+    /// Removes the expiry of `key`, and returns whether it had one. Writes the value again in that
+    /// case.
     ///
     /// # Errors
     /// As [`Store::put`] and [`Store::get`].
@@ -39,8 +41,8 @@ impl Store {
         Ok(pending.wait()?.is_some())
     }
 
-    /// Works as [`Store::incr`] without waiting, on top of earlier submitted writes. The sum is final, and
-    /// visible to readers, after [`Pending::wait`].
+    /// Works as [`Store::incr`] without waiting, on top of earlier submitted writes. The sum is
+    /// final, and visible to readers, after [`Pending::wait`].
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -63,8 +65,8 @@ impl Store {
         })
     }
 
-    /// Works as [`Store::expire`] without waiting, on top of earlier submitted writes. [`Pending::wait`]
-    /// returns `None` if the key is absent.
+    /// Works as [`Store::expire`] without waiting, on top of earlier submitted writes.
+    /// [`Pending::wait`] returns `None` if the key is absent.
     ///
     /// # Errors
     /// As [`Store::expire`].
@@ -79,9 +81,9 @@ impl Store {
         submitted.map(|((), pending)| pending)
     }
 
-    /// Works as [`Store::persist`] without waiting, on top of earlier submitted writes. Returns whether
-    /// the key is present. [`Pending::wait`] returns `None` if the key has no expiry. Both are final
-    /// after the wait.
+    /// Works as [`Store::persist`] without waiting, on top of earlier submitted writes. Returns
+    /// whether the key is present. [`Pending::wait`] returns `None` if the key has no expiry. Both
+    /// are final after the wait.
     ///
     /// # Errors
     /// As [`Store::persist`].
@@ -95,9 +97,9 @@ impl Store {
         })
     }
 
-    /// Reads the newest entry of `key` and submits the batch that `change` makes of it. No other write
-    /// comes in between. Waiting for the result also waits for the entry that was read, even if the
-    /// batch is empty.
+    /// Reads the newest entry of `key` and submits the batch that `change` makes of it. No other
+    /// write comes in between. Waiting for the result also waits for the entry that was read, even
+    /// if the batch is empty.
     fn submit_change<T>(
         &self,
         key: &[u8],

@@ -13,8 +13,8 @@ use crate::engine::upkeep::compaction::{
 };
 
 impl Store {
-    /// Returns the segments that a compaction would rewrite, with the reasons. Reads counters, and record
-    /// headers only in segments where a record may have expired.
+    /// Returns the segments that a compaction would rewrite, with the reasons. Reads counters, and
+    /// record headers only in segments where a record may have expired.
     ///
     /// # Errors
     /// [`Error::NoSuchSegment`](crate::Error::NoSuchSegment) and
@@ -25,14 +25,14 @@ impl Store {
         self.view().compactor.plan(what)
     }
 
-    /// Passes to `report`, in log order, what a compaction would do with each record of `run`, which is
-    /// one of `plan`'s runs. Reads and checks the segments of the run, and changes nothing. Uses
-    /// [`CompactionPlan::at_ms`] for expiry.
+    /// Passes to `report`, in log order, what a compaction would do with each record of `run`,
+    /// which is one of `plan`'s runs. Reads and checks the segments of the run, and changes
+    /// nothing. Uses [`CompactionPlan::at_ms`] for expiry.
     ///
     /// # Errors
-    /// [`Error::NoSuchSegment`](crate::Error::NoSuchSegment), [`Error::Damaged`](crate::Error::Damaged),
-    /// [`Error::Cancelled`](crate::Error::Cancelled) if `report` returned `Break`, and
-    /// [`Error::Io`](crate::Error::Io).
+    /// [`Error::NoSuchSegment`](crate::Error::NoSuchSegment),
+    /// [`Error::Damaged`](crate::Error::Damaged), [`Error::Cancelled`](crate::Error::Cancelled) if
+    /// `report` returned `Break`, and [`Error::Io`](crate::Error::Io).
     pub fn compaction_decisions(
         &self,
         plan: &CompactionPlan,
@@ -59,23 +59,24 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Damaged`](crate::Error::Damaged) if a record of a named segment is damaged; other damaged
-    /// segments are listed in [`CompactionReport::left`]. [`Error::ReadOnly`](crate::Error::ReadOnly),
-    /// [`Error::Closed`](crate::Error::Closed), [`Error::Poisoned`](crate::Error::Poisoned),
-    /// [`Error::Full`](crate::Error::Full) and [`Error::Io`](crate::Error::Io): the current run changed
-    /// nothing, and completed runs stay. [`Error::NotWritten`](crate::Error::NotWritten): the outcome of
-    /// the current run is unknown, and nothing is lost.
+    /// [`Error::Damaged`](crate::Error::Damaged) if a record of a named segment is damaged; other
+    /// damaged segments are listed in [`CompactionReport::left`].
+    /// [`Error::ReadOnly`](crate::Error::ReadOnly), [`Error::Closed`](crate::Error::Closed),
+    /// [`Error::Poisoned`](crate::Error::Poisoned), [`Error::Full`](crate::Error::Full) and
+    /// [`Error::Io`](crate::Error::Io): the current run changed nothing, and completed runs stay.
+    /// [`Error::NotWritten`](crate::Error::NotWritten): the outcome of the current run is unknown,
+    /// and nothing is lost.
     pub fn compact(&self, what: &Compact) -> Result<CompactionReport> {
         self.compact_with(what, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// Works as [`Store::compact`], and passes events to `observe`, often enough for a progress bar. If
-    /// `observe` returns `Break`, the compaction stops and removes the output of the current run.
-    /// `observe` may close the store, which also stops the compaction.
+    /// Works as [`Store::compact`], and passes events to `observe`, often enough for a progress
+    /// bar. If `observe` returns `Break`, the compaction stops and removes the output of the
+    /// current run. `observe` may close the store, which also stops the compaction.
     ///
     /// # Errors
-    /// As [`Store::compact`]. [`Error::Cancelled`](crate::Error::Cancelled) if `observe` returned `Break`
-    /// before the last run was committed; the completed runs stay, and each had a
+    /// As [`Store::compact`]. [`Error::Cancelled`](crate::Error::Cancelled) if `observe` returned
+    /// `Break` before the last run was committed; the completed runs stay, and each had a
     /// [`CompactionEvent::Done`]. [`Error::WithinCompaction`](crate::Error::WithinCompaction) for a
     /// compaction that `observe` starts itself.
     pub fn compact_with(
@@ -87,30 +88,30 @@ impl Store {
         self.view().compactor.compact(what, observe)
     }
 
-    /// Returns the background compaction runs since the last call, oldest first, and at most the last
-    /// thousand. Does no I/O.
+    /// Returns the background compaction runs since the last call, oldest first, and at most the
+    /// last thousand. Does no I/O.
     #[must_use]
     pub fn background_compactions(&self) -> Vec<RunReport> {
         self.view().compactor.take_background_reports()
     }
 
-    /// Returns the time used for expiry, in milliseconds since 1970. It never goes back while the store is
-    /// open.
+    /// Returns the time used for expiry, in milliseconds since 1970. It never goes back while the
+    /// store is open.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
         self.view().opened.state.now_ms()
     }
 
-    /// Returns the time of the store's clock, in milliseconds since 1970. A time to live counts from it. It
-    /// is behind [`Store::now_ms`] if the clock was set back.
+    /// Returns the time of the store's clock, in milliseconds since 1970. A time to live counts
+    /// from it. It is behind [`Store::now_ms`] if the clock was set back.
     #[must_use]
     pub fn clock_ms(&self) -> u64 {
         self.0.options.clock.now_ms()
     }
 
-    /// Returns the totals of the store. Costs a pass over the list of segments, and over the record headers
-    /// of segments with expired records. The first call after an open also reads the headers of segments
-    /// that may have expired records.
+    /// Returns the totals of the store. Costs a pass over the list of segments, and over the record
+    /// headers of segments with expired records. The first call after an open also reads the
+    /// headers of segments that may have expired records.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io).
@@ -155,7 +156,8 @@ impl Store {
         memory
     }
 
-    /// Returns the counters since the store was opened, with its totals. Costs as much as [`Store::stats`].
+    /// Returns the counters since the store was opened, with its totals. Costs as much as
+    /// [`Store::stats`].
     ///
     /// # Errors
     /// As [`Store::stats`].
@@ -164,9 +166,10 @@ impl Store {
         Ok(Metrics::of(&view.opened.state.meter, self.stats_of(&view)?, view.opened.report.took))
     }
 
-    /// Removes every key, and returns their number. A failure or a crash leaves all keys or none. Snapshots
-    /// and scans keep their view, and a feed of [`changes`](Store::changes) reports that all earlier
-    /// records are gone. The cost is that of removing the files; the call writes nothing for each key.
+    /// Removes every key, and returns their number. A failure or a crash leaves all keys or none.
+    /// Snapshots and scans keep their view, and a feed of [`changes`](Store::changes) reports that
+    /// all earlier records are gone. The cost is that of removing the files; the call writes
+    /// nothing for each key.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -180,9 +183,9 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::rotate`]; [`Error::WithinTransaction`](crate::Error::WithinTransaction) inside a
-    /// transaction and [`Error::WithinCompaction`](crate::Error::WithinCompaction) inside the observer of
-    /// a compaction: nothing was changed. [`Error::NotWritten`](crate::Error::NotWritten): the next open
-    /// finds all keys, or none.
+    /// transaction and [`Error::WithinCompaction`](crate::Error::WithinCompaction) inside the
+    /// observer of a compaction: nothing was changed.
+    /// [`Error::NotWritten`](crate::Error::NotWritten): the next open finds all keys, or none.
     pub fn clear(&self) -> Result<u64> {
         let _held = self.0.transaction_lock.shared()?;
         self.view().compactor.clear()

@@ -54,9 +54,10 @@ impl PutOptions {
 
 /// A submitted write that is not acknowledged yet; see [`Store::submit`].
 ///
-/// Until [`Pending::wait`] returns, the write may be lost, and readers may or may not see it. It goes
-/// into the log in order, with the next write, wait or sync at the latest. Dropping this value does not
-/// cancel the write. A write that no caller waits for takes about 100 bytes of memory until a sync.
+/// Until [`Pending::wait`] returns, the write may be lost, and readers may or may not see it. It
+/// goes into the log in order, with the next write, wait or sync at the latest. Dropping this value
+/// does not cancel the write. A write that no caller waits for takes about 100 bytes of memory
+/// until a sync.
 #[derive(Debug)]
 #[must_use = "the write is acknowledged when `wait` returns"]
 pub struct Pending {
@@ -65,8 +66,8 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Waits until the write is visible, and as durable as the sync policy says. Returns `None` if nothing
-    /// had to be written; the records that decided this are then durable.
+    /// Waits until the write is visible, and as durable as the sync policy says. Returns `None` if
+    /// nothing had to be written; the records that decided this are then durable.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::NotWritten`] and [`Error::Closed`]: the write is lost.
@@ -81,9 +82,9 @@ impl Store {
     /// Sets `key` to `value`. When this returns, the write is as durable as the sync policy says.
     ///
     /// # Errors
-    /// [`Error::KeyLength`], [`Error::ValueLength`], [`Error::ExpiryTooLate`], [`Error::ReadOnly`], [`Error::Closed`],
-    /// [`Error::Poisoned`] and [`Error::Io`]: nothing was written. [`Error::OutcomeUnknown`]: the write
-    /// may be lost.
+    /// [`Error::KeyLength`], [`Error::ValueLength`], [`Error::ExpiryTooLate`], [`Error::ReadOnly`],
+    /// [`Error::Closed`], [`Error::Poisoned`] and [`Error::Io`]: nothing was written.
+    /// [`Error::OutcomeUnknown`]: the write may be lost.
     pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Commit> {
         let commit = self.put_with(key, value, PutOptions::new())?;
         Ok(commit.expect("a put without a condition always writes"))
@@ -105,8 +106,8 @@ impl Store {
         self.put_with(key, value, PutOptions::new().if_present())
     }
 
-    /// Sets `key` to `value` with `options`. If their condition does not hold, writes nothing and returns
-    /// `None`.
+    /// Sets `key` to `value` with `options`. If their condition does not hold, writes nothing and
+    /// returns `None`.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -139,8 +140,8 @@ impl Store {
         Ok(commit.is_some_and(|commit| commit.deleted > 0))
     }
 
-    /// Applies the whole `batch` or nothing of it, even across a crash. Returns `None` if nothing had to be
-    /// written, because the batch only deletes absent keys, or is empty.
+    /// Applies the whole `batch` or nothing of it, even across a crash. Returns `None` if nothing
+    /// had to be written, because the batch only deletes absent keys, or is empty.
     ///
     /// # Errors
     /// As [`Store::put`], and [`Error::BatchLength`].
@@ -149,7 +150,8 @@ impl Store {
     }
 
     /// Submits `batch` without waiting, so that later writes share its system call and its sync.
-    /// [`Pending::wait`] acknowledges it. Use this for many writes in a row, and [`Store::write`] for one.
+    /// [`Pending::wait`] acknowledges it. Use this for many writes in a row, and [`Store::write`]
+    /// for one.
     ///
     /// # Errors
     /// As [`Store::write`].
@@ -157,8 +159,8 @@ impl Store {
         self.submit_staged(&mut Staged::all(batch), Condition::None)
     }
 
-    /// Works as [`Store::put_with`] without waiting, on top of earlier submitted writes. [`Pending::wait`]
-    /// returns `None` if the condition did not hold.
+    /// Works as [`Store::put_with`] without waiting, on top of earlier submitted writes.
+    /// [`Pending::wait`] returns `None` if the condition did not hold.
     ///
     /// # Errors
     /// As [`Store::put`].

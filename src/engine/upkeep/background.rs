@@ -14,8 +14,8 @@ use crate::engine::metrics::meter::Count;
 use crate::engine::segment::{Segment, file};
 use crate::engine::state::State;
 
-/// The longest pause of a rate-limited compaction, and so the longest time that a caller waits for it
-/// to stop.
+/// The longest pause of a rate-limited compaction, and so the longest time that a caller waits for
+/// it to stop.
 const PAUSE_MAX: Duration = Duration::from_millis(50);
 
 /// The background thread. It wakes up when a segment is sealed.

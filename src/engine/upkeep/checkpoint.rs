@@ -1,8 +1,8 @@
 //! The KEYDIR file: the index, saved to speed up the next open.
 //!
-//! KEYDIR is derived, so it is never synced, and its checksums show a torn write. An open uses it if
-//! the segments that it covers are the first ones of the log and at least as long as it says. The
-//! open replays the rest of the log.
+//! KEYDIR is derived, so it is never synced, and its checksums show a torn write. An open uses it
+//! if the segments that it covers are the first ones of the log and at least as long as it says.
+//! The open replays the rest of the log.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -25,17 +25,17 @@ use crate::engine::options::{Options, ReadWith};
 use crate::engine::segment::StoreContext;
 use crate::engine::state::{SegmentSet, State, addresses};
 
-/// A close writes KEYDIR if that saves the next open from replaying one record in this many keys, or
-/// [`Options::checkpoint_records`](crate::engine::options::Options::checkpoint_records) records.
+/// A close writes KEYDIR if that saves the next open from replaying one record in this many keys,
+/// or [`Options::checkpoint_records`](crate::engine::options::Options::checkpoint_records) records.
 /// Beyond that, replaying costs more than writing.
 const SHARE_AT_CLOSE: u64 = 2048;
-/// An open store writes KEYDIR when one record in this many keys was appended since the last time, or
-/// this many times the records that count on closing.
+/// An open store writes KEYDIR when one record in this many keys was appended since the last time,
+/// or this many times the records that count on closing.
 const SHARE_WHILE_OPEN: u64 = 4;
 const TIMES_WHILE_OPEN: u64 = 32;
 /// A compaction of covered segments makes KEYDIR useless. A new one is written after this many
-/// compacted bytes for each key. That is four times the size of KEYDIR, so the rewrite adds little to
-/// the I/O of the compactions.
+/// compacted bytes for each key. That is four times the size of KEYDIR, so the rewrite adds little
+/// to the I/O of the compactions.
 const COMPACTED_LEN_A_KEY: u64 = 48;
 
 /// A KEYDIR file that fits the log.
@@ -78,7 +78,8 @@ impl Checkpoint {
 
     /// Returns the index in KEYDIR. A damaged shard is rebuilt from the segments of `state`.
     pub(crate) fn keydir(self, state: Weak<State>) -> Option<Keydir> {
-        // Later records are replayed and counted. If the rebuilt shard had them, they would count twice.
+        // Later records are replayed and counted. If the rebuilt shard had them, they would count
+        // twice.
         let covered = self.head.about.segments.iter().map(|covered| (covered.id, covered.len)).collect();
         let rebuild: Rebuild = Box::new(move |shard| {
             // The index of a dropped state has no readers.
@@ -115,10 +116,11 @@ fn fits(about: &Covering, context: &StoreContext, manifest: &Manifest) -> bool {
 
 /// Whether KEYDIR lists a record beyond the part of the log that it covers.
 ///
-/// Such a file is not used. Ignoring it does not make the store assign a sequence number twice: after
-/// a clean close MANIFEST has the next number, and after a crash recovery skips every number that the
-/// last segment had room for. Both were durable before KEYDIR could list the record. If the file were
-/// trusted, damage to a derived file could shift the sequence numbers for good, or exhaust them.
+/// Such a file is not used. Ignoring it does not make the store assign a sequence number twice:
+/// after a clean close MANIFEST has the next number, and after a crash recovery skips every number
+/// that the last segment had room for. Both were durable before KEYDIR could list the record. If
+/// the file were trusted, damage to a derived file could shift the sequence numbers for good, or
+/// exhaust them.
 pub(crate) fn is_ahead(about: &Covering, manifest: &Manifest) -> bool {
     let end = match (manifest.segments.get(about.segments.len()), about.segments.last()) {
         (Some(next), _) => next.base_seq,

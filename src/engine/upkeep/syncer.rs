@@ -1,4 +1,5 @@
-//! The thread that syncs in the background, for [`Sync::Every`](crate::engine::options::Sync::Every).
+//! The thread that syncs in the background, for
+//! [`Sync::Every`](crate::engine::options::Sync::Every).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -34,7 +34,8 @@ pub struct Change {
     pub meta: KeyEntry,
     /// The new value; `None` if the key was deleted.
     pub value: Option<Value>,
-    /// Whether the next change belongs to the same batch. A compacted record is in a batch of its own.
+    /// Whether the next change belongs to the same batch. A compacted record is in a batch of its
+    /// own.
     pub goes_on: bool,
 }
 
@@ -140,12 +141,12 @@ impl Changes {
         Ok(())
     }
 
-    /// Waits until the log may have new records. Returns `false` after `timeout`. A write by this or
-    /// another process ends the wait within milliseconds.
+    /// Waits until the log may have new records. Returns `false` after `timeout`. A write by this
+    /// or another process ends the wait within milliseconds.
     ///
     /// # Errors
-    /// [`Error::OtherLineage`], [`Error::BeyondEnd`], [`Error::Closed`] if the store was closed, and
-    /// [`Error::Io`].
+    /// [`Error::OtherLineage`], [`Error::BeyondEnd`], [`Error::Closed`] if the store was closed,
+    /// and [`Error::Io`].
     pub fn wait(&mut self, timeout: Duration) -> Result<bool> {
         if !self.gathered.is_empty() {
             return Ok(true);
@@ -161,8 +162,8 @@ impl Changes {
         waited
     }
 
-    /// Returns the cursor from which a later feed continues: after the last record returned, or at the
-    /// start of its batch if the batch was returned in part.
+    /// Returns the cursor from which a later feed continues: after the last record returned, or at
+    /// the start of its batch if the batch was returned in part.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         let seq = self.batch.unwrap_or(self.position.next);

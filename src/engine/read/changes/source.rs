@@ -18,8 +18,8 @@ use crate::engine::log::Log;
 use crate::engine::segment::{Bodies, Identity, ReadMode, Scanner, Segment, Step, StoreContext, file};
 use crate::engine::state::State;
 
-/// The number of attempts to open a segment that compaction may remove. A compaction commits far more
-/// rarely than MANIFEST can be read.
+/// The number of attempts to open a segment that compaction may remove. A compaction commits far
+/// more rarely than MANIFEST can be read.
 const ATTEMPTS: u32 = 100;
 
 /// A segment and its visible part.
@@ -140,8 +140,9 @@ impl FeedSource {
         }
     }
 
-    /// Returns the number of the record `count - 1` before the last one, or of the first record, or `None`
-    /// if the log has no record. Reads the headers of the last segments, unless `search` is cancelled.
+    /// Returns the number of the record `count - 1` before the last one, or of the first record, or
+    /// `None` if the log has no record. Reads the headers of the last segments, unless `search` is
+    /// cancelled.
     ///
     /// # Errors
     /// As [`FeedSource::next_segment`].
@@ -175,8 +176,8 @@ impl FeedSource {
         Ok(first)
     }
 
-    /// Returns the last segment with a base number below `end`, or the last segment of the log if `end`
-    /// is `None`. Sets `end` to its base number.
+    /// Returns the last segment with a base number below `end`, or the last segment of the log if
+    /// `end` is `None`. Sets `end` to its base number.
     fn segment_before(&mut self, end: &mut Option<Seqno>) -> Result<Option<SegmentView>> {
         match self {
             Self::Store(store) => store.segment_before(end),
@@ -273,7 +274,8 @@ impl FileSource {
         Ok(found.map(|(_, view, _)| view))
     }
 
-    /// Opens the segment that `choose` picks from MANIFEST. Reads MANIFEST again if the file is gone.
+    /// Opens the segment that `choose` picks from MANIFEST. Reads MANIFEST again if the file is
+    /// gone.
     fn open_segment(
         &mut self,
         mut choose: impl FnMut(&Manifest) -> Option<SegmentLine>,

@@ -17,8 +17,8 @@ pub struct Difference {
     pub gone: Option<Version>,
 }
 
-/// The differences between two points of the log, in ascending key order. An unreadable record is one
-/// error, and the next keys follow.
+/// The differences between two points of the log, in ascending key order. An unreadable record is
+/// one error, and the next keys follow.
 #[derive(Debug)]
 pub struct Differences {
     records: NewestRecords,
@@ -30,8 +30,9 @@ impl Differences {
     /// Compares `before` and `after`, which are points of the same snapshot.
     ///
     /// # Errors
-    /// [`Error::CompactedAway`](crate::Error::CompactedAway) or [`Error::GivenUp`](crate::Error::GivenUp)
-    /// if the history is incomplete, and [`Error::Io`](crate::Error::Io).
+    /// [`Error::CompactedAway`](crate::Error::CompactedAway) or
+    /// [`Error::GivenUp`](crate::Error::GivenUp) if the history is incomplete, and
+    /// [`Error::Io`](crate::Error::Io).
     pub(crate) fn new(before: Past, after: Past) -> Result<Self> {
         before.check_whole()?;
         after.check_whole()?;
@@ -60,8 +61,8 @@ impl Differences {
         Ok(Difference { before: entry(before)?, after: entry(after)?, gone })
     }
 
-    /// Examines one key. Returns its difference or `None`, and `None` in place of that after the last
-    /// key. With this method a caller can stop a search through many keys without a difference.
+    /// Examines the next key, or returns `None` after the last one. Gives `Some(Ok(None))` for a key
+    /// without a difference, so that the caller can stop a search through many such keys.
     pub fn next_key(&mut self) -> Option<Result<Option<Difference>>> {
         let records = match self.records.next([self.before.seq, self.after.seq])? {
             Ok(records) => records,

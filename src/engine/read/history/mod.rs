@@ -1,8 +1,8 @@
 //! Reads of the past: the store as it was at a point of the log.
 //!
-//! The log is the history of the store: at record *S*, a key has the value of its newest record up to
-//! *S*. Compaction drops records, and MANIFEST records which numbers are affected ([`History`]). A
-//! read of incomplete history is an error; it never shows a key as absent.
+//! The log is the history of the store: at record *S*, a key has the value of its newest record up
+//! to *S*. Compaction drops records, and MANIFEST records which numbers are affected ([`History`]).
+//! A read of incomplete history is an error; it never shows a key as absent.
 
 pub(crate) mod diff;
 mod moment;
@@ -70,15 +70,15 @@ impl Versions {
         Self { records: frozen.versions(key), last_seq, history: frozen.history() }
     }
 
-    /// Returns the last number up to which records may have been compacted away, or `None` if no record
-    /// was.
+    /// Returns the last number up to which records may have been compacted away, or `None` if no
+    /// record was.
     #[must_use]
     pub fn dropped_to(&self) -> Option<Seqno> {
         Some(self.history.dropped).filter(|seq| *seq > Seqno(0))
     }
 
-    /// Returns the last number up to which a repair may have given up records, or `None` if no repair
-    /// did.
+    /// Returns the last number up to which a repair may have given up records, or `None` if no
+    /// repair did.
     #[must_use]
     pub fn given_up_to(&self) -> Option<Seqno> {
         Some(self.history.given_up).filter(|seq| *seq > Seqno(0))
@@ -109,8 +109,8 @@ impl fmt::Debug for Versions {
 pub struct Past {
     frozen: Arc<Frozen>,
     seq: Seqno,
-    /// Whether the caller gave the number. After a record that was found by its time, others may have
-    /// been dropped.
+    /// Whether the caller gave the number. After a record that was found by its time, others may
+    /// have been dropped.
     is_number: bool,
     /// The time used for expiry.
     at_ms: u64,
@@ -119,8 +119,8 @@ pub struct Past {
 }
 
 impl Past {
-    /// Finds the point `at` of the log in `frozen`, whose newest record is `last_seq`. A point given by
-    /// number uses `now_ms` for expiry.
+    /// Finds the point `at` of the log in `frozen`, whose newest record is `last_seq`. A point
+    /// given by number uses `now_ms` for expiry.
     pub(crate) fn new(
         frozen: Arc<Frozen>,
         last_seq: Seqno,
@@ -136,8 +136,8 @@ impl Past {
             }
             At::Time(at_ms) => {
                 let (seq, next) = moment::last_before(frozen.segments(), at_ms, last_seq, search)?;
-                // If a record after the point is in the incomplete part of the history, the clock was
-                // set back, and the last record up to this time may have been dropped.
+                // If a record after the point is in the incomplete part of the history, the clock
+                // was set back, and the last record up to this time may have been dropped.
                 let is_in_order = next.is_none_or(|next| next > history.whole_from);
                 (seq, at_ms, at_ms >= history.whole_from_ms && is_in_order)
             }
@@ -178,12 +178,12 @@ impl Past {
         last.filter(|record| self.is_present(record)).map(Entry::of).transpose()
     }
 
-    /// Returns the keys and values of `range`, in ascending byte order. Reads every record of the range
-    /// that is still in the log.
+    /// Returns the keys and values of `range`, in ascending byte order. Reads every record of the
+    /// range that is still in the log.
     ///
     /// # Errors
-    /// [`Error::CompactedAway`] or [`Error::GivenUp`] if the history at this point is incomplete, and
-    /// [`Error::Io`].
+    /// [`Error::CompactedAway`] or [`Error::GivenUp`] if the history at this point is incomplete,
+    /// and [`Error::Io`].
     pub fn scan(&self, range: impl RangeBounds<[u8]>) -> Result<PastScan> {
         self.check_whole()?;
         Ok(PastScan { records: NewestRecords::new(&self.frozen, &range)?, past: self.clone() })
@@ -214,8 +214,8 @@ impl Past {
     }
 }
 
-/// The keys and values of a [`Past`], in ascending byte order. An unreadable record is one error, and
-/// the next keys follow.
+/// The keys and values of a [`Past`], in ascending byte order. An unreadable record is one error,
+/// and the next keys follow.
 #[derive(Debug)]
 pub struct PastScan {
     records: NewestRecords,
@@ -223,8 +223,8 @@ pub struct PastScan {
 }
 
 impl PastScan {
-    /// Examines one key. Returns its entry, or `None` if the key was absent, and `None` in place of that
-    /// after the last key. With this method a caller can stop a search through many absent keys.
+    /// Examines the next key, or returns `None` after the last one. Gives `Some(Ok(None))` for an absent
+    /// key, so that the caller can stop a search through many absent keys.
     pub fn next_key(&mut self) -> Option<Result<Option<Entry>>> {
         let newest = match self.records.next([self.past.seq])? {
             Ok([newest]) => newest,

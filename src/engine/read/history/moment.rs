@@ -5,9 +5,9 @@ use crate::engine::base::stop::{Search, Stop};
 use crate::engine::segment::{Bodies, Scanner, Step};
 use crate::engine::state::SegmentSet;
 
-/// Returns the number of the last record up to `last_seq` that was written at or before `at_ms`, or 0,
-/// and the number of the record after it. Reads the record headers from the end of the log back to
-/// the segment with the match, unless `search` is cancelled.
+/// Returns the number of the last record up to `last_seq` that was written at or before `at_ms`, or
+/// 0, and the number of the record after it. Reads the record headers from the end of the log back
+/// to the segment with the match, unless `search` is cancelled.
 pub(super) fn last_before(
     set: &SegmentSet,
     at_ms: u64,

@@ -31,7 +31,8 @@ struct LiveRun {
     ahead: [VecDeque<Row>; 2],
     /// The number of rows to examine next. It starts low, since the caller may want one key only.
     stride: usize,
-    /// The last hash that was looked up. A key that was overwritten often has many rows in sequence.
+    /// The last hash that was looked up. A key that was overwritten often has many rows in
+    /// sequence.
     looked_up: Option<(u64, Candidates)>,
 }
 
@@ -120,8 +121,8 @@ impl MergeRun for LiveRun {
 /// The remaining live records of a range.
 pub(super) struct Live {
     merge: Merge<LiveRun>,
-    /// The time used for expiry, in milliseconds since 1970. One time ensures that keys with the same
-    /// expiry are all shown, or none.
+    /// The time used for expiry, in milliseconds since 1970. One time ensures that keys with the
+    /// same expiry are all shown, or none.
     at_ms: u64,
 }
 

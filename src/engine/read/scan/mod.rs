@@ -71,9 +71,9 @@ impl Entry {
 /// A double-ended iterator over the keys of a range, in ascending byte order.
 ///
 /// It shows the keys as they were when it was created, whatever is written or compacted later, and
-/// uses one time for expiry. An unreadable record is one error, and the next keys follow. The memory
-/// depends only on the number of segments. Files that are compacted later keep their disk space until
-/// the iterator is dropped.
+/// uses one time for expiry. An unreadable record is one error, and the next keys follow. The
+/// memory depends only on the number of segments. Files that are compacted later keep their disk
+/// space until the iterator is dropped.
 pub struct Keys(Live);
 
 /// A double-ended iterator over the keys and values of a range; see [`Keys`].

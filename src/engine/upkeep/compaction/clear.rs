@@ -9,8 +9,8 @@ impl Compactor {
     /// Removes every key. Returns the number of removed keys.
     ///
     /// # Errors
-    /// [`Error::ReadOnly`]; [`Error::WithinCompaction`] inside the observer of a compaction; and the
-    /// errors of [`Log::clear`](crate::engine::log::Log::clear).
+    /// [`Error::ReadOnly`]; [`Error::WithinCompaction`] inside the observer of a compaction; and
+    /// the errors of [`Log::clear`](crate::engine::log::Log::clear).
     pub(crate) fn clear(&self) -> Result<u64> {
         let log = self.log.as_ref().ok_or(Error::ReadOnly)?;
         let _turn = self.turn(log)?;

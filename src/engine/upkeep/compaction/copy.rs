@@ -103,7 +103,8 @@ impl<'a> RunOutput<'a> {
             self.forget(record, outcome);
         }
         if was_live {
-            // Dropping an expired record, or turning it into a tombstone, removes its key from the index.
+            // Dropping an expired record, or turning it into a tombstone, removes its key from the
+            // index.
             let to = placed.filter(|_| matches!(kept, Some(Kept::Live | Kept::Expired)));
             self.moved.push(Moved { hash, from: address_of(segment, record.at), to, len });
         }
@@ -113,8 +114,8 @@ impl<'a> RunOutput<'a> {
     /// Records that the history of the key of `record` is no longer complete.
     fn forget(&mut self, record: &Scanned<'_>, outcome: &Outcome) {
         let dropped = record.header.seq;
-        // A record without a known end ended at the latest now, or at its own time if that is later,
-        // because the clock was ahead and was corrected.
+        // A record without a known end ended at the latest now, or at its own time if that is
+        // later, because the clock was ahead and was corrected.
         let now = Ended { time_ms: record.header.time_ms, ..Ended::default() };
         let Ended { seq: whole_from, time_ms: whole_from_ms } = outcome.ended.unwrap_or(now);
         let forgotten = History { dropped, whole_from, whole_from_ms, ..History::default() };
@@ -152,8 +153,8 @@ impl<'a> RunOutput<'a> {
         if is_tombstone {
             usage.add_tombstone(len);
         }
-        // If an expired record kept as history were not counted here, its segment would be due again
-        // at once, and be compacted forever.
+        // If an expired record kept as history were not counted here, its segment would be due
+        // again at once, and be compacted forever.
         if is_tombstone || is_history || kept == Kept::Unknown {
             usage.add_needed(len);
         }
@@ -165,7 +166,8 @@ impl<'a> RunOutput<'a> {
         Ok(address_of(&output.segment, at))
     }
 
-    /// Starts a new segment unless the last one has room for a record of `len` bytes and number `seq`.
+    /// Starts a new segment unless the last one has room for a record of `len` bytes and number
+    /// `seq`.
     fn make_room(&mut self, len: u64, seq: Seqno) -> Result<()> {
         if self.last.as_ref().is_some_and(|last| last.len() + len <= self.settings.segment_len_max) {
             return Ok(());

@@ -5,14 +5,15 @@
 //! segments. Four facts ensure the rule:
 //!
 //! 1. One compaction uses one time, so it treats the first and the last record of a run alike.
-//! 2. The log only grows during a run. Only a compaction changes older segments, and there is one at
-//!    a time. A newer record of the key hides all records of the run, and it is durable before the
-//!    run is replaced.
+//! 2. The log only grows during a run. Only a compaction changes older segments, and there is one
+//!    at a time. A newer record of the key hides all records of the run, and it is durable before
+//!    the run is replaced.
 //! 3. Without a newer record, each decision sees the same versions of a key, so
 //!    [`KeyHistory::keeps`] answers the same. The last version is kept if any other version in the
 //!    run is ([`Decider::retain`]).
 //! 4. The last version is also kept if a segment before the run may hold the key
-//!    ([`Decider::decide_hiding`]). A filter may claim a key that is not there, but never misses one.
+//!    ([`Decider::decide_hiding`]). A filter may claim a key that is not there, but never misses
+//!    one.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;

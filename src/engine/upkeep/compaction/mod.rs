@@ -76,8 +76,8 @@ impl Compactor {
         }
     }
 
-    /// Cancels the current compaction, waits until its files are removed, and prevents further ones.
-    /// Does not wait inside the observer of that compaction.
+    /// Cancels the current compaction, waits until its files are removed, and prevents further
+    /// ones. Does not wait inside the observer of that compaction.
     pub(crate) fn stop(&self) {
         let Some(log) = &self.log else { return };
         self.is_closing.store(true, Ordering::Relaxed);

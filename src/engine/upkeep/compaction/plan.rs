@@ -52,14 +52,14 @@ pub(crate) struct SegmentUse {
     pub(crate) tombstone_len: u64,
     /// Whether the segment is sealed, of the current layout, and without known damage.
     pub(crate) is_fit: bool,
-    /// Dead or expired records that a compaction found necessary, unless an older segment was compacted
-    /// after that.
+    /// Dead or expired records that a compaction found necessary, unless an older segment was
+    /// compacted after that.
     pub(crate) needed_len: u64,
 }
 
 impl SegmentUse {
-    /// Returns the bytes that a compaction may free: records that are dead or expired, and not known to
-    /// be needed.
+    /// Returns the bytes that a compaction may free: records that are dead or expired, and not
+    /// known to be needed.
     fn garbage_len(&self) -> u64 {
         let lasting_len = self.live_len.saturating_sub(self.expired_len);
         self.body_len.saturating_sub(lasting_len).saturating_sub(self.needed_len)
@@ -86,8 +86,8 @@ pub struct CompactionPlan {
 }
 
 impl CompactionPlan {
-    /// Drops the runs without a segment up to `newest`. A run of outputs alone would be compacted again
-    /// and again if all its records are kept.
+    /// Drops the runs without a segment up to `newest`. A run of outputs alone would be compacted
+    /// again and again if all its records are kept.
     pub(super) fn with_any_up_to(mut self, newest: Option<SegmentId>) -> Self {
         self.runs.retain(|run| run.segments.iter().any(|&id| Some(id) <= newest));
         self
@@ -107,7 +107,8 @@ pub struct CompactionRun {
     pub reason: CompactionReason,
     /// The length of the records to read, in bytes.
     pub read_len: u64,
-    /// The most bytes that the run writes, which is the disk space that it needs before it frees any.
+    /// The most bytes that the run writes, which is the disk space that it needs before it frees
+    /// any.
     pub write_len_max: u64,
 }
 
@@ -215,9 +216,9 @@ fn due(segment: &SegmentUse, policy: &CompactionPolicy) -> Option<CompactionReas
     }
 }
 
-/// Whether merging these segments is certain to give fewer: otherwise they would be merged again and
-/// again. A segment ends before the first record that does not fit, so two neighbouring outputs hold
-/// more than one full segment, but each alone may be almost empty.
+/// Whether merging these segments is certain to give fewer: otherwise they would be merged again
+/// and again. A segment ends before the first record that does not fit, so two neighbouring outputs
+/// hold more than one full segment, but each alone may be almost empty.
 fn become_fewer(segments: &[&SegmentUse], segment_len_max: u64) -> bool {
     let room = segment_len_max.saturating_sub(HEADER_LEN as u64);
     let len: u64 = segments.iter().map(|segment| segment.write_len()).sum();

@@ -110,7 +110,8 @@ pub struct Tallies {
     pub tombstones_replaced: Tally,
     /// Dropped: tombstones that hid nothing.
     pub tombstones_done: Tally,
-    /// The older segments that tombstones were kept for, with the number of tombstones, in log order.
+    /// The older segments that tombstones were kept for, with the number of tombstones, in log
+    /// order.
     pub needed_by: Vec<(SegmentId, u64)>,
 }
 
@@ -162,12 +163,13 @@ fn sum(tallies: &[Tally]) -> Tally {
 pub enum CompactionStage {
     /// The run is planned, and nothing has changed. A crash leaves nothing.
     Planned,
-    /// The records are in new files that no MANIFEST lists. A crash leaves orphans, which the next open
-    /// removes.
+    /// The records are in new files that no MANIFEST lists. A crash leaves orphans, which the next
+    /// open removes.
     Copied,
     /// The new files are durable. A crash still leaves only orphans.
     Synced,
-    /// MANIFEST lists the new files in place of the old ones. A crash leaves the old files as orphans.
+    /// MANIFEST lists the new files in place of the old ones. A crash leaves the old files as
+    /// orphans.
     Committed,
     /// The old files are removed, and the run is complete.
     Removed,
@@ -197,8 +199,8 @@ pub(crate) type Observer<'a> = &'a mut dyn FnMut(CompactionEvent<'_>) -> Control
 pub struct CompactionReport {
     /// The completed runs, in log order.
     pub runs: Vec<RunReport>,
-    /// The segments that stay as they are because they are damaged. A damaged segment that the caller
-    /// named is an error.
+    /// The segments that stay as they are because they are damaged. A damaged segment that the
+    /// caller named is an error.
     pub left: Vec<LeftAlone>,
     /// The duration of the compaction.
     pub took: Duration,

@@ -57,8 +57,8 @@ impl KeyHistory {
         self.versions.iter().position(|version| version.seq == seq)
     }
 
-    /// Whether the version with index `at` is kept: it is one of the last versions of a present key,
-    /// or it ended recently. The number of versions does not count for a key that is gone, or
+    /// Whether the version with index `at` is kept: it is one of the last versions of a present
+    /// key, or it ended recently. The number of versions does not count for a key that is gone, or
     /// deleted keys would take space forever.
     pub(super) fn keeps(&self, at: usize) -> bool {
         let newer_count = (self.versions.len() - at - 1) as u64;
@@ -90,8 +90,8 @@ mod tests {
 
     const NOW_MS: u64 = 100_000;
 
-    /// Returns which versions are kept. A version is given by its time, its expiry, and whether it is
-    /// a delete.
+    /// Returns which versions are kept. A version is given by its time, its expiry, and whether it
+    /// is a delete.
     fn kept(versions: &[(u64, Option<u64>, bool)], keep_versions: u64, keep_for_ms: u64) -> Vec<bool> {
         let version = |(seq, &(time_ms, expires_ms, is_delete)): (u64, &_)| KeyVersion {
             seq: Seqno(seq),

@@ -44,8 +44,8 @@ impl<'a> Rewrite<'a> {
         Ok(Self { state, log, run, decider, output })
     }
 
-    /// Rewrites the run, and calls `on_commit` when it can no longer fail. Returns `Break`, and leaves
-    /// no files, if `observe` cancelled the run.
+    /// Rewrites the run, and calls `on_commit` when it can no longer fail. Returns `Break`, and
+    /// leaves no files, if `observe` cancelled the run.
     pub(super) fn run(
         mut self,
         observe: Observer<'_>,
@@ -73,7 +73,7 @@ impl<'a> Rewrite<'a> {
         // Called before the inputs are removed: a reader that misses one can look up the reason.
         on_commit(&report);
         let Self { state, run, decider, output, .. } = self;
-        // Without this, unmapped input files would stay open until the end of this function.
+        // `remove` keeps an unmapped file open for its readers. This run must not count as one.
         drop((decider, output));
         remove(&state.context, &run.segments);
         let _ = observe(CompactionEvent::Reached(CompactionStage::Removed, run));
@@ -178,8 +178,8 @@ pub(super) fn remove(home: &StoreContext, segments: &[SegmentId]) {
         if let Err(error) = removed {
             tracing::warn!(error = error.sentence(), "a compacted segment stays until the next open");
             let is_gone = matches!(&error, Error::Io { source, .. } if source.kind() == ErrorKind::NotFound);
-            // While an older segment stays, the newer ones must stay, too: without their deletes, its
-            // keys would return if MANIFEST were lost.
+            // While an older segment stays, the newer ones must stay, too: without their deletes,
+            // its keys would return if MANIFEST were lost.
             if !is_gone {
                 break;
             }
