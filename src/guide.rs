@@ -1,6 +1,6 @@
-//! The manual: the program `logkv` and the care of a store, topic by topic.
+//! The manual of the program `logkv`, by topic.
 //!
-//! The sessions on these pages are run by a test, and their tables are compared with the program.
+//! A test runs the sessions on these pages, and compares their tables with the program.
 
 #[doc = include_str!("guide/shell.md")]
 pub mod shell {}

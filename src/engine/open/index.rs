@@ -26,7 +26,7 @@ const PARALLEL_LEN_MIN: u64 = 16 << 20;
 /// The rows and totals of one segment.
 #[derive(Default)]
 struct PreparedSegment {
-    runs: Vec<SortedRows>,
+    rows: Option<SortedRows>,
     /// The index already has the records before this byte.
     from: u64,
     /// Records of every kind in the whole segment.
@@ -61,7 +61,8 @@ impl Load<'_> {
 
     /// Prepares all segments in parallel.
     fn prepare(&self, loaded: &[Loaded], threads: usize, total_len: u64) -> Result<Vec<PreparedSegment>> {
-        let (next, done_len) = (AtomicUsize::new(0), AtomicU64::new(0));
+        let next = AtomicUsize::new(0);
+        let done_len = AtomicU64::new(0);
         let outcomes: Vec<Mutex<Option<Result<PreparedSegment>>>> =
             loaded.iter().map(|_| Mutex::default()).collect();
         let work = || {
@@ -92,7 +93,7 @@ impl Load<'_> {
         let replay = Replay { context: &self.context, set: &set, keydir: &self.state.keydir, counts: true };
         share(threads, |thread| {
             for (Loaded { segment, .. }, prepared) in loaded.iter().zip(prepared) {
-                for rows in &prepared.runs {
+                if let Some(rows) = &prepared.rows {
                     let part = prepared.from..segment.limit();
                     replay.rows(segment, rows, part, |hash| shard_of(hash) % threads == thread)?;
                 }
@@ -142,13 +143,15 @@ fn prepare(context: &StoreContext, loaded: &Loaded, writes_hints: bool) -> Resul
     if let Some(covered) = covered
         && from >= end
     {
-        let (record_count, compressed) = (covered.record_count, covered.compressed());
+        let record_count = covered.record_count;
+        let compressed = covered.compressed();
         return Ok(PreparedSegment { record_count, compressed, ..PreparedSegment::default() });
     }
     if *is_sealed && let Some(hinted) = segment.hinted(context) {
         let SortedRecords { rows, record_count, compressed, last_seq } = hinted;
-        let (runs, record_count) = (vec![rows], record_count.into());
-        return Ok(PreparedSegment { runs, from, record_count, compressed, last_seq, damage: Vec::new() });
+        let record_count = record_count.into();
+        let rows = Some(rows);
+        return Ok(PreparedSegment { rows, from, record_count, compressed, last_seq, damage: Vec::new() });
     }
     let (sorted, damage) = sort(context, segment, from)?;
     let known = covered.map_or_else(Default::default, |covered| (covered.record_count, covered.compressed()));
@@ -160,7 +163,7 @@ fn prepare(context: &StoreContext, loaded: &Loaded, writes_hints: bool) -> Resul
         keep(context, segment, (&sorted, places), writes_hints && is_whole);
     }
     let SortedRecords { rows, last_seq, .. } = sorted;
-    Ok(PreparedSegment { runs: vec![rows], from, record_count, compressed, last_seq, damage })
+    Ok(PreparedSegment { rows: Some(rows), from, record_count, compressed, last_seq, damage })
 }
 
 /// Keeps the sorted rows and the damaged ranges for later reads: in a hint if possible, otherwise
@@ -187,7 +190,8 @@ fn keep(
 fn sort(context: &StoreContext, segment: &Segment, from: u64) -> Result<(SortedRecords, Vec<FoundDamage>)> {
     // Reading through a mapping would count the whole segment as memory of this process.
     let windowed = segment.windowed(context)?;
-    let (mut sorter, mut damage) = (Sorter::default(), Vec::new());
+    let mut sorter = Sorter::default();
+    let mut damage = Vec::new();
     let mut scanner = Scanner::new(&windowed, Bodies::Checked).starting_at(from);
     loop {
         let found = match scanner.next()? {

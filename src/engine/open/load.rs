@@ -168,7 +168,8 @@ impl<'a> Load<'a> {
             Some(Covered { first_page, .. }) => (first_page, set.room_at(first_page, capacity)),
             None => (set.free_page(capacity, None)?, capacity),
         };
-        let (is_crowded, capacity) = (room < len, room.max(len));
+        let is_crowded = room < len;
+        let capacity = room.max(len);
         let segment = Segment::new(
             identity(line, seq_end, created_ms, first_page),
             &*self.context.directory,

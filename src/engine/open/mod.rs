@@ -51,7 +51,9 @@ fn log_events(opened: &Opened) {
     if let Some(torn) = &report.torn {
         tracing::warn!(at = %torn.at, bytes = torn.len, "the log has a torn tail");
     }
-    let (segments, keys) = (opened.state.segments().iter().len(), opened.state.keydir.count());
-    let (indexed, damaged) = (report.record_count, report.damage.len());
+    let segments = opened.state.segments().iter().len();
+    let keys = opened.state.keydir.count();
+    let indexed = report.record_count;
+    let damaged = report.damage.len();
     tracing::info!(segments, keys, indexed, damaged, took = ?report.took, "opened");
 }

@@ -77,7 +77,8 @@ impl Store {
             None => {
                 let segments = view.opened.state.segments();
                 let whole = |segment: &Arc<_>| (Arc::clone(segment), segment_len(segment));
-                let (last_seq, history) = (view.opened.last_seq, segments.history);
+                let last_seq = view.opened.last_seq;
+                let history = segments.history;
                 Cut { last_seq, history, segments: segments.iter().map(whole).collect() }
             }
         };

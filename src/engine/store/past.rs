@@ -102,12 +102,14 @@ impl Store {
         observe: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Differences> {
         let (frozen, last_seq) = self.freeze()?;
-        let (frozen, mut search) = (Arc::new(frozen), Search::new(observe));
+        let frozen = Arc::new(frozen);
+        let mut search = Search::new(observe);
         // Both points use one time: otherwise a key that expires in between would differ without a
         // write.
         let now_ms = self.now_ms();
         let mut past = |at| Past::new(Arc::clone(&frozen), last_seq, at, now_ms, &mut search);
-        let (from, to) = (past(from)?, past(to.unwrap_or(At::Seq(last_seq)))?);
+        let from = past(from)?;
+        let to = past(to.unwrap_or(At::Seq(last_seq)))?;
         Differences::new(from, to)
     }
 

@@ -143,7 +143,8 @@ impl Store {
     pub fn memory(&self) -> MemoryStats {
         let view = self.view();
         let keydir = &view.opened.state.keydir;
-        let (keydir_len, keydir_mapped_len) = (keydir.memory_len(), keydir.mapped_len());
+        let keydir_len = keydir.memory_len();
+        let keydir_mapped_len = keydir.mapped_len();
         let keydir_used_len = keydir.used_len();
         let mut memory =
             MemoryStats { keydir_len, keydir_mapped_len, keydir_used_len, ..MemoryStats::default() };
@@ -193,7 +194,8 @@ impl Store {
 
     /// Returns the totals of the expired records that are not compacted away.
     fn expired(&self, view: &View) -> Result<Expired> {
-        let (state, now_ms) = (&view.opened.state, self.now_ms());
+        let state = &view.opened.state;
+        let now_ms = self.now_ms();
         state.segments().iter().try_fold(Expired::default(), |sum, segment| {
             let Expired { count, len } = state.expired(segment, now_ms)?;
             Ok(Expired { count: sum.count + count, len: sum.len + len })

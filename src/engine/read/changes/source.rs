@@ -92,7 +92,8 @@ impl FeedSource {
     }
 
     pub(super) fn files(context: &StoreContext) -> Self {
-        let (directory, mode) = (Arc::clone(&context.directory), context.reading.unpooled());
+        let directory = Arc::clone(&context.directory);
+        let mode = context.reading.unpooled();
         let lineage = context.lineage;
         Self::Files(Box::new(FileSource {
             directory,

@@ -158,7 +158,8 @@ impl Past {
     /// [`Error::CompactedAway`] or [`Error::GivenUp`] if the history of `key` is incomplete;
     /// [`Error::Damaged`] if a damaged record may be the version at this point; and [`Error::Io`].
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry>> {
-        let (mut last, mut later_count) = (None, 0);
+        let mut last = None;
+        let mut later_count = 0;
         for version in self.frozen.versions(key.as_ref()) {
             match version {
                 Ok(record) if record.header.seq > self.seq => later_count += 1,

@@ -16,7 +16,8 @@ pub(super) fn last_before(
 ) -> Result<(Seqno, Option<Seqno>), Stop> {
     let mut next = None;
     for segment in set.iter().rev() {
-        let (mut last, mut later) = (None, None);
+        let mut last = None;
+        let mut later = None;
         let mut scanner = Scanner::new(segment, Bodies::Skipped);
         while let Some(step) = scanner.next()? {
             search.step()?;

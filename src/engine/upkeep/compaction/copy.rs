@@ -84,7 +84,8 @@ impl<'a> RunOutput<'a> {
 
     /// Counts `record` of `segment`, and copies it if `outcome` keeps it.
     pub(super) fn take(&mut self, segment: &Segment, record: &Scanned<'_>, outcome: &Outcome) -> Result<()> {
-        let (decision, len) = (outcome.decision, record.frame.len);
+        let decision = outcome.decision;
+        let len = record.frame.len;
         self.records.add(decision, len);
         let hash = self.state.hash(record.key());
         let kept = match decision {
@@ -129,7 +130,8 @@ impl<'a> RunOutput<'a> {
         if !self.forgets_until_now {
             return self.forgotten;
         }
-        let (whole_from, whole_from_ms) = (self.log.appended(), self.state.now_ms());
+        let whole_from = self.log.appended();
+        let whole_from_ms = self.state.now_ms();
         self.forgotten.with(History { whole_from, whole_from_ms, ..History::default() })
     }
 

@@ -228,7 +228,8 @@ impl Compactor {
         let mut report = CompactionReport::default();
         let newest = state.segments().iter().map(|segment| segment.id).max();
         let mut plan = self.planner.plan(what, inputs)?;
-        let (mut done_len, mut total_len) = (0, plan.read_len());
+        let mut done_len = 0;
+        let mut total_len = plan.read_len();
         while !plan.runs.is_empty() {
             let run = plan.runs.remove(0);
             let behind = self.planner.behind(&run);

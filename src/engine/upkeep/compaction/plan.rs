@@ -206,7 +206,8 @@ fn fitting(segments: &[SegmentUse], len_max: u64) -> usize {
 
 /// Returns the reason why this segment alone is due.
 fn due(segment: &SegmentUse, policy: &CompactionPolicy) -> Option<CompactionReason> {
-    let (percent, len) = (segment.garbage_percent(), segment.garbage_len());
+    let percent = segment.garbage_percent();
+    let len = segment.garbage_len();
     if len > 0 && percent >= u64::from(policy.dead_percent) {
         Some(CompactionReason::DeadShare { percent })
     } else if len > 0 && len >= policy.dead_len {

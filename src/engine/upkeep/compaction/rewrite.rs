@@ -107,7 +107,9 @@ impl<'a> Rewrite<'a> {
     }
 
     fn copy(&mut self, observe: Observer<'_>) -> Result<ControlFlow<()>> {
-        let (mut done_len, mut reported_len, mut count) = (0, 0, 0);
+        let mut done_len = 0;
+        let mut reported_len = 0;
+        let mut count = 0;
         for segment in self.decider.run() {
             let goes_on = self.decider.records(segment, |record, outcome| {
                 self.output.take(segment, record, &outcome)?;
@@ -143,7 +145,8 @@ impl<'a> Rewrite<'a> {
         meter.add(Count::CompactionRuns, 1);
         meter.add(Count::CompactionReadLen, report.before_len);
         meter.add(Count::CompactionWrittenLen, report.after_len);
-        let (segments, into) = (report.inputs.len(), report.outputs.len());
+        let segments = report.inputs.len();
+        let into = report.outputs.len();
         let freed = report.before_len.saturating_sub(report.after_len);
         tracing::info!(segments, into, freed, "segments were compacted");
     }
