@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use super::load::{Load, Loaded};
+use super::load::{Load, LoadedSegment};
 use super::opened::FoundDamage;
 use crate::engine::base::error::Result;
 use crate::engine::base::ids::Seqno;
@@ -38,8 +38,8 @@ struct PreparedSegment {
 
 impl Load<'_> {
     /// Indexes the records of all segments.
-    pub(super) fn index(&mut self, loaded: &[Loaded]) -> Result<()> {
-        let total_len = loaded.iter().map(Loaded::uncovered_len).sum();
+    pub(super) fn index(&mut self, loaded: &[LoadedSegment]) -> Result<()> {
+        let total_len = loaded.iter().map(LoadedSegment::uncovered_len).sum();
         // Counting the cores reads files, which takes longer than opening a small store.
         let threads = match total_len {
             PARALLEL_LEN_MIN.. => std::thread::available_parallelism().map_or(1, NonZero::get),
@@ -60,7 +60,12 @@ impl Load<'_> {
     }
 
     /// Prepares all segments in parallel.
-    fn prepare(&self, loaded: &[Loaded], threads: usize, total_len: u64) -> Result<Vec<PreparedSegment>> {
+    fn prepare(
+        &self,
+        loaded: &[LoadedSegment],
+        threads: usize,
+        total_len: u64,
+    ) -> Result<Vec<PreparedSegment>> {
         let next = AtomicUsize::new(0);
         let done_len = AtomicU64::new(0);
         let outcomes: Vec<Mutex<Option<Result<PreparedSegment>>>> =
@@ -88,11 +93,11 @@ impl Load<'_> {
     }
 
     /// Puts the rows into the index in log order. Each thread fills its own shards.
-    fn replay(&self, loaded: &[Loaded], prepared: &[PreparedSegment], threads: usize) -> Result<()> {
+    fn replay(&self, loaded: &[LoadedSegment], prepared: &[PreparedSegment], threads: usize) -> Result<()> {
         let set = self.state.segments();
         let replay = Replay { context: &self.context, set: &set, keydir: &self.state.keydir, counts: true };
         share(threads, |thread| {
-            for (Loaded { segment, .. }, prepared) in loaded.iter().zip(prepared) {
+            for (LoadedSegment { segment, .. }, prepared) in loaded.iter().zip(prepared) {
                 if let Some(rows) = &prepared.rows {
                     let part = prepared.from..segment.limit();
                     replay.rows(segment, rows, part, |hash| shard_of(hash) % threads == thread)?;
@@ -128,15 +133,15 @@ fn log_missing_thread(error: &std::io::Error) {
     tracing::warn!(%error, "cannot start another thread; opening goes on with fewer");
 }
 
-impl Loaded {
+impl LoadedSegment {
     fn uncovered_len(&self) -> u64 {
         self.segment.len().saturating_sub(self.covered.map_or(0, |covered| covered.len))
     }
 }
 
 /// Returns the rows of one segment that the index lacks, from its hint or from its records.
-fn prepare(context: &StoreContext, loaded: &Loaded, writes_hints: bool) -> Result<PreparedSegment> {
-    let Loaded { segment, is_sealed, covered, .. } = loaded;
+fn prepare(context: &StoreContext, loaded: &LoadedSegment, writes_hints: bool) -> Result<PreparedSegment> {
+    let LoadedSegment { segment, is_sealed, covered, .. } = loaded;
     let from = covered.map_or(0, |covered| covered.len);
     // If a sealed file was cut off where KEYDIR ends, its hint still has the rest.
     let end = if *is_sealed { segment.limit() } else { segment.len() };

@@ -63,7 +63,7 @@ impl<'a> Load<'a> {
     pub(super) fn all(&mut self, manifest: &Manifest) -> Result<()> {
         self.take_checkpoint(manifest);
         let mut loaded = self.segments(manifest)?;
-        let covers_more = |loaded: &Loaded| {
+        let covers_more = |loaded: &LoadedSegment| {
             let is_last = |covering: &Covering| {
                 covering.segments.last().is_some_and(|last| Some(last) == loaded.covered.as_ref())
             };
@@ -100,7 +100,7 @@ impl<'a> Load<'a> {
         }
     }
 
-    fn segments(&mut self, manifest: &Manifest) -> Result<Vec<Loaded>> {
+    fn segments(&mut self, manifest: &Manifest) -> Result<Vec<LoadedSegment>> {
         // Readers get the whole set at once: one copy per segment would make opening quadratic.
         let mut set = SegmentSet::default();
         set.history = manifest.history;
@@ -123,7 +123,7 @@ impl<'a> Load<'a> {
         line: &SegmentLine,
         seq_end: Seqno,
         covered: Option<Covered>,
-    ) -> Result<Loaded> {
+    ) -> Result<LoadedSegment> {
         let directory = Arc::clone(&self.context.directory);
         // A writer appends to the last segment only.
         let appends = matches!(line.extent, Extent::Closed(_)) && !self.options.read_only;
@@ -186,12 +186,12 @@ impl<'a> Load<'a> {
             self.end = Some((Arc::clone(&segment), file, capacity));
         }
         let missing_end = (len < wants).then_some((file_len, wants));
-        Ok(Loaded { segment, is_sealed, covered, is_crowded, header_damage, missing_end })
+        Ok(LoadedSegment { segment, is_sealed, covered, is_crowded, header_damage, missing_end })
     }
 
     /// Reports the damage of one segment: in its header, in its records, and a missing end.
-    pub(super) fn report_damage(&mut self, loaded: &Loaded, damage: &[FoundDamage]) {
-        let Loaded { segment, header_damage, missing_end, .. } = loaded;
+    pub(super) fn report_damage(&mut self, loaded: &LoadedSegment, damage: &[FoundDamage]) {
+        let LoadedSegment { segment, header_damage, missing_end, .. } = loaded;
         let mut found: Vec<_> = header_damage.iter().chain(damage).cloned().collect();
         if let Some((has, wants)) = *missing_end {
             // The missing bytes belong to the record that is cut off there, if one is.
@@ -329,7 +329,7 @@ impl<'a> Load<'a> {
 }
 
 /// A loaded segment.
-pub(super) struct Loaded {
+pub(super) struct LoadedSegment {
     pub(super) segment: Arc<Segment>,
     pub(super) is_sealed: bool,
     /// The part of the segment that KEYDIR covers.

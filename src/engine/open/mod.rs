@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use self::opened::{Opened, Role};
+use self::opened::{Opened, OpenedAs};
 use crate::engine::base::error::Result;
 use crate::engine::base::escape::Visible;
 use crate::engine::options::Options;
@@ -24,20 +24,20 @@ use crate::engine::options::Options;
 /// # Errors
 /// `Missing`, `Foreign`, `Untrusted`, `Locked`, `Unsupported`, `Rot` and so on, and `Io`. An open
 /// that fails changes no file, except that it may have cut off a torn tail.
-pub(crate) fn open(path: &Path, options: &Options) -> Result<(Opened, Role)> {
+pub(crate) fn open(path: &Path, options: &Options) -> Result<(Opened, OpenedAs)> {
     let started = Instant::now();
     let _span =
         tracing::info_span!("open", path = %Visible::path(path), read_only = options.read_only).entered();
     let directory = enter::enter(path, options)?;
-    let (mut opened, role) = if options.read_only {
+    let (mut opened, opened_as) = if options.read_only {
         let (opened, seen) = read_only::open_read_only(&directory, options, None)?;
-        (opened, Role::Reader(seen))
+        (opened, OpenedAs::Reader(seen))
     } else {
         recover::recover(path, &directory, options)?
     };
     Arc::make_mut(&mut opened.report).took = started.elapsed();
     log_events(&opened);
-    Ok((opened, role))
+    Ok((opened, opened_as))
 }
 
 fn log_events(opened: &Opened) {

@@ -27,7 +27,7 @@ pub(crate) struct Opened {
 
 /// Whether the store was opened for writing, and what only that side needs.
 #[derive(Debug)]
-pub(crate) enum Role {
+pub(crate) enum OpenedAs {
     /// `covering` says which part of the log KEYDIR covered.
     Writer {
         log: Arc<Log>,

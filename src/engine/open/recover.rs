@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::enter::{Contents, contents};
 use super::load::{Load, unsealed};
-use super::opened::{Opened, Role};
+use super::opened::{Opened, OpenedAs};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::{Lineage, SegmentId, Seqno};
 use crate::engine::base::stop::Failure;
@@ -28,7 +28,7 @@ pub(super) fn recover(
     path: &Path,
     directory: &Arc<dyn Directory>,
     options: &Options,
-) -> Result<(Opened, Role)> {
+) -> Result<(Opened, OpenedAs)> {
     let exclusion = match directory.lock().map_err(Error::io("lock", directory.path(StoreFile::Lock)))? {
         LockOutcome::Held(lock) => Exclusion::new(lock),
         LockOutcome::HeldBy { pid } => return Err(Error::Locked { pid }),
@@ -78,7 +78,11 @@ pub(super) fn recover(
 }
 
 /// Starts the log where the loaded segments end.
-fn continue_log(load: Load<'_>, mut manifest: Manifest, exclusion: Arc<Exclusion>) -> Result<(Opened, Role)> {
+fn continue_log(
+    load: Load<'_>,
+    mut manifest: Manifest,
+    exclusion: Arc<Exclusion>,
+) -> Result<(Opened, OpenedAs)> {
     let Load { context, options, state, covering, report, end, last_seq, .. } = load;
     let active = end.map(|(segment, file, capacity)| (SegmentWriter::resume(segment, file), capacity));
     if active.is_none()
@@ -103,7 +107,7 @@ fn continue_log(load: Load<'_>, mut manifest: Manifest, exclusion: Arc<Exclusion
     let directory = context.directory;
     let log = Arc::new(Log::new(Arc::clone(&directory), Arc::clone(&state), options, log_end)?);
     let opened = Opened { directory, state, report: Arc::new(report), last_seq, unsealed };
-    Ok((opened, Role::Writer { log, covering }))
+    Ok((opened, OpenedAs::Writer { log, covering }))
 }
 
 /// Writes the MANIFEST of a store without segments.

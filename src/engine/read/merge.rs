@@ -11,7 +11,7 @@ use crate::engine::segment::value::Value;
 
 /// An end of a range.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     Front,
     Back,
 }

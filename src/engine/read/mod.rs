@@ -2,6 +2,6 @@
 
 pub(crate) mod changes;
 pub(crate) mod history;
-mod merge;
+pub(crate) mod merge;
 pub(crate) mod scan;
 pub(crate) mod snapshot;

@@ -23,7 +23,7 @@ use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::SegmentId;
 use crate::engine::log::transaction_lock::TransactionLock;
 use crate::engine::open;
-use crate::engine::open::opened::{OpenReport, Role};
+use crate::engine::open::opened::{OpenReport, OpenedAs};
 use crate::engine::read::scan::Entry;
 use crate::engine::segment::value::Value;
 use crate::engine::tools::inspect::{self, Inspection};
@@ -110,10 +110,10 @@ impl Store {
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         let path = path.as_ref();
         let options = options.within_bounds();
-        let (opened, role) = open::open(path, &options)?;
-        let (log, covering, seen) = match role {
-            Role::Writer { log, covering } => (Some(log), covering, None),
-            Role::Reader(seen) => (None, None, Some(seen)),
+        let (opened, opened_as) = open::open(path, &options)?;
+        let (log, covering, seen) = match opened_as {
+            OpenedAs::Writer { log, covering } => (Some(log), covering, None),
+            OpenedAs::Reader(seen) => (None, None, Some(seen)),
         };
         let syncer = match (&log, options.sync) {
             (Some(log), Sync::Every(interval)) => Some(Syncer::start(Arc::clone(log), interval)?),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::{Store, update};
 use crate::engine::base::batch::{Batch, Expiry};
 use crate::engine::base::error::Result;
+use crate::engine::read::merge::End;
 use crate::engine::read::scan::{Entry, KeyEntry, Keys, Scan};
 use crate::engine::read::snapshot::Snapshot;
 use crate::engine::segment::value::Value;
@@ -250,12 +251,6 @@ pub struct OverlayEntries {
 enum StoredKeys {
     Keys(Keys),
     Scan(Scan),
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
-    Front,
-    Back,
 }
 
 impl OverlayEntries {
