@@ -67,7 +67,7 @@ impl Earlier {
     /// Opens the backup in `to`.
     fn open(source: &BackupSource, to: &Path, options: &Options) -> Result<Self> {
         let directory = log_files::enter(to, options)?;
-        // A directory that is no backup stays untouched: LOCK is a file, too.
+        // Checked before locking, which creates LOCK in a directory that may hold no backup.
         manifest_of_backup(source, &*directory, to)?;
         let exclusion = match directory.lock().map_err(Error::io("lock", directory.path(StoreFile::Lock)))? {
             LockOutcome::Held(lock) => Exclusion::new(lock),

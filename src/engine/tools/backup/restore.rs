@@ -45,7 +45,7 @@ pub fn restore(
     observe: &mut dyn FnMut(BackupProgress) -> ControlFlow<()>,
 ) -> Result<RestoreReport> {
     let directory = log_files::enter(from, options)?;
-    // A directory that is no backup stays untouched: LOCK is a file, too.
+    // Checked before locking, which creates LOCK in a directory that may hold no backup.
     manifest_of(&*directory, from)?;
     let _lock = lock(&*directory)?;
     let manifest = manifest_of(&*directory, from)?;
@@ -216,7 +216,7 @@ impl ArrivingSegment {
             match scanner.next_intact() {
                 Ok(Some(record)) => self.checked_to = record.at + record.frame.len,
                 Ok(None) => return Ok(()),
-                // The rest of the record is still to come.
+                // The rest of the record has not arrived yet.
                 Err(Error::Damaged { offset, damage: Damage::Truncated { wants, .. }, .. })
                     if wants <= self.len - offset =>
                 {

@@ -68,7 +68,7 @@ impl BackupSource {
             Err(error) => return Err(Error::io("read", directory.path(name))(error)),
         };
         // The newest records may have been compacted away, so MANIFEST knows the next number. If it
-        // cannot be read, the records must do.
+        // cannot be read, the number of the last record counts.
         let manifest = manifest_file::read(directory).ok();
         let known = manifest.as_ref().map_or(Seqno(0), |manifest| manifest.next_seq);
         let fork = manifest.and_then(|manifest| manifest.fork);

@@ -110,7 +110,7 @@ fn inspect(log_files: LogFiles, id: SegmentId, now_ms: u64, state: Option<&State
     let limit = open_segment.as_ref().map_or(u64::MAX, |segment| segment.len());
     let layout = log_files
         .get(id)
-        .map(|known| known.layout)
+        .map(|found| found.layout)
         .or(header.as_ref().ok().map(layout_of))
         .unwrap_or(Layout::current(0));
     let segment = log_files.open(id, layout, limit)?;
@@ -118,7 +118,7 @@ fn inspect(log_files: LogFiles, id: SegmentId, now_ms: u64, state: Option<&State
         open_segment.is_none() && listed.extent.is_some_and(|extent| extent.is_unsettled(segment.len()))
     });
     let pieces = pieces(&segment, unsettled.map(|listed| log_files.durable_prefix(listed)), now_ms)?;
-    let missing = log_files.segments().iter().map(|known| known.id);
+    let missing = log_files.segments().iter().map(|found| found.id);
     let mut inspection = Inspection {
         id,
         role: match &open_segment {
@@ -145,7 +145,7 @@ fn inspect(log_files: LogFiles, id: SegmentId, now_ms: u64, state: Option<&State
 }
 
 fn extent(log_files: &LogFiles, id: SegmentId) -> Option<FileExtent> {
-    log_files.get(id).and_then(|known| known.extent)
+    log_files.get(id).and_then(|found| found.extent)
 }
 
 fn role(log_files: &LogFiles, id: SegmentId) -> Role {

@@ -25,8 +25,8 @@ impl Repair<'_> {
 
     fn fill(&mut self, directory: &Arc<dyn Directory>, to: &Path) -> Result<(), Stop> {
         let mut sources = Vec::new();
-        for known in self.log_files.segments().to_vec() {
-            sources.extend(self.scan_source(known)?);
+        for found in self.log_files.segments().to_vec() {
+            sources.extend(self.scan_source(found)?);
         }
         let next_seq = self.log_files.manifest().map_or(Seqno(1), |manifest| manifest.next_seq);
         // A record may have a number that MANIFEST never gave out.
@@ -36,7 +36,7 @@ impl Repair<'_> {
         sources.retain(|source| source.record_count > 0);
         sources.sort_by_key(|source| source.seqs.start);
         if self.log_files.manifest().is_err() {
-            let gaps = sources.windows(2).map(|pair| pair[0].seqs.end..pair[1].known.base_seq);
+            let gaps = sources.windows(2).map(|pair| pair[0].seqs.end..pair[1].found.base_seq);
             self.report.gaps = gaps.filter(|gap| gap.start < gap.end).collect();
         }
         let mut target = TargetStore::new(Arc::clone(directory), self.next_segment()?);

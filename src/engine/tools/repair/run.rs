@@ -68,8 +68,8 @@ impl<'a> Repair<'a> {
         let is_stranger = |name: &OsString| StoreFile::parse(name).is_none() && !is_of_file_system(name);
         repair.report.strangers = names.into_iter().filter(is_stranger).collect();
         repair.report.strangers.sort_unstable();
-        let known = repair.log_files.segments().iter();
-        let total_len: u64 = known.filter_map(|known| repair.log_files.file_len(known.id).ok()).sum();
+        let segments = repair.log_files.segments().iter();
+        let total_len: u64 = segments.filter_map(|found| repair.log_files.file_len(found.id).ok()).sum();
         // Every byte is scanned once and copied once.
         repair.total_len = 2 * total_len;
         Ok(repair)
@@ -101,9 +101,9 @@ impl<'a> Repair<'a> {
         }
         let left_out: HashSet<_> = self.report.left_out.iter().copied().collect();
         let missing = self.log_files.missing().clone();
-        self.log_files.retain(|known| {
-            let is_under_another_name = missing.contains(&known.id) && found_again.contains(&known.id);
-            !left_out.contains(&known.id) && !is_under_another_name
+        self.log_files.retain(|found| {
+            let is_under_another_name = missing.contains(&found.id) && found_again.contains(&found.id);
+            !left_out.contains(&found.id) && !is_under_another_name
         });
         Ok(())
     }
@@ -165,7 +165,7 @@ fn no_store(log_files: &LogFiles, path: &Path) -> Error {
 
 /// Returns the store that most segment headers name.
 fn commonest_store(log_files: &LogFiles) -> Option<StoreId> {
-    let headers = log_files.segments().iter().filter_map(|known| header_of(log_files, known.id).ok());
+    let headers = log_files.segments().iter().filter_map(|found| header_of(log_files, found.id).ok());
     let mut counts: HashMap<[u8; 16], u64> = HashMap::new();
     for header in headers {
         *counts.entry(header.store.0).or_default() += 1;

@@ -25,7 +25,7 @@ use crate::engine::segment::{Scanned, Segment, file, hint};
 
 /// A scanned segment. Its file is closed, because there may be more segments than descriptors.
 pub(super) struct SourceSegment {
-    pub(super) known: FoundSegment,
+    pub(super) found: FoundSegment,
     /// The end of the log in this segment.
     pub(super) end: u64,
     /// The sequence numbers of the intact records.
@@ -55,44 +55,44 @@ struct SegmentScan {
 impl SourceSegment {
     /// Opens the segment up to the end of the log.
     pub(super) fn open(&self, log_files: &LogFiles) -> Result<Segment> {
-        let file = file::open(&**log_files.directory(), self.known.id, Access::Read)?;
+        let file = file::open(&**log_files.directory(), self.found.id, Access::Read)?;
         let file = Arc::new(SalvageFile::new(file)) as Arc<dyn File>;
-        log_files.segment(&self.known, &file, (self.end, 0))
+        log_files.segment(&self.found, &file, (self.end, 0))
     }
 }
 
 impl Repair<'_> {
-    /// Scans the segment `known`. Returns `None` if its file is missing or unreadable; then all of
+    /// Scans the segment `found`. Returns `None` if its file is missing or unreadable; then all of
     /// it is given up.
-    pub(super) fn scan_source(&mut self, known: FoundSegment) -> Result<Option<SourceSegment>, Stop> {
+    pub(super) fn scan_source(&mut self, found: FoundSegment) -> Result<Option<SourceSegment>, Stop> {
         let directory = Arc::clone(self.log_files.directory());
-        let file = match file::open(&*directory, known.id, Access::Read) {
+        let file = match file::open(&*directory, found.id, Access::Read) {
             Err(Error::SegmentMissing { .. }) => {
-                self.give_up_file(&known, Reason::Missing)?;
+                self.give_up_file(&found, Reason::Missing)?;
                 return Ok(None);
             }
             // For example a FIFO, or a file that another user could change. The other segments
             // remain.
             Err(Error::Io { source, .. }) => {
-                self.give_up_file(&known, Reason::Unreadable(words(&source)))?;
+                self.give_up_file(&found, Reason::Unreadable(words(&source)))?;
                 return Ok(None);
             }
             opened => Arc::new(SalvageFile::new(opened?)),
         };
         let salvage_file = Arc::clone(&file);
         let file = file as Arc<dyn File>;
-        let file_len = file::len(&*directory, known.id, &*file)?;
-        let listed = known;
-        let known = self.by_header(known, &*file);
-        if known.layout != listed.layout && listed.extent.is_some() && !self.is_elsewhere(&listed) {
+        let file_len = file::len(&*directory, found.id, &*file)?;
+        let listed = found;
+        let found = self.by_header(found, &*file);
+        if found.layout != listed.layout && listed.extent.is_some() && !self.is_elsewhere(&listed) {
             self.give_up_file(&listed, Reason::Replaced)?;
         }
-        let whole = self.log_files.segment(&known, &file, (file_len, 0))?;
-        let is_last = self.log_files.next(known.id).is_none();
-        let is_unsettled = known.extent.map_or(is_last, |extent| extent.is_unsettled(file_len));
-        let wants = match known.extent {
+        let whole = self.log_files.segment(&found, &file, (file_len, 0))?;
+        let is_last = self.log_files.next(found.id).is_none();
+        let is_unsettled = found.extent.map_or(is_last, |extent| extent.is_unsettled(file_len));
+        let wants = match found.extent {
             _ if is_unsettled => {
-                self.whole_batches_end(&whole)?.max(self.log_files.durable_prefix(&known).len(file_len))
+                self.whole_batches_end(&whole)?.max(self.log_files.durable_prefix(&found).len(file_len))
             }
             Some(Extent::Sealed(len) | Extent::Closed(len)) => len,
             Some(Extent::Active(_)) | None => file_len,
@@ -101,17 +101,17 @@ impl Repair<'_> {
             self.report.torn_len += file_len - wants;
         }
         let end = wants.min(file_len);
-        let segment = self.log_files.segment(&known, &file, (end, 0))?;
+        let segment = self.log_files.segment(&found, &file, (end, 0))?;
         let line = SegmentLine {
-            id: known.id,
-            base_seq: known.base_seq,
-            layout: known.layout,
-            extent: known.extent.unwrap_or(Extent::Sealed(file_len)),
+            id: found.id,
+            base_seq: found.base_seq,
+            layout: found.layout,
+            extent: found.extent.unwrap_or(Extent::Sealed(file_len)),
         };
         let seq_end = line.seq_end(file_len);
-        let next_seq = match (known.seq_end, self.log_files.manifest()) {
+        let next_seq = match (found.seq_end, self.log_files.manifest()) {
             (Some(next_seq), _) => next_seq,
-            (None, Ok(manifest)) if !is_unsettled && known.extent.is_some() => manifest.next_seq,
+            (None, Ok(manifest)) if !is_unsettled && found.extent.is_some() => manifest.next_seq,
             (None, _) => seq_end,
         };
         let mut scan = self.scan(&segment, next_seq)?;
@@ -126,16 +126,16 @@ impl Repair<'_> {
         self.name_lost(&segment, &mut scan.given_up)?;
         let is_whole = scan.given_up.is_empty()
             && !(scan.has_more || scan.is_mended)
-            && self.has_matching_header(&known, &*file);
+            && self.has_matching_header(&found, &*file);
         memory::reserve(&mut self.report.given_up, scan.given_up.len(), &segment.path)?;
         self.report.given_up.append(&mut scan.given_up);
-        let first = scan.first.unwrap_or(known.base_seq);
+        let first = scan.first.unwrap_or(found.base_seq);
         let seqs = first..scan.last.map_or(first, |last| last.plus(1));
         let record_count = scan.record_count;
-        // Compaction leaves gaps between numbers, so the count of records that fit into the file is
-        // not enough: the records that fit behind the last intact one count from its number on.
+        // Compaction leaves gaps between sequence numbers, so the count of records that fit into the
+        // file is no upper bound. The records behind the last intact one count from its number on.
         let seq_end = seq_end.max(seqs.end.plus((file_len - scan.last_end) / LEN_MIN));
-        Ok(Some(SourceSegment { known, end, seqs, record_count, is_whole, seq_end }))
+        Ok(Some(SourceSegment { found, end, seqs, record_count, is_whole, seq_end }))
     }
 
     fn scan(&mut self, segment: &Segment, next_seq: Seqno) -> Result<SegmentScan, Stop> {
@@ -177,34 +177,34 @@ impl Repair<'_> {
         Ok(Lost { hash, key: Some(key), is_certain: false, is_delete, now: Now::Absent })
     }
 
-    /// Returns whether the header of the file matches `known`.
-    fn has_matching_header(&self, known: &FoundSegment, file: &dyn File) -> bool {
-        let bytes = file::first_bytes(&**self.log_files.directory(), known.id, file);
+    /// Returns whether the header of the file matches `found`.
+    fn has_matching_header(&self, found: &FoundSegment, file: &dyn File) -> bool {
+        let bytes = file::first_bytes(&**self.log_files.directory(), found.id, file);
         let header = bytes.ok().and_then(|bytes| SegmentHeader::decode(&bytes).ok());
         header.is_some_and(|header| {
             header.store == self.store
-                && header.segment == known.id
-                && header.base_seq == known.base_seq
-                && header.layout() == known.layout
+                && header.segment == found.id
+                && header.base_seq == found.base_seq
+                && header.layout() == found.layout
         })
     }
 
     /// Gives up all of a segment, and names its records from its hint if that is readable.
-    fn give_up_file(&mut self, known: &FoundSegment, reason: Reason) -> Result<()> {
-        let len = match known.extent {
+    fn give_up_file(&mut self, found: &FoundSegment, reason: Reason) -> Result<()> {
+        let len = match found.extent {
             Some(Extent::Sealed(len) | Extent::Closed(len)) => len,
-            Some(Extent::Active(_)) | None => known.layout.header_len.into(),
+            Some(Extent::Active(_)) | None => found.layout.header_len.into(),
         };
-        let seq_end = known.seq_end.unwrap_or(Seqno(u64::MAX));
+        let seq_end = found.seq_end.unwrap_or(Seqno(u64::MAX));
         let mut given_up = vec![GivenUp {
-            segment: known.id,
+            segment: found.id,
             range: 0..len,
             reason,
-            seqs: known.base_seq..seq_end,
+            seqs: found.base_seq..seq_end,
             lost: Vec::new(),
             splits_batch: false,
         }];
-        self.name_lost_from_hint(known.id, len, &mut given_up)?;
+        self.name_lost_from_hint(found.id, len, &mut given_up)?;
         self.report.given_up.append(&mut given_up);
         Ok(())
     }
@@ -250,17 +250,17 @@ impl Repair<'_> {
         Ok(())
     }
 
-    /// Returns the segment in the file of `known`. If an intact header names another segment of
+    /// Returns the segment in the file of `found`. If an intact header names another segment of
     /// this store, the file was renamed, and that segment is returned.
-    fn by_header(&self, known: FoundSegment, file: &dyn File) -> FoundSegment {
-        let bytes = file::first_bytes(&**self.log_files.directory(), known.id, file);
+    fn by_header(&self, found: FoundSegment, file: &dyn File) -> FoundSegment {
+        let bytes = file::first_bytes(&**self.log_files.directory(), found.id, file);
         let header = bytes.ok().and_then(|bytes| SegmentHeader::decode(&bytes).ok());
-        let header = header.filter(|header| header.store == self.store && header.layout() != known.layout);
-        let Some(header) = header else { return known };
+        let header = header.filter(|header| header.store == self.store && header.layout() != found.layout);
+        let Some(header) = header else { return found };
         let layout = header.layout();
         let listed = self.log_files.get(header.segment).filter(|listed| listed.layout == layout);
         let (extent, seq_end) = listed.map_or((None, None), |listed| (listed.extent, listed.seq_end));
-        FoundSegment { id: known.id, base_seq: header.base_seq, has_base_seq: true, layout, extent, seq_end }
+        FoundSegment { id: found.id, base_seq: header.base_seq, has_base_seq: true, layout, extent, seq_end }
     }
 
     /// Returns whether a file with another name holds the segment `listed`.

@@ -59,18 +59,21 @@ impl Repair<'_> {
     ) -> Result<(), Stop> {
         if let [source] = sources
             && source.is_whole
-            && source.seqs.end.max(source.known.base_seq) <= Seqno::KEPT_MAX
-            && source.known.id < SegmentId::KEPT_MAX
-            && source.known.base_seq >= target.seq_end
+            && source.seqs.end.max(source.found.base_seq) <= Seqno::KEPT_MAX
+            && source.found.id < SegmentId::KEPT_MAX
+            && source.found.base_seq >= target.seq_end
         {
             return self.copy(target, source);
         }
-        if let Some(source) = sources.iter().find(|source| !is_current(source.known.layout)) {
-            let what = format!("segment {}, which is damaged,", source.known.id);
-            let (found, supported) = ("a later 1.x".to_owned(), "repairs 1.0".to_owned());
-            return Err(Error::Unsupported { what, found, supported }.into());
+        if let Some(source) = sources.iter().find(|source| !is_current(source.found.layout)) {
+            return Err(Error::Unsupported {
+                what: format!("segment {}, which is damaged,", source.found.id),
+                found: "a later 1.x".to_owned(),
+                supported: "repairs 1.0".to_owned(),
+            }
+            .into());
         }
-        self.report.salvaged.extend(sources.iter().map(|source| source.known.id));
+        self.report.salvaged.extend(sources.iter().map(|source| source.found.id));
         let segments = sources.iter().map(|source| source.open(&self.log_files));
         let segments = segments.collect::<Result<Vec<Segment>>>()?;
         for SalvagedRecord { seq: old_seq, source, at, len } in self.salvageable(&segments)? {
@@ -96,9 +99,9 @@ impl Repair<'_> {
     }
 
     fn copy(&mut self, target: &mut TargetStore, source: &SourceSegment) -> Result<(), Stop> {
-        let known = &source.known;
+        let found = &source.found;
         let segment = source.open(&self.log_files)?;
-        let name = StoreFile::Segment(known.id);
+        let name = StoreFile::Segment(found.id);
         let path = || target.directory.path(name);
         let file = target.directory.open(name, Access::Create).map_err(Error::io("create", path()))?;
         let mut at = 0;
@@ -110,11 +113,11 @@ impl Repair<'_> {
         }
         self.done_len += at;
         file.sync().map_err(Error::io("fsync", path()))?;
-        self.report.copied.push(known.id);
+        self.report.copied.push(found.id);
         target.lines.push(SegmentLine {
-            id: known.id,
-            base_seq: known.base_seq,
-            layout: known.layout,
+            id: found.id,
+            base_seq: found.base_seq,
+            layout: found.layout,
             extent: Extent::Sealed(at),
         });
         target.seq_end = source.seqs.end;

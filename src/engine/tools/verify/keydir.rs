@@ -102,10 +102,10 @@ impl Verifier<'_> {
         let is_ours = self.log_files.context().is_some_and(|context| {
             head.about.store == context.store && head.about.hash_seed == context.hash_seed
         });
-        let known = self.log_files.segments();
+        let segments = self.log_files.segments();
         is_ours
-            && head.about.segments.len() <= known.len()
-            && head.about.segments.iter().zip(known).all(|(covered, known)| covered.id == known.id)
+            && head.about.segments.len() <= segments.len()
+            && head.about.segments.iter().zip(segments).all(|(covered, found)| covered.id == found.id)
     }
 
     /// Returns whether KEYDIR covers more than the log can hold.

@@ -96,10 +96,10 @@ impl Verifier<'_> {
         if is_whole {
             self.unlisted_files()?;
         }
-        let known = self.log_files.segments().iter().filter(|known| self.is_unread(known.id));
-        self.total_len = known.filter_map(|known| self.log_files.file_len(known.id).ok()).sum();
+        let unread = self.log_files.segments().iter().filter(|found| self.is_unread(found.id));
+        self.total_len = unread.filter_map(|found| self.log_files.file_len(found.id).ok()).sum();
         let mut at = 0;
-        while let Some(id) = self.log_files.segments().get(at).map(|known| known.id) {
+        while let Some(id) = self.log_files.segments().get(at).map(|found| found.id) {
             at += 1;
             // If a writer has replaced segments, the loop starts over and skips those that are
             // done.
@@ -192,8 +192,8 @@ impl Verifier<'_> {
 
     /// Returns whether the hint of segment `id` is verified.
     fn has_hint(&self, id: SegmentId) -> bool {
-        let known = self.log_files.context().and_then(|_| self.log_files.get(id));
-        known.is_some_and(|known| matches!(known.extent, Some(Extent::Sealed(_))))
+        let found = self.log_files.context().and_then(|_| self.log_files.get(id));
+        found.is_some_and(|found| matches!(found.extent, Some(Extent::Sealed(_))))
     }
 
     /// Returns the fault of a segment that has no readable header and is in no MANIFEST.

@@ -19,15 +19,15 @@ use crate::engine::segment::{Bodies, Scanner, Segment, Sorter, Step, file};
 impl Verifier<'_> {
     /// Verifies segment `id` and its hint.
     pub(super) fn segment(&mut self, id: SegmentId) -> Result<(), Stop> {
-        let Some(known) = self.log_files.get(id).copied() else { return Ok(()) };
+        let Some(found) = self.log_files.get(id).copied() else { return Ok(()) };
         let salvage_file = Arc::new(SalvageFile::new(file::open(&*self.directory, id, Access::Read)?));
         let file = Arc::clone(&salvage_file) as Arc<dyn File>;
         let len = file::len(&*self.directory, id, &*file)?;
-        let is_readable = self.header(&known, &salvage_file)?;
-        let whole = self.log_files.segment(&known, &file, (len, 0))?;
+        let is_readable = self.header(&found, &salvage_file)?;
+        let whole = self.log_files.segment(&found, &file, (len, 0))?;
         let contents = if is_readable {
-            let end = self.end(&known, &whole)?;
-            self.records(&known, &self.log_files.segment(&known, &file, (end, 0))?, &salvage_file)?
+            let end = self.end(&found, &whole)?;
+            self.records(&found, &self.log_files.segment(&found, &file, (end, 0))?, &salvage_file)?
         } else {
             let damaged = iter::once(0..len).collect();
             SegmentContents { end: len, sorted: Sorter::default().finish(), damaged }
@@ -38,73 +38,73 @@ impl Verifier<'_> {
         self.report.segment_count += 1;
         self.report.len += len;
         self.done_len += len;
-        if let Some(Extent::Sealed(len)) = known.extent.filter(|_| is_readable) {
+        if let Some(Extent::Sealed(len)) = found.extent.filter(|_| is_readable) {
             self.hint(&whole, len, &contents)?;
         }
         self.contents.insert(id, contents);
         Ok(())
     }
 
-    /// Verifies the header. Returns whether the records can be read with the layout of `known`.
-    fn header(&mut self, known: &FoundSegment, file: &SalvageFile) -> Result<bool, Stop> {
-        let bytes = file::first_bytes(&*self.directory, known.id, file)?;
-        let range = 0..known.layout.header_len.into();
+    /// Verifies the header. Returns whether the records can be read with the layout of `found`.
+    fn header(&mut self, found: &FoundSegment, file: &SalvageFile) -> Result<bool, Stop> {
+        let bytes = file::first_bytes(&*self.directory, found.id, file)?;
+        let range = 0..found.layout.header_len.into();
         let fault = match SegmentHeader::decode(&bytes) {
-            Ok(header) => match self.misnamed(known, &header) {
+            Ok(header) => match self.misnamed(found, &header) {
                 Some(fault) => {
-                    self.report_fault(StoreFile::Segment(known.id), Some(range), fault)?;
-                    // Without MANIFEST, `known` has the layout of the header, even under a wrong
+                    self.report_fault(StoreFile::Segment(found.id), Some(range), fault)?;
+                    // Without MANIFEST, `found` has the layout of the header, even under a wrong
                     // name.
-                    return Ok(header.layout() == known.layout);
+                    return Ok(header.layout() == found.layout);
                 }
-                None => return self.compare_header(known, &header).map(|()| true),
+                None => return self.compare_header(found, &header).map(|()| true),
             },
             // The caller reports unreadable bytes of the whole file.
             Err(HeaderError::Damaged(_)) if !file.unreadable(&range).is_empty() => return Ok(true),
             Err(HeaderError::Damaged(damage)) => Fault::Header(damage),
             Err(HeaderError::Unsupported(found)) => Fault::Unsupported(found),
         };
-        self.report_fault(StoreFile::Segment(known.id), Some(range), fault).map(|()| true)
+        self.report_fault(StoreFile::Segment(found.id), Some(range), fault).map(|()| true)
     }
 
     /// Returns the fault of a file that holds another segment than its name says.
-    fn misnamed(&self, known: &FoundSegment, header: &SegmentHeader) -> Option<Fault> {
+    fn misnamed(&self, found: &FoundSegment, header: &SegmentHeader) -> Option<Fault> {
         match self.log_files.context() {
             Some(context) if context.store != header.store => Some(Fault::AnotherStore),
-            _ => (header.segment != known.id).then_some(Fault::AnotherSegment(header.segment)),
+            _ => (header.segment != found.id).then_some(Fault::AnotherSegment(header.segment)),
         }
     }
 
     /// Compares the header with MANIFEST.
-    fn compare_header(&mut self, known: &FoundSegment, header: &SegmentHeader) -> Result<(), Stop> {
+    fn compare_header(&mut self, found: &FoundSegment, header: &SegmentHeader) -> Result<(), Stop> {
         let salt = |layout: Layout| format!("{:08x}", layout.records.salt);
         let fields = [
-            ("base_seq", header.base_seq.to_string(), known.base_seq.to_string()),
-            ("salt", salt(header.layout()), salt(known.layout)),
+            ("base_seq", header.base_seq.to_string(), found.base_seq.to_string()),
+            ("salt", salt(header.layout()), salt(found.layout)),
         ];
         for (what, header, manifest) in fields {
             if header != manifest {
-                let range = 0..known.layout.header_len.into();
+                let range = 0..found.layout.header_len.into();
                 let fault = Fault::Disagree { what, header, manifest };
-                self.report_fault(StoreFile::Segment(known.id), Some(range), fault)?;
+                self.report_fault(StoreFile::Segment(found.id), Some(range), fault)?;
             }
         }
         Ok(())
     }
 
     /// Returns the end of the log in this segment. Reports a torn tail, and a wrong length.
-    fn end(&mut self, known: &FoundSegment, whole: &Segment) -> Result<u64, Stop> {
-        let file = StoreFile::Segment(known.id);
+    fn end(&mut self, found: &FoundSegment, whole: &Segment) -> Result<u64, Stop> {
+        let file = StoreFile::Segment(found.id);
         let has = whole.len();
         // Without MANIFEST, the last segment is taken as the active one.
-        let is_unsettled = match known.extent {
+        let is_unsettled = match found.extent {
             Some(extent) => extent.is_unsettled(has),
-            None => self.log_files.next(known.id).is_none(),
+            None => self.log_files.next(found.id).is_none(),
         };
         if is_unsettled {
             // These bytes are read again, so they do not count as progress.
             let TailReport { end, durable_damage, behind, .. } =
-                TailReport::asking(whole, self.log_files.durable_prefix(known), |_| self.report_progress(0))?;
+                TailReport::asking(whole, self.log_files.durable_prefix(found), |_| self.report_progress(0))?;
             if let Some((at, witness)) = durable_damage {
                 self.report_fault(file, Some(at..at), Fault::DurableDamage { witness })?;
             }
@@ -116,7 +116,7 @@ impl Verifier<'_> {
             }
             return Ok(end);
         }
-        let wants = match known.extent {
+        let wants = match found.extent {
             Some(Extent::Sealed(len) | Extent::Closed(len)) => len,
             Some(Extent::Active(_)) | None => has,
         };
@@ -132,11 +132,11 @@ impl Verifier<'_> {
     /// Verifies every record.
     fn records(
         &mut self,
-        known: &FoundSegment,
+        found: &FoundSegment,
         segment: &Segment,
         disk: &SalvageFile,
     ) -> Result<SegmentContents, Stop> {
-        let file = StoreFile::Segment(known.id);
+        let file = StoreFile::Segment(found.id);
         let mut sorter = Sorter::default();
         let mut damaged = Vec::new();
         let mut goes_on = false;
@@ -155,7 +155,7 @@ impl Verifier<'_> {
                     }
                     // All records after the first misplaced one are misplaced, too.
                     let is_checked = record.damage.is_none() && !is_misplaced;
-                    if let Some(fault) = self.misplaced(known, record.header.seq).filter(|_| is_checked) {
+                    if let Some(fault) = self.misplaced(found, record.header.seq).filter(|_| is_checked) {
                         is_misplaced = true;
                         self.report_fault(file, Some(range.clone()), fault)?;
                     }
@@ -184,12 +184,12 @@ impl Verifier<'_> {
 
     /// Returns the fault of a sequence number that belongs to a later segment, or that the next
     /// write would reuse.
-    fn misplaced(&self, known: &FoundSegment, seq: Seqno) -> Option<Fault> {
-        if let Some(next) = self.log_files.next(known.id).filter(|next| next.base_seq <= seq) {
+    fn misplaced(&self, found: &FoundSegment, seq: Seqno) -> Option<Fault> {
+        if let Some(next) = self.log_files.next(found.id).filter(|next| next.base_seq <= seq) {
             return Some(Fault::Overlap { seq, next: next.id, base_seq: next.base_seq });
         }
         let next_seq = self.log_files.manifest().ok()?.next_seq;
-        let is_settled = matches!(known.extent, Some(Extent::Sealed(_) | Extent::Closed(_)));
+        let is_settled = matches!(found.extent, Some(Extent::Sealed(_) | Extent::Closed(_)));
         (is_settled && seq >= next_seq).then_some(Fault::NumberTaken { seq, next_seq })
     }
 }
