@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::value::Value;
 use crate::engine::base::ids::Seqno;
 use crate::engine::format::codec::Compressed;
-use crate::engine::format::hint::{ROW_LEN, Row};
+use crate::engine::format::hint::{HintRow, ROW_LEN};
 
 /// Rows of one segment in (key, newest first) order.
 #[derive(Clone, Debug)]
@@ -27,12 +27,12 @@ impl SortedRows {
     }
 
     /// Row `index`, which is less than [`SortedRows::len`].
-    pub(crate) fn get(&self, index: usize) -> Row {
-        Row::decode(&self.0[index * ROW_LEN..][..ROW_LEN])
+    pub(crate) fn get(&self, index: usize) -> HintRow {
+        HintRow::decode(&self.0[index * ROW_LEN..][..ROW_LEN])
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Row> + '_ {
-        self.0.chunks_exact(ROW_LEN).map(Row::decode)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = HintRow> + '_ {
+        self.0.chunks_exact(ROW_LEN).map(HintRow::decode)
     }
 
     pub(super) fn of_bytes(bytes: Vec<u8>) -> Self {

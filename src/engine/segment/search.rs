@@ -6,7 +6,7 @@ use super::handle::Segment;
 use super::rows::SortedRows;
 use super::value::Value;
 use crate::engine::base::error::{Error, Result};
-use crate::engine::format::hint::Row;
+use crate::engine::format::hint::HintRow;
 
 impl SortedRows {
     /// The rows with keys in `range`, and damaged records that may be in it.
@@ -81,7 +81,7 @@ impl SortedRows {
         while let (Some(older), Some(newer)) = (left.peek(), right.peek()) {
             let takes_newer = *segment.key_at(newer.at)? <= *segment.key_at(older.at)?;
             let taken = if takes_newer { right.next() } else { left.next() };
-            bytes.extend(taken.iter().flat_map(Row::encode));
+            bytes.extend(taken.iter().flat_map(HintRow::encode));
         }
         bytes.extend(left.chain(right).flat_map(|row| row.encode()));
         Ok(Self::of_bytes(bytes))

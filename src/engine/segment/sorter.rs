@@ -7,7 +7,7 @@ use super::store_context::StoreContext;
 use crate::engine::base::error::Damage;
 use crate::engine::base::ids::Seqno;
 use crate::engine::format::codec::Compressed;
-use crate::engine::format::hint::{ROW_LEN, Row};
+use crate::engine::format::hint::{HintRow, ROW_LEN};
 use crate::engine::format::record::Kind;
 
 /// Collects records in file order. Takes 36 bytes of memory a record plus the keys, and 48 in
@@ -45,7 +45,7 @@ impl Sorter {
             (Kind::Delete, Some(_)) => Kind::Put,
             (kind, _) => kind,
         };
-        let row = Row {
+        let row = HintRow {
             hash: context.hash(record.key()),
             at: record.at,
             len: record.frame.len,
@@ -64,7 +64,7 @@ impl Sorter {
     pub(crate) fn add_read(&mut self, context: &StoreContext, record: &Record) {
         let key = record.key();
         let kind = record.header.kind();
-        let row = Row {
+        let row = HintRow {
             hash: context.hash(&key),
             at: record.location.offset,
             len: record.frame.len,
@@ -89,7 +89,7 @@ impl Sorter {
     }
 
     /// Adds the row of a record of `key`. Its record is behind those added before.
-    pub(crate) fn add(&mut self, key: &[u8], row: Row, seq: Seqno) {
+    pub(crate) fn add(&mut self, key: &[u8], row: HintRow, seq: Seqno) {
         self.skip(seq);
         let first = self.ends.first().map_or(key, |&end| &self.keys[..end as usize]);
         let common = if self.ends.is_empty() { key } else { &first[..self.common_len] };
@@ -151,7 +151,7 @@ mod tests {
     fn places(keys: &[Vec<u8>]) -> Vec<u64> {
         let mut sorter = Sorter::default();
         for (at, key) in (1..).zip(keys) {
-            sorter.add(key, Row { hash: 0, at: at * 8, len: 8, is_tombstone: false }, Seqno(at));
+            sorter.add(key, HintRow { hash: 0, at: at * 8, len: 8, is_tombstone: false }, Seqno(at));
         }
         sorter.finish().rows.iter().map(|row| row.at / 8).collect()
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::set::{SegmentSet, address_of};
 use crate::engine::base::error::Result;
-use crate::engine::format::hint::Row;
+use crate::engine::format::hint::HintRow;
 use crate::engine::keydir::{Address, Keydir};
 use crate::engine::segment::{Segment, SortedRows, StoreContext};
 
@@ -48,7 +48,8 @@ impl Replay<'_> {
         while wanted.peek().is_some() {
             block.extend(wanted.by_ref().take(ROWS_AT_ONCE));
             // Rows of one key are neighbours, and stay in one block.
-            let goes_on = |row: &Row, block: &[Row]| block.last().is_some_and(|last| last.hash == row.hash);
+            let goes_on =
+                |row: &HintRow, block: &[HintRow]| block.last().is_some_and(|last| last.hash == row.hash);
             while let Some(row) = wanted.next_if(|row| goes_on(row, &block)) {
                 block.push(row);
             }
@@ -64,10 +65,10 @@ impl Replay<'_> {
 
     /// Puts in `block` in the order of hashes, which is the order of the index. Each row finds its
     /// slot near the previous one, without waiting for memory.
-    fn block(&self, segment: &Segment, block: &mut [Row], added: &mut Added) -> Result<()> {
+    fn block(&self, segment: &Segment, block: &mut [HintRow], added: &mut Added) -> Result<()> {
         // The sort is stable: the newest row of a key stays first.
         block.sort_by_key(|row| row.hash);
-        let mut newest: Option<Row> = None;
+        let mut newest: Option<HintRow> = None;
         for &row in &*block {
             if row.is_tombstone {
                 added.tombstone_count += 1;
@@ -88,7 +89,7 @@ impl Replay<'_> {
     }
 
     /// Puts in the newest row of a key, in place of the record in an older segment.
-    fn put(&self, segment: &Segment, row: Row, added: &mut Added) -> Result<()> {
+    fn put(&self, segment: &Segment, row: HintRow, added: &mut Added) -> Result<()> {
         let address = address_of(segment, row.at);
         if !row.is_tombstone {
             added.live_count += 1;
@@ -117,7 +118,7 @@ impl Replay<'_> {
     }
 
     /// The address that the index has for the key of `row`.
-    fn replaced(&self, segment: &Segment, row: Row) -> Result<Option<Address>> {
+    fn replaced(&self, segment: &Segment, row: HintRow) -> Result<Option<Address>> {
         for address in self.keydir.candidates(row.hash)?.iter() {
             if let Some((older, at)) = self.set.locate(address)
                 && self.is_same_key((segment, row), (older, at))?
@@ -130,7 +131,7 @@ impl Replay<'_> {
 
     /// Whether two records with the same hash have the same key. Of a damaged record only the hash
     /// is known. It counts as the same key, because an older value would show otherwise.
-    fn is_same_key(&self, (segment, row): (&Segment, Row), (other, at): (&Segment, u64)) -> Result<bool> {
+    fn is_same_key(&self, (segment, row): (&Segment, HintRow), (other, at): (&Segment, u64)) -> Result<bool> {
         if segment.key_at(row.at)? == other.key_at(at)? {
             return Ok(true);
         }

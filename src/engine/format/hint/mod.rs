@@ -9,7 +9,7 @@ mod row;
 use std::ops::Range;
 
 pub use row::HINT_ROW_FIELDS;
-pub(crate) use row::{ROW_LEN, Row};
+pub(crate) use row::{HintRow, ROW_LEN};
 
 use self::row::UNIT;
 use super::codec::Compressed;
@@ -70,7 +70,7 @@ pub(crate) struct Described {
     pub(crate) compressed: Compressed,
 }
 
-/// What stands before and behind `rows` in a hint: encoded [`Row`]s in the order of their keys, those of one key newest
+/// What stands before and behind `rows` in a hint: encoded [`HintRow`]s in the order of their keys, those of one key newest
 /// first.
 ///
 /// A segment has fewer than 2^32 records; a hint with more rows, or with a filter of 4 GiB, is none that [`check`] takes.
@@ -172,10 +172,10 @@ mod tests {
         record_count: 4,
         compressed: Compressed { raw_len: 10_000, stored_len: 4_000 },
     };
-    const ROWS: [Row; 3] = [
-        Row { hash: 0x0123_4567_89ab_cdef, at: 64, len: 48, is_tombstone: false },
-        Row { hash: 0xfedc_ba98_7654_3210, at: 4096, len: 40, is_tombstone: true },
-        Row { hash: 0xfedc_ba98_7654_3210, at: 112, len: 1 << 20, is_tombstone: false },
+    const ROWS: [HintRow; 3] = [
+        HintRow { hash: 0x0123_4567_89ab_cdef, at: 64, len: 48, is_tombstone: false },
+        HintRow { hash: 0xfedc_ba98_7654_3210, at: 4096, len: 40, is_tombstone: true },
+        HintRow { hash: 0xfedc_ba98_7654_3210, at: 112, len: 1 << 20, is_tombstone: false },
     ];
     const FILTER: &[u8] = b"any bytes";
 
@@ -188,8 +188,8 @@ mod tests {
         [&header[..], rows, &behind].concat()
     }
 
-    fn bytes_of(rows: &[Row]) -> Vec<u8> {
-        rows.iter().flat_map(Row::encode).collect()
+    fn bytes_of(rows: &[HintRow]) -> Vec<u8> {
+        rows.iter().flat_map(HintRow::encode).collect()
     }
 
     /// `bytes` with `field` at `at`, and a checksum that is right.
@@ -201,8 +201,8 @@ mod tests {
         bytes
     }
 
-    fn rows_of(bytes: &[u8], checked: &Checked) -> Vec<Row> {
-        bytes[checked.rows.clone()].chunks_exact(ROW_LEN).map(Row::decode).collect()
+    fn rows_of(bytes: &[u8], checked: &Checked) -> Vec<HintRow> {
+        bytes[checked.rows.clone()].chunks_exact(ROW_LEN).map(HintRow::decode).collect()
     }
 
     fn draw(out: &mut String, bytes: &[u8], part: Range<usize>, name: &str) {
@@ -270,8 +270,8 @@ mod tests {
     }
 
     prop_compose! {
-        fn any_row()(hash: u64, at: u32, len in 0..TOMBSTONE, is_tombstone: bool) -> Row {
-            Row { hash, at: u64::from(at) * UNIT, len: u64::from(len) * UNIT, is_tombstone }
+        fn any_row()(hash: u64, at: u32, len in 0..TOMBSTONE, is_tombstone: bool) -> HintRow {
+            HintRow { hash, at: u64::from(at) * UNIT, len: u64::from(len) * UNIT, is_tombstone }
         }
     }
 
@@ -298,7 +298,7 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             prop_assert_eq!(check(&bytes), None);
-            let _ = Row::decode(&bytes);
+            let _ = HintRow::decode(&bytes);
         }
 
         #[test]

@@ -23,7 +23,7 @@ pub(super) const TOMBSTONE: u32 = 1 << 31;
 
 /// Where one record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Row {
+pub(crate) struct HintRow {
     /// The hash of the record's key.
     pub(crate) hash: u64,
     /// The record's offset in the segment, in bytes: a multiple of 8, below 32 GiB.
@@ -33,7 +33,7 @@ pub(crate) struct Row {
     pub(crate) is_tombstone: bool,
 }
 
-impl Row {
+impl HintRow {
     /// The row's bytes. A place beyond what a row can tell becomes one that is in no segment.
     pub(crate) fn encode(&self) -> [u8; ROW_LEN] {
         let len = u32::try_from(self.len / UNIT).unwrap_or(u32::MAX).min(!TOMBSTONE);
@@ -73,8 +73,8 @@ mod tests {
 
     #[test]
     fn a_place_that_a_row_cannot_tell_is_beyond_every_segment() {
-        let row = Row { hash: 1, at: 1 << 40, len: 1 << 40, is_tombstone: false };
-        let told = Row::decode(&row.encode());
+        let row = HintRow { hash: 1, at: 1 << 40, len: 1 << 40, is_tombstone: false };
+        let told = HintRow::decode(&row.encode());
         assert!(told.at > u64::from(u32::MAX) && told.len > u64::from(u32::MAX), "{told:?}");
         assert!(!told.is_tombstone);
     }

@@ -5,7 +5,7 @@ use std::ops::{Range, RangeBounds};
 use std::sync::Arc;
 
 use crate::engine::base::error::{Error, Result};
-use crate::engine::format::hint::Row;
+use crate::engine::format::hint::HintRow;
 use crate::engine::keydir::Candidates;
 use crate::engine::read::merge::{End, Merge, MergeRun};
 use crate::engine::segment::value::Value;
@@ -28,7 +28,7 @@ struct LiveRun {
     /// The rows not yet examined.
     left: Range<usize>,
     /// The live rows that were examined, for each end. They come before the rows in `left`.
-    ahead: [VecDeque<Row>; 2],
+    ahead: [VecDeque<HintRow>; 2],
     /// The number of rows to examine next. It starts low, since the caller may want one key only.
     stride: usize,
     /// The last hash that was looked up. A key that was overwritten often has many rows in
@@ -44,7 +44,7 @@ enum Head {
 }
 
 impl LiveRun {
-    fn is_live(&mut self, row: Row) -> Result<bool> {
+    fn is_live(&mut self, row: HintRow) -> Result<bool> {
         if row.is_tombstone {
             return Ok(false);
         }
@@ -61,7 +61,7 @@ impl LiveRun {
     }
 
     /// Returns the next live row from `end`, if it was examined already.
-    fn next_row(&mut self, end: End) -> Option<Row> {
+    fn next_row(&mut self, end: End) -> Option<HintRow> {
         let other = if end == End::Front { End::Back } else { End::Front };
         match self.ahead[end as usize].pop_front() {
             None if self.left.is_empty() => self.ahead[other as usize].pop_back(),
@@ -70,10 +70,10 @@ impl LiveRun {
     }
 
     /// Examines the next rows from `end`. Returns the last of them, or `None` if no row is left.
-    fn look_ahead(&mut self, end: End) -> Option<Result<Row>> {
+    fn look_ahead(&mut self, end: End) -> Option<Result<HintRow>> {
         let count = self.stride.min(self.left.len());
         self.stride = (self.stride * 2).min(LOOKAHEAD_MAX);
-        let rows: Vec<Row> = match end {
+        let rows: Vec<HintRow> = match end {
             End::Front => self.left.by_ref().take(count).map(|index| self.rows.get(index)).collect(),
             End::Back => self.left.by_ref().rev().take(count).map(|index| self.rows.get(index)).collect(),
         };

@@ -14,7 +14,7 @@ use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::base::stop::Stop;
 use crate::engine::files::found_segment::FoundSegment;
 use crate::engine::files::log_files::LogFiles;
-use crate::engine::format::hint::{self as hint_format, ROW_LEN, Row};
+use crate::engine::format::hint::{self as hint_format, HintRow, ROW_LEN};
 use crate::engine::format::key_hash;
 use crate::engine::format::manifest::{Extent, SegmentLine};
 use crate::engine::format::record::new::encoded_len;
@@ -226,10 +226,10 @@ impl Repair<'_> {
             return Ok(());
         }
         let path = &self.log_files.directory().path(StoreFile::Hint(id));
-        let mut rows_of: Vec<Vec<Row>> = Vec::new();
+        let mut rows_of: Vec<Vec<HintRow>> = Vec::new();
         memory::reserve(&mut rows_of, given_up.len(), path)?;
         rows_of.resize_with(given_up.len(), Vec::new);
-        for row in bytes[checked.rows].chunks_exact(ROW_LEN).map(Row::decode) {
+        for row in bytes[checked.rows].chunks_exact(ROW_LEN).map(HintRow::decode) {
             // Rows are sorted by key hash, and the given-up ranges by offset.
             let index = given_up.partition_point(|given_up| given_up.range.end <= row.at);
             if given_up.get(index).is_some_and(|given_up| given_up.range.contains(&row.at)) {

@@ -6,7 +6,7 @@ use super::finding::Fault;
 use super::verifier::{SegmentContents, Verifier};
 use crate::engine::base::error::Result;
 use crate::engine::base::stop::Stop;
-use crate::engine::format::hint::{Checked, Described, HEADER_LEN, ROW_LEN, Row, check};
+use crate::engine::format::hint::{Checked, Described, HEADER_LEN, HintRow, ROW_LEN, check};
 use crate::engine::fs::StoreFile;
 use crate::engine::segment::filter;
 use crate::engine::segment::{Segment, StoreContext, hint};
@@ -68,7 +68,7 @@ fn is_about(described: &Described, context: &StoreContext, segment: &Segment, le
 /// Returns the first difference between the hint and the records. Rows of damaged records are
 /// skipped.
 fn differs(bytes: &[u8], checked: &Checked, contents: &SegmentContents) -> Option<Fault> {
-    let said = bytes[checked.rows.clone()].chunks_exact(ROW_LEN).map(Row::decode).enumerate();
+    let said = bytes[checked.rows.clone()].chunks_exact(ROW_LEN).map(HintRow::decode).enumerate();
     let mut said = said.filter(|(_, row)| !contents.is_damaged(row.at));
     let mut held = contents.sorted.rows.iter();
     let filter = &bytes[checked.filter.clone()];

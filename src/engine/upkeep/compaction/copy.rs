@@ -10,7 +10,7 @@ use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::Seqno;
 use crate::engine::base::stop::Failure;
 use crate::engine::format::codec::Compressed;
-use crate::engine::format::hint::Row;
+use crate::engine::format::hint::HintRow;
 use crate::engine::format::manifest::{Extent, History, SegmentLine};
 use crate::engine::format::record::Kind;
 use crate::engine::format::record::new::NewRecord;
@@ -163,7 +163,7 @@ impl<'a> RunOutput<'a> {
         self.keeps_versions |= is_history;
         match kept {
             Kept::Unknown => self.sorter.skip(seq),
-            _ => self.sorter.add(record.key(), Row { hash, at, len, is_tombstone }, seq),
+            _ => self.sorter.add(record.key(), HintRow { hash, at, len, is_tombstone }, seq),
         }
         Ok(address_of(&output.segment, at))
     }
