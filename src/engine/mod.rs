@@ -55,16 +55,9 @@
 //!    the records, and `state::replay` puts them into the index.
 //!
 //! # Lock order
-//! 1. `log::transaction_lock::TransactionLock`: shared while a write is appended, alone while a transaction lasts;
-//! 2. `compaction::Compactor::busy` or `checkpoint::Checkpointer::last`: one compaction, one writer of KEYDIR;
-//! 3. the log's lock (`log::Log::writer`): staging, writing, publishing, sealing, the new MANIFEST of a compaction and some
-//!    slots at a time; not held during a shared sync;
-//! 4. a shard's place in KEYDIR (`keydir::shard`, `settling`): held while it is made anew from the segments;
-//! 5. a segment's order (`segment::order`): held while its hint is looked for, or its rows are sorted;
-//! 6. a shard's lock (`keydir`): one lookup or one change; nothing else is locked or read under it.
-//!
-//! `wakeup`'s lock, that of `store::view` and those of `meter`, `Compactor::runs_in`, `Compactor::background_reports` and `fs::Exclusion` stand alone. Readers take rank 6 only (and 4, once, where KEYDIR is damaged), and
-//! scans rank 5. A compaction does not take rank 1: it changes where records are, not what they are.
+//! [`LockRank`](base::sync::LockRank) lists the locks in the order in which a thread takes them. A read takes
+//! only the lock of one shard, and once more where KEYDIR is damaged. A compaction does not take the transaction
+//! lock: it changes where records are, not what they are.
 
 pub(crate) mod base;
 pub(crate) mod files;

@@ -1,14 +1,12 @@
 //! How a thread in the background is woken and stopped.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
-use super::sync::{Condvar, Mutex};
+use super::sync::{Condvar, LockRank, Mutex};
 
 /// What a thread in the background waits for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Wakeup {
-    /// Held for no longer than it takes to look; no other lock is taken under it.
     wishes: Mutex<Wishes>,
     changed: Condvar,
 }
@@ -18,6 +16,12 @@ struct Wishes {
     /// There is something to do.
     work: bool,
     stop: bool,
+}
+
+impl Default for Wakeup {
+    fn default() -> Self {
+        Self { wishes: Mutex::new(LockRank::Leaf, Wishes::default()), changed: Condvar::default() }
+    }
 }
 
 impl Wakeup {
@@ -32,28 +36,26 @@ impl Wakeup {
     }
 
     fn wish(&self, wish: impl FnOnce(&mut Wishes)) {
-        wish(&mut self.wishes.lock().unwrap_or_else(PoisonError::into_inner));
+        wish(&mut self.wishes.lock());
         self.changed.notify_all();
     }
 
     /// Whether the thread is to end.
     pub(crate) fn is_stopped(&self) -> bool {
-        self.wishes.lock().unwrap_or_else(PoisonError::into_inner).stop
+        self.wishes.lock().stop
     }
 
     /// Waits until there is something to do; `false`: the thread is to end.
     pub(crate) fn wait(&self) -> bool {
-        let wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.changed.wait_while(wishes, |wishes| !wishes.work && !wishes.stop);
-        let mut wishes = waited.unwrap_or_else(PoisonError::into_inner);
+        let wishes = self.wishes.lock();
+        let mut wishes = self.changed.wait_while(wishes, |wishes| !wishes.work && !wishes.stop);
         wishes.work = false;
         !wishes.stop
     }
 
     /// Waits for `interval`; `false`: the thread is to end.
     pub(crate) fn pause(&self, interval: Duration) -> bool {
-        let wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.changed.wait_timeout_while(wishes, interval, |wishes| !wishes.stop);
-        !waited.unwrap_or_else(PoisonError::into_inner).0.stop
+        let wishes = self.wishes.lock();
+        !self.changed.wait_timeout_while(wishes, interval, |wishes| !wishes.stop).stop
     }
 }

@@ -4,18 +4,17 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::names::StoreFile;
 use super::traits::{Access, Directory, File, Lock, LockOutcome, Room};
 use super::watch::Watch;
-use crate::engine::base::sync::{Mutex, OnceLock};
+use crate::engine::base::sync::{LockRank, Mutex, OnceLock};
 
 /// The right to change a directory: its lock, until that is released or lost.
 #[derive(Debug)]
 pub(crate) struct Exclusion {
-    /// `None` once it is released. This mutex is held while the lock is checked, and no other is
-    /// taken under it.
+    /// `None` after its release.
     lock: Mutex<Option<Box<dyn Lock>>>,
     /// Why the lock was lost. A lost lock is never trusted again: another writer may have come and
     /// gone.
@@ -25,7 +24,7 @@ pub(crate) struct Exclusion {
 impl Exclusion {
     /// The right that `lock` gives.
     pub(crate) fn new(lock: Box<dyn Lock>) -> Arc<Self> {
-        Arc::new(Self { lock: Mutex::new(Some(lock)), lost: OnceLock::new() })
+        Arc::new(Self { lock: Mutex::new(LockRank::Leaf, Some(lock)), lost: OnceLock::new() })
     }
 
     /// Checks that the directory may be changed.
@@ -33,7 +32,7 @@ impl Exclusion {
     /// # Errors
     /// If the lock was released or lost, and what the operating system says.
     pub(crate) fn check(&self) -> io::Result<()> {
-        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = self.lock.lock();
         match &*lock {
             None => return Err(io::Error::other("the store is closed")),
             Some(_) if self.lost.get().is_some() => {}
@@ -55,7 +54,7 @@ impl Exclusion {
 
     /// Releases the lock. Later changes to the directory are refused.
     pub(crate) fn release(&self) {
-        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.lock.lock() = None;
     }
 }
 

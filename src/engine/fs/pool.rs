@@ -4,19 +4,19 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use super::limit::open_files_max;
 use super::mmap::Mapping;
 use super::names::StoreFile;
 use super::traits::{Access, Directory, File};
-use crate::engine::base::sync::{AtomicBool, Mutex, RwLock};
+use crate::engine::base::sync::{AtomicBool, LockRank, Mutex, RwLock};
 
 /// The bounds of a pool's capacity, whatever the process's limit is.
 const CAPACITY_LEAST: u64 = 4;
 const CAPACITY_MOST: u64 = 1 << 17;
 
-/// The open files of one directory. Its lock is taken before that of a file.
+/// The open files of one directory.
 #[derive(Debug)]
 pub(crate) struct FilePool {
     directory: Arc<dyn Directory>,
@@ -57,7 +57,11 @@ impl FilePool {
     pub(crate) fn new(directory: Arc<dyn Directory>, capacity: Option<usize>) -> Arc<Self> {
         let share = || open_files_max() / 4;
         let capacity = capacity.map_or_else(share, |count| count as u64).clamp(CAPACITY_LEAST, CAPACITY_MOST);
-        Arc::new(Self { directory, capacity: capacity as usize, held: Mutex::default() })
+        Arc::new(Self {
+            directory,
+            capacity: capacity as usize,
+            held: Mutex::new(LockRank::FilePool, Held::default()),
+        })
     }
 
     /// Adds `file`, which has `name`, to the pool.
@@ -68,11 +72,11 @@ impl FilePool {
         let slot = Arc::new(Slot {
             name,
             identity: file.identity()?,
-            file: RwLock::new(Some(file)),
+            file: RwLock::new(LockRank::PooledFile, Some(file)),
             was_read: AtomicBool::new(false),
             is_kept: AtomicBool::new(false),
         });
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).by_name.insert(name, Arc::downgrade(&slot));
+        self.held.lock().by_name.insert(name, Arc::downgrade(&slot));
         self.admit(&slot);
         Ok(PooledFile { pool: Arc::clone(self), slot })
     }
@@ -82,10 +86,10 @@ impl FilePool {
     /// # Errors
     /// What the operating system says, if the file cannot be reopened.
     pub(crate) fn keep(self: &Arc<Self>, name: StoreFile) -> io::Result<()> {
-        let removed = self.held.lock().unwrap_or_else(PoisonError::into_inner).by_name.remove(&name);
+        let removed = self.held.lock().by_name.remove(&name);
         let Some(slot) = removed.and_then(|slot| slot.upgrade()) else { return Ok(()) };
         let file = PooledFile { pool: Arc::clone(self), slot: Arc::clone(&slot) }.file()?;
-        let mut held = slot.file.write().unwrap_or_else(PoisonError::into_inner);
+        let mut held = slot.file.write();
         held.get_or_insert(file);
         slot.is_kept.store(true, Ordering::Relaxed);
         Ok(())
@@ -93,7 +97,7 @@ impl FilePool {
 
     /// Counts the newly opened file of `slot`, and closes others above the limit.
     fn admit(&self, slot: &Arc<Slot>) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock();
         let mut spares = held.open.len();
         while held.open.len() >= self.capacity {
             let Some(oldest) = held.open.pop_front().map(|oldest| oldest.upgrade()) else { break };
@@ -134,7 +138,7 @@ impl FilePool {
 
     /// Closes every file that may be closed, since the process has no descriptors left.
     fn close_all(&self) {
-        let open = std::mem::take(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner).open);
+        let open = std::mem::take(&mut self.held.lock().open);
         open.iter().filter_map(Weak::upgrade).for_each(|slot| slot.close());
     }
 }
@@ -146,7 +150,7 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
 
 impl Slot {
     fn close(&self) {
-        let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.file.write();
         if !self.is_kept.load(Ordering::Relaxed) {
             *file = None;
         }
@@ -158,11 +162,11 @@ impl PooledFile {
     fn file(&self) -> io::Result<Arc<dyn File>> {
         let slot = &self.slot;
         slot.was_read.store(true, Ordering::Relaxed);
-        if let Some(file) = &*slot.file.read().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(file) = &*slot.file.read() {
             return Ok(Arc::clone(file));
         }
         let file = self.pool.open(slot)?;
-        let mut held = slot.file.write().unwrap_or_else(PoisonError::into_inner);
+        let mut held = slot.file.write();
         // Another thread may have been quicker.
         if let Some(file) = &*held {
             return Ok(Arc::clone(file));
@@ -237,7 +241,7 @@ mod tests {
     }
 
     fn open_count(files: &[PooledFile]) -> usize {
-        let is_open = |file: &&PooledFile| file.slot.file.read().expect("no panic").is_some();
+        let is_open = |file: &&PooledFile| file.slot.file.read().is_some();
         files.iter().filter(is_open).count()
     }
 

@@ -2,12 +2,12 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::mmap::Mapping;
 use super::traits::File;
 use crate::engine::base::error::words;
-use crate::engine::base::sync::Mutex;
+use crate::engine::base::sync::{LockRank, Mutex};
 
 /// What is given up at once: disks fail by sectors of 512 or 4,096 bytes, and the system reads pages.
 const BLOCK_LEN: u64 = 4096;
@@ -22,12 +22,12 @@ pub(crate) struct SalvageFile {
 
 impl SalvageFile {
     pub(crate) fn new(file: Arc<dyn File>) -> Self {
-        Self { file, unreadable: Mutex::default() }
+        Self { file, unreadable: Mutex::new(LockRank::Leaf, Vec::new()) }
     }
 
     /// The places in `range` that could not be read, in order, each with the reason.
     pub(crate) fn unreadable(&self, range: &Range<u64>) -> Vec<(Range<u64>, String)> {
-        let unreadable = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+        let unreadable = self.unreadable.lock();
         let hit = |(place, why): &(Range<u64>, String)| {
             let common = place.start.max(range.start)..place.end.min(range.end);
             (!common.is_empty()).then(|| (common, why.clone()))
@@ -71,7 +71,7 @@ impl File for SalvageFile {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                 block.fill(0);
                 let lost = (at..at + len as u64, words(&error));
-                self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).push(lost);
+                self.unreadable.lock().push(lost);
                 Ok(len)
             }
             outcome => outcome,

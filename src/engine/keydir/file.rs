@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::shard::{MappedFile, MappedShard, Shard};
 use super::table::Table;
-use super::{Keydir, Snapshot, read};
+use super::{Keydir, Snapshot};
 use crate::engine::base::error::Result;
-use crate::engine::base::sync::{AtomicU64, RwLock};
+use crate::engine::base::sync::{AtomicU64, LockRank, RwLock};
 use crate::engine::format::keydir_file::{
     Covering, KeydirHead, SHARD_COUNT, ShardRow, encode_head, head_len,
 };
@@ -43,7 +43,7 @@ impl Keydir {
             .enumerate()
             .map(|(index, &row)| {
                 let shard = Shard::Mapped(Box::new(MappedShard::new(&file, index, row)?));
-                Some(RwLock::new(Arc::new(shard)))
+                Some(RwLock::new(LockRank::Leaf, Arc::new(shard)))
             })
             .collect();
         let shards = shards.filter(|shards| shards.len() == SHARD_COUNT)?;
@@ -104,7 +104,7 @@ pub(crate) fn compare(
     if crc32c::crc32c(bytes) != row.crc || !table.is_sound() {
         return Ok(Some(PartFault::Damaged));
     }
-    let shard = Arc::clone(&read(&keydir.shards[index]));
+    let shard = Arc::clone(&keydir.shards[index].read());
     let is_same = table.sorted_slots() == shard.table()?.sorted_slots();
     Ok((!is_same).then_some(PartFault::Differs))
 }

@@ -18,8 +18,8 @@ mod slot;
 mod table;
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use shard::Shard;
 pub(crate) use slot::{Address, Candidates, shard_of};
@@ -27,7 +27,7 @@ use slot::{slot, tag};
 use table::{OwnedTable, Table};
 
 use crate::engine::base::error::Result;
-use crate::engine::base::sync::{AtomicU64, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use crate::engine::base::sync::{AtomicU64, LockRank, RwLock, RwLockReadGuard};
 use crate::engine::format::keydir_file::SHARD_COUNT;
 
 /// The index. Each shard has one writer at a time and any number of readers. The log's lock ensures
@@ -43,7 +43,7 @@ impl Keydir {
     /// An empty index. All its shards share one empty table until they are written to.
     pub(crate) fn new() -> Self {
         let empty = Arc::<Shard>::default();
-        let shards = (0..SHARD_COUNT).map(|_| RwLock::new(Arc::clone(&empty))).collect();
+        let shards = (0..SHARD_COUNT).map(|_| RwLock::new(LockRank::Leaf, Arc::clone(&empty))).collect();
         Self { shards, count: Arc::default() }
     }
 
@@ -63,7 +63,7 @@ impl Keydir {
 
     /// Prefetches the slot where a lookup of `hash` begins.
     pub(crate) fn prefetch(&self, hash: u64) {
-        prefetch_slot(&read(&self.shards[shard_of(hash)]), hash);
+        prefetch_slot(&self.shards[shard_of(hash)].read(), hash);
     }
 
     /// Returns whether a slot for this hash points at `address`.
@@ -89,7 +89,7 @@ impl Keydir {
     pub(crate) fn insert_if_no_candidate(&self, hash: u64, address: Address) -> Result<bool> {
         let lock = &self.shards[shard_of(hash)];
         loop {
-            let mut shard = write(lock);
+            let mut shard = lock.write();
             if let Some(table) = shard.ready() {
                 if table.has_candidate(tag(hash)) {
                     return Ok(false);
@@ -99,7 +99,7 @@ impl Keydir {
                 return Ok(true);
             }
             drop(shard);
-            check(read(lock))?;
+            check(lock.read())?;
         }
     }
 
@@ -120,7 +120,7 @@ impl Keydir {
     /// # Errors
     /// As [`Keydir::candidates`].
     pub(crate) fn settle(&self) -> Result<()> {
-        self.shards.iter().try_for_each(|shard| check(read(shard)))
+        self.shards.iter().try_for_each(|shard| check(shard.read()))
     }
 
     /// Removes all keys. The index must be settled: an unchecked shard would later correct the
@@ -128,7 +128,7 @@ impl Keydir {
     pub(crate) fn clear(&self) {
         let empty = Arc::<Shard>::default();
         for shard in &self.shards {
-            *write(shard) = Arc::clone(&empty);
+            *shard.write() = Arc::clone(&empty);
         }
         self.count.store(0, Ordering::Relaxed);
     }
@@ -137,14 +137,15 @@ impl Keydir {
     /// settled, or a rebuilt shard would correct the count of one copy only. The caller allows no
     /// writes meanwhile.
     pub(crate) fn fork(&self) -> Self {
-        let shards = self.shards.iter().map(|shard| RwLock::new(Arc::clone(&read(shard)))).collect();
+        let shards =
+            self.shards.iter().map(|shard| RwLock::new(LockRank::Leaf, Arc::clone(&shard.read()))).collect();
         Self { shards, count: Arc::new(AtomicU64::new(self.count())) }
     }
 
     /// A snapshot of the index. The caller allows no writes meanwhile. Costs 1,024 reference
     /// counts, and a copy of each shard that is written to while the snapshot exists.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        Snapshot(self.shards.iter().map(|shard| Arc::clone(&read(shard))).collect())
+        Snapshot(self.shards.iter().map(|shard| Arc::clone(&shard.read())).collect())
     }
 
     /// The bytes of occupied slots, in memory and in the file.
@@ -155,25 +156,25 @@ impl Keydir {
     /// The memory of the tables, in bytes. Mapped shards do not count: the operating system can
     /// reclaim them.
     pub(crate) fn memory_len(&self) -> u64 {
-        let tables: usize = self.shards.iter().map(|shard| read(shard).memory_len()).sum();
+        let tables: usize = self.shards.iter().map(|shard| shard.read().memory_len()).sum();
         (tables + SHARD_COUNT * (size_of::<RwLock<Arc<Shard>>>() + size_of::<Shard>())) as u64
     }
 
     /// The bytes of the shards that are still in the file.
     pub(crate) fn mapped_len(&self) -> u64 {
-        self.shards.iter().map(|shard| read(shard).mapped_len() as u64).sum()
+        self.shards.iter().map(|shard| shard.read().mapped_len() as u64).sum()
     }
 
     /// Takes out shard `index`.
     fn into_table(self, index: usize) -> Result<OwnedTable> {
-        Ok(read(&self.shards[index]).table()?.to_owned())
+        Ok(self.shards[index].read().table()?.to_owned())
     }
 
     #[inline]
     fn look<T>(&self, hash: u64, look: impl FnOnce(Table<'_>) -> T) -> Result<T> {
         let lock = &self.shards[shard_of(hash)];
         loop {
-            let shard = read(lock);
+            let shard = lock.read();
             if let Some(table) = shard.ready() {
                 return Ok(look(table));
             }
@@ -182,7 +183,7 @@ impl Keydir {
     }
 
     fn write<T>(&self, hash: u64, change: impl FnOnce(&mut OwnedTable) -> T) -> T {
-        change(Arc::make_mut(&mut write(&self.shards[shard_of(hash)])).own())
+        change(Arc::make_mut(&mut self.shards[shard_of(hash)].write()).own())
     }
 }
 
@@ -205,15 +206,6 @@ fn prefetch_slot(shard: &Shard, hash: u64) {
     if let Some(table) = shard.ready() {
         table.prefetch(tag(hash));
     }
-}
-
-/// A shard is never left half changed, so a poisoned lock is safe to use.
-fn read(lock: &RwLock<Arc<Shard>>) -> RwLockReadGuard<'_, Arc<Shard>> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write(lock: &RwLock<Arc<Shard>>) -> RwLockWriteGuard<'_, Arc<Shard>> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The index at one moment.

@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use super::slot::Address;
 use super::table::{OwnedTable, Table};
 use crate::engine::base::error::Result;
-use crate::engine::base::sync::{AtomicU64, Mutex, OnceLock};
+use crate::engine::base::sync::{AtomicU64, LockRank, Mutex, OnceLock};
 use crate::engine::format::keydir_file::ShardRow;
 use crate::engine::fs::Mapping;
 
@@ -142,7 +142,7 @@ impl MappedShard {
             range,
             row,
             content: OnceLock::new(),
-            settling: Mutex::new(()),
+            settling: Mutex::new(LockRank::ShardCheck, ()),
         };
         let is_usable = cfg!(target_endian = "little") && shard.slots().is_some();
         is_usable.then_some(shard)
@@ -177,7 +177,7 @@ impl MappedShard {
             return Ok(());
         }
         // Two rebuilds at the same time would correct the count twice.
-        let _settling = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
+        let _settling = self.settling.lock();
         if self.content.get().is_none() {
             let content = if self.is_intact() { Content::AsWritten } else { self.rebuilt()? };
             self.content.get_or_init(|| content);

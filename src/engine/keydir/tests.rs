@@ -165,7 +165,8 @@ impl Machine {
             assert_eq!(self.find(key), self.model.get(&key).copied(), "key {key}");
         }
         for shard in &self.keydir.shards {
-            assert!(read(shard).table().expect("the shard can be read").is_sound());
+            let shard = Arc::clone(&shard.read());
+            assert!(shard.table().expect("the shard can be read").is_sound());
         }
         self.step(&Step::Snapshot);
         for (snapshot, model) in &self.snapshots {

@@ -1,7 +1,6 @@
 //! Staged records become durable and visible: flush, shared sync, publish.
 
 use std::path::Path;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -88,7 +87,7 @@ impl Log {
                 return Err(Error::OutcomeUnknown { cause: cause.clone() });
             }
             if writer.is_syncing {
-                writer = self.progress.wait(writer).unwrap_or_else(PoisonError::into_inner);
+                writer = self.progress.wait(writer);
                 continue;
             }
             let Some((file, segment)) = writer.active.as_ref().map(Active::for_sync) else {
@@ -98,7 +97,7 @@ impl Log {
             writer.is_syncing = true;
             drop(writer);
             let outcome = self.timed(|| file.sync());
-            writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            writer = self.writer.lock();
             writer.is_syncing = false;
             self.record_sync(&mut writer, written, (&segment.path, outcome))?;
         }
@@ -149,7 +148,7 @@ impl Log {
         mut writer: MutexGuard<'a, Writer>,
     ) -> Result<MutexGuard<'a, Writer>> {
         while writer.is_syncing {
-            writer = self.progress.wait(writer).unwrap_or_else(PoisonError::into_inner);
+            writer = self.progress.wait(writer);
         }
         writer.check_usable()?;
         Ok(writer)

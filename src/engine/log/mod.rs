@@ -16,8 +16,8 @@ pub(crate) mod view;
 mod write;
 mod writer;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use super::format::manifest::Manifest;
 use super::fs::{Directory, Exclusion, ForkGuard, StoreFile};
@@ -26,7 +26,7 @@ use super::segment::SegmentWriter;
 use super::state::State;
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::{SegmentId, Seqno};
-use crate::engine::base::sync::{AtomicBool, Condvar, Mutex, MutexGuard};
+use crate::engine::base::sync::{AtomicBool, Condvar, LockRank, Mutex, MutexGuard};
 use pending::Pending;
 pub use write::Commit;
 pub(crate) use write::{Condition, Staged, Ticket, Urgency};
@@ -87,21 +87,28 @@ impl Log {
             state,
             options: options.clone(),
             fork_guard,
-            writer: Mutex::new(Writer {
-                manifest: end.manifest,
-                active: end.active.map(|(segment, capacity)| Active { segment, capacity, is_marked: false }),
-                pending: Pending::default(),
-                appended: last,
-                written: Mark { seq: last, position: 0 },
-                durable: last,
-                losses: Vec::new(),
-                loss_count: 0,
-                is_syncing: false,
-                followers: 0,
-                poison: None,
-                exclusion: Some(end.exclusion),
-            }),
-            progress: Condvar::new(),
+            writer: Mutex::new(
+                LockRank::Log,
+                Writer {
+                    manifest: end.manifest,
+                    active: end.active.map(|(segment, capacity)| Active {
+                        segment,
+                        capacity,
+                        is_marked: false,
+                    }),
+                    pending: Pending::default(),
+                    appended: last,
+                    written: Mark { seq: last, position: 0 },
+                    durable: last,
+                    losses: Vec::new(),
+                    loss_count: 0,
+                    is_syncing: false,
+                    followers: 0,
+                    poison: None,
+                    exclusion: Some(end.exclusion),
+                },
+            ),
+            progress: Condvar::default(),
             has_buffered: AtomicBool::new(false),
             floor: last,
             last_at_open: end.last_seq,
@@ -239,7 +246,7 @@ impl Log {
     pub(crate) fn close(&self) -> Result<()> {
         let Ok(mut writer) = self.lock() else { return Ok(()) };
         while writer.is_syncing {
-            writer = self.progress.wait(writer).unwrap_or_else(PoisonError::into_inner);
+            writer = self.progress.wait(writer);
         }
         if writer.exclusion.is_none() {
             return Ok(());
@@ -288,7 +295,7 @@ impl Log {
             return Err(Error::Closed);
         }
         // A panic under the lock is a bug. It leaves no more half done than a crash would.
-        Ok(self.writer.lock().unwrap_or_else(PoisonError::into_inner))
+        Ok(self.writer.lock())
     }
 
     /// Takes the log's lock, if the log can be written to.

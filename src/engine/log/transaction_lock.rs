@@ -1,13 +1,11 @@
 //! The lock that writes share and a transaction holds exclusively.
 
-use std::sync::PoisonError;
-
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::sync::thread::{self, ThreadId};
-use crate::engine::base::sync::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use crate::engine::base::sync::{LockRank, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Held by many writes or by one transaction.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct TransactionLock {
     /// Shared while a write is appended, exclusive during a transaction.
     lock: RwLock<()>,
@@ -16,17 +14,22 @@ pub(crate) struct TransactionLock {
 }
 
 impl TransactionLock {
+    pub(crate) fn new() -> Self {
+        let lock = RwLock::new(LockRank::Operation, ());
+        Self { lock, owner: Mutex::new(LockRank::Leaf, None) }
+    }
+
     /// Locks for one write. Waits for an open transaction.
     ///
     /// # Errors
     /// [`Error::WithinTransaction`] if the transaction belongs to this thread, which would wait for
     /// itself.
     pub(crate) fn shared(&self) -> Result<RwLockReadGuard<'_, ()>> {
-        if let Ok(held) = self.lock.try_read() {
+        if let Some(held) = self.lock.try_read() {
             return Ok(held);
         }
         self.refuse_own()?;
-        Ok(self.lock.read().unwrap_or_else(PoisonError::into_inner))
+        Ok(self.lock.read())
     }
 
     /// Locks for a transaction. Waits for the writes in progress.
@@ -35,18 +38,18 @@ impl TransactionLock {
     /// As [`TransactionLock::shared`].
     pub(crate) fn exclusive(&self) -> Result<TransactionGuard<'_>> {
         self.refuse_own()?;
-        let held = self.lock.write().unwrap_or_else(PoisonError::into_inner);
+        let held = self.lock.write();
         self.set_owner(Some(thread::current().id()));
         Ok(TransactionGuard { lock: self, _held: held })
     }
 
     fn refuse_own(&self) -> Result<()> {
-        let owner = *self.owner.lock().unwrap_or_else(PoisonError::into_inner);
+        let owner = *self.owner.lock();
         if owner == Some(thread::current().id()) { Err(Error::WithinTransaction) } else { Ok(()) }
     }
 
     fn set_owner(&self, thread: Option<ThreadId>) {
-        *self.owner.lock().unwrap_or_else(PoisonError::into_inner) = thread;
+        *self.owner.lock() = thread;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Views of the log: its progress, and what readers see at one moment.
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Log;
@@ -70,8 +70,7 @@ impl Log {
         let mut writer = self.lock()?;
         writer.followers += 1;
         let nothing_new = |writer: &mut Writer| writer.exclusion.is_some() && writer.published() <= seq;
-        let waited = self.progress.wait_timeout_while(writer, timeout, nothing_new);
-        let mut writer = waited.unwrap_or_else(PoisonError::into_inner).0;
+        writer = self.progress.wait_timeout_while(writer, timeout, nothing_new);
         writer.followers -= 1;
         let is_new = writer.published() > seq;
         if is_new || writer.exclusion.is_some() { Ok(is_new) } else { Err(Error::Closed) }

@@ -4,13 +4,12 @@
 //! many threads read at the same time.
 
 use std::fmt;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use thread_local::ThreadLocal;
 
-use crate::engine::base::sync::Mutex;
+use crate::engine::base::sync::{LockRank, Mutex};
 
 /// Of so many gets in a thread one is timed: reading the clock twice takes about as long as a get.
 const GETS_A_TIMED_ONE: u64 = 64;
@@ -117,17 +116,17 @@ impl Distribution {
     }
 }
 
-/// A distribution that grows. Locked for one value, and nothing else is locked meanwhile.
+/// A distribution that grows.
 #[derive(Debug)]
 pub(crate) struct Histogram(Mutex<Distribution>);
 
 impl Histogram {
     fn new() -> Self {
-        Self(Mutex::new(Distribution::new()))
+        Self(Mutex::new(LockRank::Leaf, Distribution::new()))
     }
 
     pub(crate) fn record(&self, value: u64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).record(value);
+        self.0.lock().record(value);
     }
 
     /// Records how long ago `started` was, in nanoseconds.
@@ -136,7 +135,7 @@ impl Histogram {
     }
 
     pub(crate) fn so_far(&self) -> Distribution {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 }
 

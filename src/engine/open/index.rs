@@ -4,14 +4,13 @@
 
 use std::num::NonZero;
 use std::ops::Range;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use super::load::{Load, LoadedSegment};
 use super::opened::FoundDamage;
 use crate::engine::base::error::Result;
 use crate::engine::base::ids::Seqno;
-use crate::engine::base::sync::{AtomicU64, AtomicUsize, Mutex, start_scoped, thread};
+use crate::engine::base::sync::{AtomicU64, AtomicUsize, LockRank, Mutex, start_scoped, thread};
 use crate::engine::format::codec::Compressed;
 use crate::engine::keydir::shard_of;
 use crate::engine::options::OpenProgress;
@@ -69,14 +68,14 @@ impl Load<'_> {
         let next = AtomicUsize::new(0);
         let done_len = AtomicU64::new(0);
         let outcomes: Vec<Mutex<Option<Result<PreparedSegment>>>> =
-            loaded.iter().map(|_| Mutex::default()).collect();
+            loaded.iter().map(|_| Mutex::new(LockRank::Leaf, None)).collect();
         let work = || {
             while let Some((loaded, outcome)) = {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 loaded.get(index).zip(outcomes.get(index))
             } {
                 let prepared = prepare(&self.context, loaded, self.writes_hints());
-                *outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(prepared);
+                *outcome.lock() = Some(prepared);
                 let len = loaded.uncovered_len();
                 let done_len = done_len.fetch_add(len, Ordering::Relaxed) + len;
                 self.report_progress(OpenProgress { done_len, total_len });
@@ -86,9 +85,7 @@ impl Load<'_> {
             work();
             Ok(())
         })?;
-        let outcomes = outcomes
-            .into_iter()
-            .filter_map(|outcome| outcome.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let outcomes = outcomes.into_iter().filter_map(|outcome| outcome.into_inner());
         outcomes.collect()
     }
 

@@ -5,17 +5,15 @@
 //! moves a logarithmic number of times. A store that never needs key order pays nothing.
 
 use std::ops::Range;
-use std::sync::PoisonError;
 
 use super::hint::Hint;
 use super::rows::SortedRows;
-use crate::engine::base::sync::{Mutex, MutexGuard};
+use crate::engine::base::sync::{LockRank, Mutex, MutexGuard};
 
 /// The key order of a segment, as far as it has been needed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Order {
-    /// Held while runs are made, so that no two threads sort the same records. No other lock is
-    /// taken under it.
+    /// Held while runs are made, so that no two threads sort the same records.
     state: Mutex<OrderState>,
 }
 
@@ -34,9 +32,14 @@ pub(super) enum OrderState {
     },
 }
 
+impl Default for Order {
+    fn default() -> Self {
+        Self { state: Mutex::new(LockRank::SegmentOrder, OrderState::default()) }
+    }
+}
+
 impl Order {
     pub(super) fn lock(&self) -> MutexGuard<'_, OrderState> {
-        // The runs change only when sorting and merging succeed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }

@@ -88,10 +88,14 @@ impl Segment {
 
     /// Takes over the sorted rows of `shorter`, whose records are the first ones of this segment.
     pub(crate) fn take_order_of(&self, shorter: &Self) {
-        if let OrderState::Sorted { runs, sorted_to, damaged } = &*shorter.order.lock() {
-            let taken =
-                OrderState::Sorted { runs: runs.clone(), sorted_to: *sorted_to, damaged: damaged.clone() };
-            *self.order.lock() = taken;
+        let sorted = match &*shorter.order.lock() {
+            OrderState::Sorted { runs, sorted_to, damaged } => {
+                Some((runs.clone(), *sorted_to, damaged.clone()))
+            }
+            OrderState::Nothing | OrderState::Hinted(_) => None,
+        };
+        if let Some((runs, sorted_to, damaged)) = sorted {
+            *self.order.lock() = OrderState::Sorted { runs, sorted_to, damaged };
         }
     }
 

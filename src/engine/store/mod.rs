@@ -135,7 +135,7 @@ impl Store {
             syncer,
             background,
             checkpointer,
-            transaction_lock: TransactionLock::default(),
+            transaction_lock: TransactionLock::new(),
             log,
         })))
     }

@@ -3,10 +3,10 @@
 
 use std::ops::Deref;
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use crate::engine::base::error::Result;
-use crate::engine::base::sync::{ArcSwap, Mutex};
+use crate::engine::base::sync::{ArcSwap, LockRank, Mutex};
 use crate::engine::open::follow::follow;
 use crate::engine::open::opened::{FoundDamage, Opened};
 use crate::engine::open::seen::SeenFiles;
@@ -34,9 +34,8 @@ pub(super) struct View {
 pub(super) enum Views {
     /// The view of a store that is open for writing.
     Writer(View),
-    /// The current view of a read-only store. `seen` is held while the view is replaced; no other
-    /// lock is taken under it.
-    Reader { now: ArcSwap<View>, seen: Mutex<SeenFiles> },
+    /// The current view of a read-only store. `seen` is locked while the view is replaced.
+    Reader { now: ArcSwap<View>, seen: Box<Mutex<SeenFiles>> },
 }
 
 /// A view in use.
@@ -61,7 +60,10 @@ impl Views {
     pub(super) fn new(view: View, seen: Option<SeenFiles>) -> Self {
         match seen {
             None => Self::Writer(view),
-            Some(seen) => Self::Reader { now: ArcSwap::new(Arc::new(view)), seen: Mutex::new(seen) },
+            Some(seen) => {
+                let seen = Box::new(Mutex::new(LockRank::View, seen));
+                Self::Reader { now: ArcSwap::new(Arc::new(view)), seen }
+            }
         }
     }
 
@@ -77,7 +79,7 @@ impl Views {
     /// Replaces the view of a read-only store with one of the files as they are now.
     pub(super) fn refresh(&self, path: &Path, options: &Options) -> Result<Refreshed> {
         let Self::Reader { now, seen } = self else { return Ok(Refreshed::default()) };
-        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = seen.lock();
         let before = now.load_full();
         let Some((mut opened, seen_now)) = follow(path, options, &before.opened, &seen)? else {
             return Ok(Refreshed::default());

@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::checkpoint::{Checkpointer, Occasion};
 use super::compaction::{CompactionEvent, Compactor, LeftAlone};
 use crate::engine::base::error::{Error, Result};
-use crate::engine::base::sync::{Mutex, thread};
+use crate::engine::base::sync::{LockRank, Mutex, thread};
 use crate::engine::base::wakeup::Wakeup;
 use crate::engine::metrics::meter::Count;
 use crate::engine::segment::{Segment, file};
@@ -61,9 +61,11 @@ impl Background {
             }
         });
         match thread {
-            Ok(thread) => {
-                Some(Self { wakeup, process: std::process::id(), thread: Mutex::new(Some(thread)) })
-            }
+            Ok(thread) => Some(Self {
+                wakeup,
+                process: std::process::id(),
+                thread: Mutex::new(LockRank::Leaf, Some(thread)),
+            }),
             Err(error) => {
                 state.meter.add(Count::BackgroundErrors, 1);
                 tracing::warn!(%error, "cannot start the background thread; going on without it");
@@ -78,7 +80,7 @@ impl Background {
             return;
         }
         self.wakeup.stop();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.thread.lock().take();
         if let Some(thread) = thread {
             // A panic in the thread has already printed its message.
             let _ = thread.join();

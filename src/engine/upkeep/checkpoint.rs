@@ -6,11 +6,11 @@
 
 use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::Seqno;
-use crate::engine::base::sync::Mutex;
+use crate::engine::base::sync::{LockRank, Mutex};
 use crate::engine::format::keydir_file::{self, Covered, Covering, KeydirHead};
 use crate::engine::format::manifest::{Extent, Manifest, SegmentLine};
 use crate::engine::format::record::LEN_MIN;
@@ -174,7 +174,7 @@ impl Checkpointer {
         covering: Option<Covering>,
     ) -> Self {
         let records = options.checkpoint_records.max(1);
-        let last = Mutex::new(LastCheckpoint { covering, compacted_len: 0 });
+        let last = Mutex::new(LockRank::Checkpoint, LastCheckpoint { covering, compacted_len: 0 });
         Self { state: Arc::clone(state), log: Arc::clone(log), records, last }
     }
 
@@ -186,7 +186,7 @@ impl Checkpointer {
         if self.state.context.reading.with == ReadWith::Pread || self.log.check().is_err() {
             return Ok(());
         }
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         if !self.is_due(&last, occasion) {
             return Ok(());
         }

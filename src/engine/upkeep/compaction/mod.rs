@@ -15,8 +15,8 @@ mod rewrite;
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, TryLockError};
 use std::time::Instant;
 
 use self::decide::{Decider, Outcome};
@@ -32,7 +32,7 @@ use self::rewrite::Rewrite;
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::Seqno;
 use crate::engine::base::sync::thread::{self, ThreadId};
-use crate::engine::base::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard};
+use crate::engine::base::sync::{AtomicBool, AtomicUsize, LockRank, Mutex, MutexGuard};
 use crate::engine::log::Log;
 use crate::engine::options::{CompactionPolicy, Options};
 use crate::engine::state::State;
@@ -67,11 +67,11 @@ impl Compactor {
         Self {
             planner: Planner { state, settings },
             log,
-            busy: Mutex::new(()),
-            runs_in: Mutex::new(None),
+            busy: Mutex::new(LockRank::Operation, ()),
+            runs_in: Mutex::new(LockRank::Leaf, None),
             waiting: AtomicUsize::new(0),
             is_background: AtomicBool::new(false),
-            background_reports: Mutex::default(),
+            background_reports: Mutex::new(LockRank::Leaf, VecDeque::new()),
             is_closing: AtomicBool::new(false),
         }
     }
@@ -83,7 +83,7 @@ impl Compactor {
         self.is_closing.store(true, Ordering::Relaxed);
         // In a fork, the thread that holds the lock does not exist.
         if !log.is_fork() && self.runs_in() != Some(thread::current().id()) {
-            drop(self.busy.lock().unwrap_or_else(PoisonError::into_inner));
+            drop(self.busy.lock());
         }
     }
 
@@ -91,7 +91,7 @@ impl Compactor {
         if !self.is_background.load(Ordering::Relaxed) {
             return;
         }
-        let mut reports = self.background_reports.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reports = self.background_reports.lock();
         if reports.len() == BACKGROUND_REPORTS_MAX {
             reports.pop_front();
         }
@@ -100,11 +100,11 @@ impl Compactor {
 
     /// Takes the reports of background runs since the last call.
     pub(crate) fn take_background_reports(&self) -> Vec<RunReport> {
-        self.background_reports.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
+        self.background_reports.lock().drain(..).collect()
     }
 
     fn runs_in(&self) -> Option<ThreadId> {
-        *self.runs_in.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.runs_in.lock()
     }
 
     pub(crate) fn policy(&self) -> &CompactionPolicy {
@@ -195,7 +195,7 @@ impl Compactor {
             return Err(Error::WithinCompaction);
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let busy = self.busy.lock();
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         Ok(Turn::begin(self, busy))
     }
@@ -206,12 +206,7 @@ impl Compactor {
     /// As [`Compactor::compact`].
     pub(crate) fn compact_due(&self, observe: Observer<'_>) -> Result<CompactionReport> {
         let log = self.log.as_ref().ok_or(Error::ReadOnly)?;
-        let busy = match self.busy.try_lock() {
-            Ok(busy) => busy,
-            // An observer panicked, which ended that compaction.
-            Err(TryLockError::Poisoned(busy)) => busy.into_inner(),
-            Err(TryLockError::WouldBlock) => return Ok(CompactionReport::default()),
-        };
+        let Some(busy) = self.busy.try_lock() else { return Ok(CompactionReport::default()) };
         let _turn = Turn::begin(self, busy);
         self.is_background.store(true, Ordering::Relaxed);
         self.runs(log, &Compact::Due, &self.inputs(ExpiredLen::FromCounters), observe)
@@ -290,7 +285,7 @@ impl<'a> Turn<'a> {
     }
 
     fn set_thread(&self, thread: Option<ThreadId>) {
-        *self.compactor.runs_in.lock().unwrap_or_else(PoisonError::into_inner) = thread;
+        *self.compactor.runs_in.lock() = thread;
     }
 }
 

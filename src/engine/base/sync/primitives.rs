@@ -1,12 +1,11 @@
-//! Where threads meet — locks, atomics, and the threads themselves.
+//! The locks, atomics and threads of the standard library, and their replacements in some tests.
 //!
-//! These are the standard library's, and [`arc_swap`]'s. Built with `--cfg shuttle` they are those of
-//! [shuttle](https://docs.rs/shuttle), whose scheduler runs one thread at a time, decides at each use which goes on, and
-//! can try many such orders: the models of the tests run the same engine as everybody else.
+//! Built with `--cfg shuttle`, they are those of [shuttle](https://docs.rs/shuttle). Its scheduler runs
+//! one thread at a time, chooses the next one at each use of a lock or an atomic, and tries many orders.
 //!
-//! Built with `--cfg tsan` the locks are those of [parking_lot](https://docs.rs/parking_lot), under the standard library's
-//! signatures. ThreadSanitizer knows an order between threads only from code that was compiled for it, and the standard
-//! library was not: each lock that one thread waited for would be a false alarm. parking_lot is compiled with the engine.
+//! Built with `--cfg tsan`, the locks are those of [parking_lot](https://docs.rs/parking_lot), with the
+//! signatures of the standard library. ThreadSanitizer sees only code that was compiled for it. The
+//! standard library was not, so each wait for one of its locks would be a false alarm.
 
 #[cfg(tsan)]
 pub(crate) use self::instrumented::*;
@@ -15,11 +14,7 @@ pub(crate) use self::real::*;
 #[cfg(shuttle)]
 pub(crate) use self::scheduled::*;
 
-/// Starts a thread of `scope`. `Scope::spawn` panics if the system refuses a thread; this returns
-/// an error.
-///
-/// # Errors
-/// What the operating system says.
+/// Starts a thread of `scope`. Returns an error if the system refuses it, where `Scope::spawn` panics.
 #[cfg(not(shuttle))]
 pub(crate) fn start_scoped<'scope, T: Send + 'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
@@ -28,7 +23,7 @@ pub(crate) fn start_scoped<'scope, T: Send + 'scope>(
     thread::Builder::new().spawn_scoped(scope, work)
 }
 
-/// Starts a thread of `scope`: shuttle never refuses one.
+/// Starts a thread of `scope`. Shuttle never refuses one.
 #[cfg(shuttle)]
 pub(crate) fn start_scoped<'scope, T: Send + 'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
@@ -58,7 +53,7 @@ mod scheduled {
     pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
     pub(crate) use shuttle::thread;
 
-    /// A pointer that is swapped whole. Another thread may come before each use of it.
+    /// An atomic pointer. Shuttle may switch threads before each use of it.
     #[derive(Debug, Default)]
     pub(crate) struct ArcSwap<T> {
         pointer: arc_swap::ArcSwap<T>,
@@ -70,21 +65,21 @@ mod scheduled {
             Self { pointer: arc_swap::ArcSwap::new(value), uses: AtomicUsize::new(0) }
         }
 
-        fn meet(&self) -> &arc_swap::ArcSwap<T> {
+        fn switch(&self) -> &arc_swap::ArcSwap<T> {
             self.uses.fetch_add(1, Ordering::SeqCst);
             &self.pointer
         }
 
         pub(crate) fn load(&self) -> arc_swap::Guard<Arc<T>> {
-            self.meet().load()
+            self.switch().load()
         }
 
         pub(crate) fn load_full(&self) -> Arc<T> {
-            self.meet().load_full()
+            self.switch().load_full()
         }
 
         pub(crate) fn store(&self, value: Arc<T>) {
-            self.meet().store(value);
+            self.switch().store(value);
         }
     }
 }
@@ -101,7 +96,7 @@ mod instrumented {
     pub(crate) use once_cell::sync::OnceCell as OnceLock;
     pub(crate) use parking_lot::{MutexGuard, RwLockReadGuard, RwLockWriteGuard, WaitTimeoutResult};
 
-    /// A lock of one thread. Never poisoned: the engine goes on after a panic as if it were not, too.
+    /// A mutex that is never poisoned.
     #[derive(Debug, Default)]
     pub(crate) struct Mutex<T>(parking_lot::Mutex<T>);
 
@@ -123,7 +118,7 @@ mod instrumented {
         }
     }
 
-    /// A lock of one writer or many readers.
+    /// A read-write lock that is never poisoned.
     #[derive(Debug, Default)]
     pub(crate) struct RwLock<T>(parking_lot::RwLock<T>);
 
@@ -145,15 +140,11 @@ mod instrumented {
         }
     }
 
-    /// What threads that hold a lock wait for.
+    /// The condition variable of [`Mutex`].
     #[derive(Debug, Default)]
     pub(crate) struct Condvar(parking_lot::Condvar);
 
     impl Condvar {
-        pub(crate) fn new() -> Self {
-            Self::default()
-        }
-
         pub(crate) fn notify_all(&self) {
             self.0.notify_all();
         }
