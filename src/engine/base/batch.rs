@@ -1,12 +1,12 @@
-//! Writes that happen together, and when what they put expires.
+//! Batches of operations, and expiry times.
 
 use std::time::Duration;
 
-/// An ordered list of puts and deletes that [`Store::write`](crate::Store::write) applies all at once or not at
-/// all, also across a crash. The last operation on a key wins.
+/// An ordered list of puts and deletes that [`Store::write`](crate::Store::write) applies atomically,
+/// also across a crash. The last operation on a key wins.
 ///
-/// Whoever reads sees all of it or nothing: a scan, a snapshot, and one get after the other. A get that meets it while it
-/// becomes visible waits for the rest.
+/// A reader sees all of a batch or none of it, in a scan, in a snapshot, and in one get after another.
+/// A get that meets a batch while it is published waits for the rest.
 ///
 /// ```
 /// let mut batch = logkv::Batch::new();
@@ -19,12 +19,12 @@ pub struct Batch {
     ops: Vec<Span>,
 }
 
-/// Lengths of one operation's key and value, which follow each other in `Batch::bytes`.
+/// The position of an operation's key in `Batch::bytes`. Its value follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Span {
     at: usize,
     key_len: usize,
-    /// `None`: a delete.
+    /// `None` for a delete.
     put: Option<PutSpan>,
 }
 
@@ -34,7 +34,7 @@ struct PutSpan {
     expiry: Option<Expiry>,
 }
 
-/// When a key expires: from then on it is not there.
+/// The time when a key expires. From then on the key is missing.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -50,15 +50,13 @@ struct PutSpan {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
-    /// This long after the write, by the store's clock at that moment. Only whole milliseconds
-    /// count.
+    /// This long after the write, by the store's clock. Fractions of a millisecond are dropped.
     ///
-    /// The key never lives longer than that. If the clock was set back since the store was opened,
-    /// and is still behind the latest time that it showed
-    /// ([`Store::now_ms`](crate::Store::now_ms)), a key that expires before that time is expired at
-    /// once. This keeps expired keys from returning.
+    /// The key never lives longer than that. After the clock was set back, and until it reaches the
+    /// latest time that it has shown ([`Store::now_ms`](crate::Store::now_ms)), a key whose expiry is
+    /// before that time is expired at once. This keeps expired keys from returning.
     In(Duration),
-    /// At this time, in milliseconds since 1970.
+    /// This time, in milliseconds since 1970.
     At(u64),
 }
 
@@ -68,7 +66,7 @@ impl Expiry {
     /// [`Error::ExpiryTooLate`](crate::Error::ExpiryTooLate).
     pub const AT_MS_MAX: u64 = (1 << 53) - 1;
 
-    /// The expiry of a write at `now_ms`, in milliseconds since 1970. It may be later than
+    /// Returns the expiry of a write at `now_ms`, in milliseconds since 1970. It may be later than
     /// [`Expiry::AT_MS_MAX`].
     #[must_use]
     pub fn at_ms(self, now_ms: u64) -> u64 {
@@ -90,7 +88,7 @@ pub enum Op<'a> {
         key: &'a [u8],
         /// The value.
         value: &'a [u8],
-        /// When it expires; `None` means never.
+        /// The expiry; `None` means never.
         expiry: Option<Expiry>,
     },
     /// Removes `key`.
@@ -101,7 +99,7 @@ pub enum Op<'a> {
 }
 
 impl<'a> Op<'a> {
-    /// The key that the operation is about.
+    /// Returns the key.
     #[must_use]
     pub fn key(&self) -> &'a [u8] {
         match self {
@@ -109,7 +107,7 @@ impl<'a> Op<'a> {
         }
     }
 
-    /// The value that it puts; empty for a delete.
+    /// The value of a put; empty for a delete.
     pub(crate) fn value(&self) -> &'a [u8] {
         match self {
             Op::Put { value, .. } => value,
@@ -117,7 +115,7 @@ impl<'a> Op<'a> {
         }
     }
 
-    /// The expiry of the key that it puts, if any.
+    /// The expiry of a put, if it has one.
     pub(crate) fn expiry(&self) -> Option<Expiry> {
         match self {
             Op::Put { expiry, .. } => *expiry,
@@ -127,18 +125,19 @@ impl<'a> Op<'a> {
 }
 
 impl Batch {
-    /// An empty batch.
+    /// Returns an empty batch.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds "set `key` to `value`". Both are copied. Lengths are checked when the batch is written.
+    /// Adds a put of `value` at `key`. Both are copied. [`Store::write`](crate::Store::write) checks their
+    /// lengths.
     pub fn put(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> &mut Self {
         self.add(key.as_ref(), value.as_ref(), Some(None))
     }
 
-    /// Adds "set `key` to `value`, until `expiry`".
+    /// Adds a put of `value` at `key` that expires at `expiry`.
     pub fn put_expiring(
         &mut self,
         key: impl AsRef<[u8]>,
@@ -148,12 +147,12 @@ impl Batch {
         self.add(key.as_ref(), value.as_ref(), Some(Some(expiry)))
     }
 
-    /// Adds "remove `key`". Removing a key that is not there is no error, and writes nothing.
+    /// Adds a delete of `key`. To delete a missing key is no error, and writes nothing.
     pub fn delete(&mut self, key: impl AsRef<[u8]>) -> &mut Self {
         self.add(key.as_ref(), &[], None)
     }
 
-    /// `put`: `None` for a delete, else the put's expiry.
+    /// Adds an operation. `put` is `None` for a delete, and the expiry of a put.
     fn add(&mut self, key: &[u8], value: &[u8], put: Option<Option<Expiry>>) -> &mut Self {
         let put = put.map(|expiry| PutSpan { value_len: value.len(), expiry });
         self.ops.push(Span { at: self.bytes.len(), key_len: key.len(), put });
@@ -162,25 +161,25 @@ impl Batch {
         self
     }
 
-    /// The number of operations.
+    /// Returns the number of operations.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ops.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether the batch has no operations.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ops.is_empty()
     }
 
-    /// Removes all operations and keeps the memory.
+    /// Removes all operations. The batch keeps its memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.ops.clear();
     }
 
-    /// The operations, in the order they were added.
+    /// Returns the operations in the order in which they were added.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Op<'_>> + ExactSizeIterator + Clone {
         self.ops.iter().map(|span| {
             let (key, rest) = self.bytes[span.at..].split_at(span.key_len);
@@ -198,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_gives_back_its_operations_in_order() {
+    fn a_batch_returns_its_operations_in_order() {
         let mut batch = Batch::new();
         let expiry = Expiry::At(7);
         batch.put("a", "1").delete("b").put_expiring("", "", expiry);

@@ -1,16 +1,17 @@
-//! Time as an argument.
+//! Clocks that the caller passes in.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Tells the time that records are stamped with and that expiry is judged by.
+/// A source of the current time. Records are stamped with it, and keys expire by it.
 ///
-/// The order of records never depends on it (see [`Seqno`](crate::Seqno)), so a clock that steps back harms nothing.
+/// The order of records does not depend on it (see [`Seqno`](crate::Seqno)), so a clock that steps back
+/// changes no order.
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// Milliseconds since 1970-01-01T00:00:00Z. A store limits a reading to 2^48 - 1 (in the year
-    /// 10889): a record has 48 bits for its time.
+    /// Returns the milliseconds since 1970-01-01T00:00:00Z. A store limits them to 2^48 - 1 (in the year
+    /// 10889), since a record has 48 bits for its time.
     fn now_ms(&self) -> u64;
 }
 
@@ -27,25 +28,25 @@ impl Clock for Bounded {
     }
 }
 
-/// The clock of the machine.
+/// The clock of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now_ms(&self) -> u64 {
-        // A machine whose clock stands before 1970 stamps 0 rather than failing a write.
+        // A clock before 1970 stamps 0: no write fails.
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
     }
 }
 
-/// A clock that stands still until it is told to move: for tests.
+/// A clock that moves only when it is told to. For tests.
 #[derive(Debug, Default)]
 pub struct ManualClock(AtomicU64);
 
 impl ManualClock {
-    /// A clock that shows `now_ms`.
+    /// Returns a clock that shows `now_ms`.
     #[must_use]
     pub fn at(now_ms: u64) -> Self {
         Self(AtomicU64::new(now_ms))
@@ -56,7 +57,7 @@ impl ManualClock {
         self.0.store(now_ms, Ordering::SeqCst);
     }
 
-    /// Moves the clock forward.
+    /// Moves the clock forward by `by_ms` milliseconds.
     pub fn advance(&self, by_ms: u64) {
         self.0.fetch_add(by_ms, Ordering::SeqCst);
     }

@@ -11,12 +11,12 @@ const SEPARATOR: char = '@';
 /// A position in the log: the next number, and its [`Lineage`].
 ///
 /// [`Changes::cursor`](crate::Changes::cursor) and [`Snapshot::cursor`](crate::Snapshot::cursor)
-/// return one, and [`Store::changes`](crate::Store::changes) takes one. After a restore or repair
-/// the same number may name another record: the feed then fails instead of skipping records
-/// silently. A cursor made from a bare [`Seqno`] has no lineage: only its number is checked,
-/// against the log's end.
+/// return one, and [`Store::changes`](crate::Store::changes) takes one. After a restore or a repair
+/// the same number may name another record. The feed then fails instead of skipping records. A
+/// cursor made from a bare [`Seqno`] has no lineage: only its number is checked, against the end of
+/// the log.
 ///
-/// Its text is `SEQ@LINEAGE`, or `SEQ`, and can be parsed again.
+/// Its text is `SEQ@LINEAGE` or `SEQ`, and can be parsed again.
 ///
 /// ```
 /// use logkv::{Cursor, Seqno};
@@ -28,7 +28,7 @@ const SEPARATOR: char = '@';
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Cursor {
-    /// The lowest number not yet seen.
+    /// The lowest number that was not seen yet.
     pub seq: Seqno,
     /// The lineage of the number; `None` if unknown.
     pub lineage: Option<Lineage>,
@@ -57,7 +57,7 @@ impl FromStr for Cursor {
             Some((seq, lineage)) => (seq, Some(lineage)),
             None => (text, None),
         };
-        // `parse` alone would accept a sign.
+        // `parse` alone accepts a sign.
         let is_number = !seq.is_empty() && seq.bytes().all(|byte| byte.is_ascii_digit());
         let seq = seq.parse().ok().filter(|_| is_number).ok_or(CursorError::Number)?;
         let lineage = lineage.map(|hex| {
@@ -71,7 +71,7 @@ impl FromStr for Cursor {
 /// Why a text is not a [`Cursor`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CursorError {
-    /// It does not begin with a record's number.
+    /// The text does not begin with a number.
     #[error("a cursor begins with a record's number, 0 to 2^64-1")]
     Number,
     /// The text after the `@` is not a lineage.
@@ -85,7 +85,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_text_that_is_no_cursor_is_refused_for_what_is_wrong() {
+    fn an_invalid_cursor_is_refused_with_its_reason() {
         for (text, wrong) in [
             ("", CursorError::Number),
             ("@6b1f0c5e8d7a4b32", CursorError::Number),
@@ -107,13 +107,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_printed_is_parsed(seq: u64, lineage: Option<u64>) {
+        fn a_printed_cursor_parses_to_itself(seq: u64, lineage: Option<u64>) {
             let cursor = Cursor { seq: Seqno(seq), lineage: lineage.map(Lineage) };
             prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
         }
 
         #[test]
-        fn any_text_is_refused_or_means_what_it_says(text in "[0-9a-fA-F@ +x-]{0,24}") {
+        fn a_text_is_refused_or_parses_to_what_it_prints(text in "[0-9a-fA-F@ +x-]{0,24}") {
             if let Ok(cursor) = text.parse::<Cursor>() {
                 prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
             }

@@ -1,4 +1,4 @@
-//! What can go wrong, in sentences.
+//! Errors.
 
 mod damage;
 
@@ -12,114 +12,115 @@ use super::cursor::Cursor;
 use super::escape::{Grouped, Visible};
 use super::ids::{Lineage, Location, SegmentId, Seqno};
 
-/// The result of anything a store does.
+/// The result of an operation on a store.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why an operation failed. `Display` is a sentence for people; the fields are for programs; `source` is the cause.
+/// Why an operation failed. `Display` gives a sentence, the fields are for programs, and `source` is the
+/// cause.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operating system refused something.
+    /// A call of the operating system failed.
     #[error("cannot {action} {}", Visible::path(path))]
     Io {
-        /// What was tried, as a verb: `open`, `write`, `fsync`.
+        /// What the call was for, as a verb: `open`, `write`, `fsync`.
         action: &'static str,
-        /// The file or directory it was tried on.
+        /// The file or directory.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// There is no store at this path, and it was not to be created.
+    /// The path has no store, and the options say not to create one.
     #[error("there is no store at {}", Visible::path(path))]
     Missing {
-        /// The path that was to be opened.
+        /// The path.
         path: PathBuf,
     },
-    /// The path is there, but is not a store's directory; nothing in it was touched.
+    /// The path exists and is not a store's directory. Nothing in it was changed.
     #[error("{} is not a logkv store: {reason}", Visible::path(path))]
     Foreign {
-        /// The path that was to be opened.
+        /// The path.
         path: PathBuf,
-        /// Why it is taken for something else.
+        /// Why it is not a store.
         reason: String,
     },
-    /// A backup or a restore into this directory was interrupted. Nothing in it was touched.
+    /// A backup or a restore into this directory was interrupted. Nothing in it was changed.
     #[error(
         "{} is not a store yet: a backup or a restore into it was interrupted; run it again, or remove the directory",
         Visible::path(path)
     )]
     Unfinished {
-        /// The path that was to be opened.
+        /// The path.
         path: PathBuf,
     },
-    /// The directory could be changed by someone else, so what it holds is not trusted.
+    /// Another user could change the directory, so its contents are not trusted.
     #[error("{} {reason}; it is opened only when it is to be trusted", Visible::path(path))]
     Untrusted {
-        /// The path that was to be opened.
+        /// The path.
         path: PathBuf,
-        /// Whose it is, or who may write to it.
+        /// Who owns it, or who may write to it.
         reason: String,
     },
-    /// A place that something was to be made in is taken; what is there stays as it is.
+    /// The path of something new is taken. What is there was not changed.
     #[error("nothing is put into {}: {reason}", Visible::path(path))]
     Occupied {
-        /// The place.
+        /// The path.
         path: PathBuf,
         /// What is there.
         reason: String,
     },
-    /// The source of a restore is not a backup of a store. Nothing was made.
+    /// The source of a restore is not a backup of a store. Nothing was created.
     #[error("this is not a backup: {reason}")]
     NotABackup {
-        /// What it is or holds.
+        /// What it is or what it holds.
         reason: String,
     },
-    /// The backup differs from what was written. Nothing was made.
+    /// The backup differs from what was written. Nothing was created.
     #[error("the backup cannot be restored: {reason}")]
     BackupDamaged {
-        /// What is wrong with it.
+        /// What is wrong with the backup.
         reason: String,
     },
     /// Another writer has the store open.
     #[error("{} has this store open; try --read-only", holder(*pid))]
     Locked {
-        /// The holder, as it wrote itself into LOCK; `None` when that cannot be read.
+        /// The process ID in LOCK; `None` if it cannot be read.
         pid: Option<u32>,
     },
-    /// The files were written by a version of logkv that this one cannot read.
+    /// The files have a format that this version of logkv does not support.
     #[error("{what} has format {found}, which this version cannot read (it reads {supported})")]
     Unsupported {
         /// The file.
         what: String,
-        /// The version, or the unknown feature, that it names.
+        /// The version or the unknown feature in the file.
         found: String,
-        /// What would have been read.
+        /// The supported versions.
         supported: String,
     },
-    /// MANIFEST cannot be read as one.
+    /// MANIFEST cannot be parsed.
     #[error("MANIFEST is damaged: {reason}; the segments are untouched")]
     ManifestDamaged {
-        /// What is wrong with it, and in which line.
+        /// What is wrong, and in which line.
         reason: String,
     },
-    /// MANIFEST lists a segment whose file is not there.
+    /// MANIFEST lists a segment whose file is missing.
     #[error("segment {segment} is listed in MANIFEST, and its file is missing")]
     SegmentMissing {
         /// The segment.
         segment: SegmentId,
     },
-    /// A segment's bytes are not what was written. Only the record named is lost; all others stay readable.
+    /// A segment's bytes are not what was written. All other records stay readable.
     #[error("segment {segment} is damaged at byte {offset} ({offset:#x}): {damage}")]
     Damaged {
         /// The segment.
         segment: SegmentId,
         /// The first byte of the damaged record, or of the damaged range.
         offset: u64,
-        /// What is wrong there.
+        /// What is wrong.
         damage: Damage,
     },
-    /// The active segment has a hole that had been made durable: not a crash's torn tail, but rot. Opening for
-    /// writing would cut off the records behind it.
+    /// Damage in the active segment before a record that was durable. It is not the torn tail of a
+    /// crash. Opening the store for writing would cut off the records after it.
     #[error(
         "segment {segment} is damaged at byte {offset} ({offset:#x}), before records that were durable (record {witness}); \
          nothing was changed: open it with --read-only to read the rest"
@@ -129,7 +130,7 @@ pub enum Error {
         segment: SegmentId,
         /// The first byte that is not a valid record.
         offset: u64,
-        /// The number of the later record that proves it.
+        /// The number of the durable record.
         witness: Seqno,
     },
     /// A key is empty, or longer than 65,535 bytes.
@@ -146,7 +147,7 @@ pub enum Error {
         /// The limit in force, in bytes (see [`Options::value_len_max`](crate::Options::value_len_max)).
         limit: u64,
     },
-    /// A compressed value is larger than the read limit. It is not known to be damaged.
+    /// A compressed value is larger than the read limit. It may be intact.
     #[error(
         "the value at byte {offset} ({offset:#x}) of segment {segment} decompresses to {} bytes; \
          the limit here is {}",
@@ -157,7 +158,7 @@ pub enum Error {
         segment: SegmentId,
         /// The first byte of its record.
         offset: u64,
-        /// The value's length in bytes, as its record says.
+        /// The value's length in bytes, from its record.
         len: u64,
         /// The limit in force, in bytes (see [`Options::value_read_max`](crate::Options::value_read_max)).
         limit: u64,
@@ -168,16 +169,16 @@ pub enum Error {
     /// A batch is larger than a segment can be.
     #[error("a batch takes at most {} bytes; this one takes {}", Grouped(*limit), Grouped(*len))]
     BatchLength {
-        /// What the batch would take, in bytes.
+        /// The batch's length in the log, in bytes.
         len: u64,
-        /// The largest segment, in bytes.
+        /// The length of the largest segment, in bytes.
         limit: u64,
     },
-    /// The log has no room for another segment's pages.
+    /// The log has no addresses left for another segment.
     #[error("the store is full: its log has reached 8 TiB or 131,072 segments")]
     Full,
-    /// No number is left for another record or segment. No store reaches this by counting: somebody wrote
-    /// the number into MANIFEST. Nothing was written, and the store stays readable.
+    /// No number is left for another record or segment. No store counts that far: the number was
+    /// written into MANIFEST by hand. Nothing was written, and the store stays readable.
     #[error(
         "nothing was written: {counter} in MANIFEST is {number}, and no number is left after it; \
          `logkv repair` makes a store that continues from its records' numbers"
@@ -188,60 +189,61 @@ pub enum Error {
         /// Its value.
         number: u64,
     },
-    /// A write was asked of a store opened read-only.
+    /// A write to a store that is open read-only.
     #[error("the store was opened read-only")]
     ReadOnly,
-    /// The store was closed through another handle, or belongs to the process that this one was forked from.
+    /// The store was closed, or belongs to the parent of this forked process.
     #[error("the store is closed in this process")]
     Closed,
-    /// An earlier write or sync failed, and what is on disk is no longer known: this handle writes no more.
+    /// An earlier write or sync failed, and the bytes on disk are unknown. This handle writes no more.
     #[error("the store takes no more writes, and reads go on: {cause}; close the store, and open it again")]
     Poisoned {
-        /// The failure, as it was told when it happened.
+        /// The sentence of the earlier error.
         cause: String,
     },
-    /// The write had been taken, and could not be put into the log with those before it: it is not there.
+    /// The write was accepted, and appending it to the log failed together with those before it.
+    /// Nothing of it was written.
     #[error("nothing was written: {cause}")]
     NotWritten {
         /// What failed.
         cause: String,
     },
-    /// A write was asked of the store by the thread whose transaction is open on it, and would have to wait for its end.
+    /// A write by the thread that has a transaction open on the store. It would wait for itself.
     #[error("a transaction is open on this store in this thread: write through it")]
     WithinTransaction,
-    /// A thread that is compacting the store tried to clear or compact it.
+    /// The thread that is compacting the store tried to clear or compact it.
     #[error("this thread is running a compaction: try again after it")]
     WithinCompaction,
-    /// The progress callback returned [`Break`](std::ops::ControlFlow::Break) before the end. Unfinished work
-    /// is removed. Finished work stays, and was reported to the callback.
+    /// The progress callback returned [`Break`](std::ops::ControlFlow::Break). Unfinished work is
+    /// removed. Work that was reported as finished stays.
     #[error("cancelled before it finished")]
     Cancelled,
-    /// A value that was to be added to is no number.
+    /// The value to add to is not a number.
     #[error("the value is not a whole number from -2^63 to 2^63-1")]
     NotANumber,
-    /// A sum is no number of 64 bits any more.
+    /// The sum needs more than 64 bits.
     #[error("{number} and {by} add up to more than 64 bits hold")]
     NumberOverflow {
         /// The value.
         number: i64,
-        /// What was to be added.
+        /// The number to add.
         by: i64,
     },
-    /// What was asked of the past cannot be told any more.
+    /// Compaction has removed this part of the history.
     #[error("that part of the history was compacted away; it is complete from number {whole_from} on")]
     CompactedAway {
-        /// From this number on the log knows what every key was.
+        /// The first number from which the history is complete.
         whole_from: Seqno,
     },
-    /// A repair may have given up records of this part of the history.
+    /// A repair may have lost records of this part of the history.
     #[error(
         "a repair may have given up records of that part of the history; it is complete from number {whole_from} on"
     )]
     GivenUp {
-        /// From this number on the log knows what every key was.
+        /// The first number from which the history is complete.
         whole_from: Seqno,
     },
-    /// A feed's cursor belongs to another lineage: its number may name another record here.
+    /// A cursor belongs to another lineage. Its number may name another record here.
     #[error(
         "cursor {cursor} belongs to another lineage; this log's is {lineage}: the store was restored \
          or repaired since, or it is another store; rebuild from a snapshot and continue from its cursor"
@@ -252,32 +254,32 @@ pub enum Error {
         /// The log's lineage.
         lineage: Lineage,
     },
-    /// A feed's start is beyond the log's end.
+    /// A feed starts beyond the end of the log.
     #[error(
         "record {seq} is beyond the log's end: its next record is number {next}; this log is older than \
          the one that gave the number; rebuild from a snapshot and continue from its cursor"
     )]
     BeyondEnd {
-        /// The number that was asked for.
+        /// The number of the start.
         seq: Seqno,
         /// The number of the log's next record.
         next: Seqno,
     },
-    /// There is no such segment.
+    /// The store has no such segment.
     #[error("there is no segment {segment}")]
     NoSuchSegment {
-        /// The number that was asked for.
+        /// The segment's number.
         segment: SegmentId,
     },
-    /// A segment that was named cannot be compacted.
+    /// The segment cannot be compacted.
     #[error("segment {segment} cannot be compacted: {reason}")]
     NotCompactable {
         /// The segment.
         segment: SegmentId,
-        /// Why not.
+        /// The reason.
         reason: &'static str,
     },
-    /// The write may or may not be in the log: its bytes were written, and making them durable failed.
+    /// The write may or may not be in the log. Its bytes were written, and the sync failed.
     #[error("the outcome of this write is unknown: {cause}; reopen the store to find out")]
     OutcomeUnknown {
         /// What failed.
@@ -286,12 +288,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// [`Error::GivenUp`] if `by_repair`, else [`Error::CompactedAway`].
+    /// Returns [`Error::GivenUp`] if `by_repair`, else [`Error::CompactedAway`].
     pub(crate) fn gone(whole_from: Seqno, by_repair: bool) -> Self {
         if by_repair { Self::GivenUp { whole_from } } else { Self::CompactedAway { whole_from } }
     }
 
-    /// Whether the bytes on disk are not what was written (the shell's exit code 4).
+    /// Returns whether the bytes on disk are not what was written (the shell's exit code 4).
     #[must_use]
     pub fn is_corruption(&self) -> bool {
         matches!(
@@ -304,7 +306,7 @@ impl Error {
         )
     }
 
-    /// The whole story in one line: this error, and what caused it.
+    /// Returns this error and its causes in one line.
     #[must_use]
     pub fn sentence(&self) -> String {
         let causes = std::iter::successors(std::error::Error::source(self), |error| error.source());
@@ -314,13 +316,13 @@ impl Error {
         })
     }
 
-    /// Makes an [`Error::Io`] of what the operating system said.
+    /// Returns a function that turns an error of the operating system into [`Error::Io`].
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
     }
 
-    /// The error for `damage` in the value of the record at `location`.
+    /// Returns the error for `damage` to the value of the record at `location`.
     pub(crate) fn of_value(location: Location, damage: Damage) -> Self {
         let Location { segment, offset } = location;
         match damage {
@@ -329,13 +331,13 @@ impl Error {
         }
     }
 
-    /// The damage `damage` at `location`.
+    /// Returns the error for `damage` at `location`.
     pub(crate) fn damaged(location: Location, damage: Damage) -> Self {
         Self::Damaged { segment: location.segment, offset: location.offset, damage }
     }
 }
 
-/// What the operating system said, without the number that Rust appends to it.
+/// Returns the text of an error of the operating system, without the number that Rust appends.
 pub(crate) fn words(error: &io::Error) -> String {
     let text = error.to_string();
     match text.split_once(" (os error ") {

@@ -1,10 +1,10 @@
-//! Text fit for a terminal, whatever it is made of.
+//! Escaping of text for terminals.
 
 use std::fmt::{self, Write as _};
 use std::path::Path;
 
-/// Bytes as text that leaves a terminal alone: control characters, invisible ones and what is not UTF-8 show as `\xHH`, all
-/// else as it is. Errors show paths, and whatever else they found on disk, like this.
+/// Bytes escaped for a terminal. Control characters, invisible characters and invalid UTF-8 show as
+/// `\xHH`; everything else is unchanged. Errors show paths and bytes from disk in this form.
 ///
 /// ```
 /// assert_eq!(logkv::Visible(b"caf\xc3\xa9 \x1b[2J\xff").to_string(), r"café \x1b[2J\xff");
@@ -13,30 +13,30 @@ use std::path::Path;
 pub struct Visible<'a>(pub &'a [u8]);
 
 impl<'a> Visible<'a> {
-    /// A path.
+    /// Returns the escaped form of a path.
     #[must_use]
     pub fn path(path: &'a Path) -> Self {
         Self(path.as_os_str().as_encoded_bytes())
     }
 
-    /// Whether a character is seen and leaves those around it alone.
+    /// Returns whether a character is visible and does not affect its neighbours.
     ///
-    /// Control characters would drive the terminal; bidirectional controls would show text in another order than it
-    /// has; characters without any width would make two different keys look the same.
+    /// Control characters would control the terminal. Bidirectional controls would reorder the text.
+    /// Characters without width would make two different keys look the same.
     #[must_use]
     pub fn is(c: char) -> bool {
         !matches!(c,
             '\0'..='\x1f' | '\x7f'..='\u{9f}'
             // Soft hyphen, Arabic letter mark, Hangul fillers, Mongolian vowel separator.
             | '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{180e}'
-            // Zero-width spaces and joiners, directional marks, line and paragraph separators, embeddings, isolates.
+            // Zero-width spaces and joiners, directional marks and controls, line and paragraph separators.
             | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
             // Byte order mark, interlinear annotation, tags.
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
     }
 }
 
-/// A number as people read it, with a comma between each three digits.
+/// A number with a comma between each group of three digits.
 ///
 /// ```
 /// assert_eq!(logkv::Grouped(1_234_567).to_string(), "1,234,567");
@@ -78,13 +78,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_keeps_its_blanks_and_loses_its_control_bytes() {
+    fn a_message_keeps_its_spaces_and_its_control_bytes_are_escaped() {
         let shown = Visible(b"cannot open /a b/\x1b[2J\xff").to_string();
         assert_eq!(shown, r"cannot open /a b/\x1b[2J\xff");
     }
 
     #[test]
-    fn no_bytes_whatsoever_show_as_something_that_is_not_seen() {
+    fn every_character_and_every_byte_shows_as_visible_characters() {
         for c in (0..=0x10_ffff).filter_map(char::from_u32) {
             let shown = Visible(c.encode_utf8(&mut [0; 4]).as_bytes()).to_string();
             assert!(shown.chars().all(Visible::is), "{c:?}");

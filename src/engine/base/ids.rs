@@ -1,25 +1,25 @@
-//! The numbers that name things — a segment, a moment of the log, the place of a record.
+//! Numbers that name segments, records and lineages.
 
 use std::fmt;
 
-/// The end of counting. Numbers below it can be read back.
+/// The end of all counters. A larger number would be refused when it is read back.
 const COUNT_END: u64 = 1 << 61;
-/// Counting to it takes 36,000 years at a million numbers a second.
+/// Counting this far takes 36,000 years at a million numbers a second.
 const COUNTED_MAX: u64 = 1 << 60;
-/// Low enough to leave numbers for later writes.
+/// The largest number that a repair keeps. It leaves numbers for later writes.
 const KEPT_MAX: u64 = 1 << 59;
 
 /// The number of a segment, as in `000003.seg`.
 ///
-/// Ids grow as segments are made, and are never reused. They do not say where in the log a segment
-/// stands (compaction puts a new id between old ones): the MANIFEST does.
+/// Numbers grow as segments are created and are never reused. They do not give the order of the
+/// segments in the log, since compaction puts new segments between old ones. MANIFEST gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SegmentId(pub u64);
 
 impl SegmentId {
-    /// The lowest invalid segment number: a reader rejects it, and a writer never uses it.
+    /// The lowest invalid segment number. Readers refuse it, and writers never use it.
     pub(crate) const END: Self = Self(COUNT_END);
-    /// The largest number that a store reaches by counting: see [`Seqno::COUNTED_MAX`].
+    /// The largest number that a store reaches by counting. See [`Seqno::COUNTED_MAX`].
     pub(crate) const COUNTED_MAX: Self = Self(COUNTED_MAX);
     /// The largest number that a repair keeps.
     pub(crate) const KEPT_MAX: Self = Self(KEPT_MAX);
@@ -31,29 +31,29 @@ impl fmt::Display for SegmentId {
     }
 }
 
-/// The sequence number of a record: one counter for the whole store, one number a record, starting at 1.
+/// The sequence number of a record. One counter numbers all records of a store, from 1.
 ///
-/// Of two records of one key the higher number is the newer one, whatever any clock said. A number is never
-/// used twice, not even after a crash: an unclean open leaves out every number that could have been handed out.
+/// Of two records of a key, the one with the higher number is newer, whatever the clock said. A number is
+/// never reused, not even after a crash: recovery skips every number that may have been given out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seqno(pub u64);
 
 impl Seqno {
-    /// The lowest invalid record number: a reader rejects it, and a writer never uses it.
+    /// The lowest invalid record number. Readers refuse it, and writers never use it.
     pub(crate) const END: Self = Self(COUNT_END);
     /// The largest number that a store reaches by counting. A larger one was forged with a valid
-    /// checksum: it is used, and `verify` reports it.
+    /// checksum. The store uses it, and `verify` reports it.
     pub(crate) const COUNTED_MAX: Self = Self(COUNTED_MAX);
     /// The largest number that a repair keeps. The repaired store continues from there.
     pub(crate) const KEPT_MAX: Self = Self(KEPT_MAX);
 
-    /// The number `count` places later.
+    /// Returns the number `count` higher.
     #[must_use]
     pub fn plus(self, count: u64) -> Self {
         Self(self.0.saturating_add(count))
     }
 
-    /// The number just before this one; that of the first is 0, which no record has.
+    /// Returns the number before this one; 0, which no record has, before the first.
     #[must_use]
     pub fn previous(self) -> Self {
         Self(self.0.saturating_sub(1))
@@ -66,12 +66,12 @@ impl fmt::Display for Seqno {
     }
 }
 
-/// One course of a store's numbering. Within it, a number names one record only.
+/// The name of one course of a store's numbering. Within a lineage, a number names one record only.
 ///
 /// A new store begins a lineage. [`backup::restore`](crate::backup::restore),
-/// [`repair`](crate::repair) and the first write to a backup begin another, since numbers may be
-/// given to other records or records may be missing. A crash does not: an unclean open skips every
-/// number that was possibly used.
+/// [`repair`](crate::repair) and the first write to a backup begin another, because a number may then
+/// name another record, and records may be missing. A crash does not: recovery skips every number
+/// that may have been given out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lineage(pub(crate) u64);
 
@@ -82,7 +82,7 @@ impl fmt::Display for Lineage {
     }
 }
 
-/// Where a record stands: the segment, and the byte at which its header starts.
+/// The location of a record: its segment, and the offset of its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Location {
     /// The segment that holds the record.

@@ -1,4 +1,4 @@
-//! What everything else is built on: numbers, time, operations, errors, threads.
+//! Types that every other wing uses: numbers, time, batches, errors, locks.
 
 pub(crate) mod batch;
 pub(crate) mod clock;

@@ -1,21 +1,21 @@
-//! How what has begun ends early.
+//! Why an operation ended early.
 
 use std::ops::ControlFlow;
 
 use super::error::Error;
 
-/// A change of files that failed.
+/// The failure of an operation that changes files.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) error: Error,
-    /// Whether the files are as they were before; if not, nobody knows what a reopen will find.
+    /// Whether the files are as they were before. If not, their state on disk is unknown.
     pub(crate) is_undone: bool,
 }
 
-/// Why something that can be broken off ended early.
+/// Why an operation that can be cancelled ended early.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// Whoever was told of its progress broke it off.
+    /// The progress callback cancelled it.
     Cancelled,
     Failed(Error),
 }
@@ -27,7 +27,7 @@ impl From<Error> for Stop {
 }
 
 impl Stop {
-    /// Goes on, or not, as `said`.
+    /// Returns an error if the callback returned `said` to cancel.
     pub(crate) fn unless(said: ControlFlow<()>) -> Result<(), Self> {
         match said {
             ControlFlow::Continue(()) => Ok(()),
@@ -45,19 +45,19 @@ impl From<Stop> for Error {
     }
 }
 
-/// A look at records, one after another, for a place among them, which whoever is told of each may break off.
+/// A search through records that reports its progress and can be cancelled.
 pub(crate) struct Search<'a> {
     seen_count: u64,
     observe: &'a mut dyn FnMut(u64) -> ControlFlow<()>,
 }
 
 impl<'a> Search<'a> {
-    /// One that tells `observe` how many records it has seen.
+    /// Starts a search that reports the number of records seen to `observe`.
     pub(crate) fn new(observe: &'a mut dyn FnMut(u64) -> ControlFlow<()>) -> Self {
         Self { seen_count: 0, observe }
     }
 
-    /// Comes to the next record.
+    /// Counts and reports the next record.
     pub(crate) fn step(&mut self) -> Result<(), Stop> {
         self.seen_count += 1;
         Stop::unless((self.observe)(self.seen_count))

@@ -1,61 +1,61 @@
-//! How a thread in the background is woken and stopped.
+//! Waking and stopping a background thread.
 
 use std::time::Duration;
 
 use super::sync::{Condvar, LockRank, Mutex};
 
-/// What a thread in the background waits for.
+/// The requests to a background thread.
 #[derive(Debug)]
 pub(crate) struct Wakeup {
-    wishes: Mutex<Wishes>,
+    requests: Mutex<Requests>,
     changed: Condvar,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Wishes {
-    /// There is something to do.
+struct Requests {
+    /// Work is due.
     work: bool,
     stop: bool,
 }
 
 impl Default for Wakeup {
     fn default() -> Self {
-        Self { wishes: Mutex::new(LockRank::Leaf, Wishes::default()), changed: Condvar::default() }
+        Self { requests: Mutex::new(LockRank::Leaf, Requests::default()), changed: Condvar::default() }
     }
 }
 
 impl Wakeup {
-    /// Wakes the thread: there is something to do.
+    /// Wakes the thread for work.
     pub(crate) fn ring(&self) {
-        self.wish(|wishes| wishes.work = true);
+        self.request(|requests| requests.work = true);
     }
 
-    /// Wakes the thread: it is to end.
+    /// Tells the thread to end.
     pub(crate) fn stop(&self) {
-        self.wish(|wishes| wishes.stop = true);
+        self.request(|requests| requests.stop = true);
     }
 
-    fn wish(&self, wish: impl FnOnce(&mut Wishes)) {
-        wish(&mut self.wishes.lock());
+    fn request(&self, change: impl FnOnce(&mut Requests)) {
+        change(&mut self.requests.lock());
         self.changed.notify_all();
     }
 
-    /// Whether the thread is to end.
+    /// Returns whether the thread was told to end.
     pub(crate) fn is_stopped(&self) -> bool {
-        self.wishes.lock().stop
+        self.requests.lock().stop
     }
 
-    /// Waits until there is something to do; `false`: the thread is to end.
+    /// Waits until work is due. Returns `false` if the thread was told to end.
     pub(crate) fn wait(&self) -> bool {
-        let wishes = self.wishes.lock();
-        let mut wishes = self.changed.wait_while(wishes, |wishes| !wishes.work && !wishes.stop);
-        wishes.work = false;
-        !wishes.stop
+        let requests = self.requests.lock();
+        let mut requests = self.changed.wait_while(requests, |requests| !requests.work && !requests.stop);
+        requests.work = false;
+        !requests.stop
     }
 
-    /// Waits for `interval`; `false`: the thread is to end.
+    /// Waits for `interval`. Returns `false` if the thread was told to end.
     pub(crate) fn pause(&self, interval: Duration) -> bool {
-        let wishes = self.wishes.lock();
-        !self.changed.wait_timeout_while(wishes, interval, |wishes| !wishes.stop).stop
+        let requests = self.requests.lock();
+        !self.changed.wait_timeout_while(requests, interval, |requests| !requests.stop).stop
     }
 }

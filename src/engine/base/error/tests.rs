@@ -67,7 +67,8 @@ fn every_damage() -> Vec<Damage> {
     ]
 }
 
-/// How many kinds there are: a new one does not compile here until it is counted, and is then missed above.
+/// The number of kinds of errors and of damage. A new kind does not compile here until it is counted;
+/// the test then fails until it is listed above.
 fn kinds(error: &Error, damage: &Damage) -> (usize, usize) {
     let errors = match error {
         Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 37,
@@ -101,7 +102,7 @@ fn kinds(error: &Error, damage: &Damage) -> (usize, usize) {
 }
 
 #[test]
-fn a_path_in_an_error_cannot_drive_a_terminal() {
+fn a_path_in_an_error_is_escaped_for_a_terminal() {
     use std::os::unix::ffi::OsStringExt;
     let path = || PathBuf::from(std::ffi::OsString::from_vec(b"d\x1b]0;x\x07\xff\xe2\x80\xae".to_vec()));
     let reason = || "is a trap".to_owned();
@@ -117,7 +118,7 @@ fn a_path_in_an_error_cannot_drive_a_terminal() {
 }
 
 #[test]
-fn every_error_and_every_damage_is_a_sentence_that_is_kept() {
+fn the_sentence_of_every_error_and_of_every_damage_is_recorded() {
     let distinct = |errors: &[Error]| {
         errors.iter().map(std::mem::discriminant).collect::<std::collections::HashSet<_>>().len()
     };
