@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-/// An ordered list of puts and deletes that [`Store::write`](crate::Store::write) applies atomically,
-/// also across a crash. The last operation on a key wins.
+/// An ordered list of puts and deletes that [`Store::write`](crate::Store::write) applies
+/// atomically, also across a crash. The last operation on a key wins.
 ///
-/// A reader sees all of a batch or none of it, in a scan, in a snapshot, and in one get after another.
-/// A get that meets a batch while it is published waits for the rest.
+/// A reader sees all of a batch or none of it, in a scan, in a snapshot, and in one get after
+/// another. A get that meets a batch while it is published waits for the rest.
 ///
 /// ```
 /// let mut batch = logkv::Batch::new();
@@ -53,8 +53,8 @@ pub enum Expiry {
     /// This long after the write, by the store's clock. Fractions of a millisecond are dropped.
     ///
     /// The key never lives longer than that. After the clock was set back, and until it reaches the
-    /// latest time that it has shown ([`Store::now_ms`](crate::Store::now_ms)), a key whose expiry is
-    /// before that time is expired at once. This keeps expired keys from returning.
+    /// latest time that it has shown ([`Store::now_ms`](crate::Store::now_ms)), a key whose expiry
+    /// is before that time is expired at once. This keeps expired keys from returning.
     In(Duration),
     /// This time, in milliseconds since 1970.
     At(u64),
@@ -131,8 +131,8 @@ impl Batch {
         Self::default()
     }
 
-    /// Adds a put of `value` at `key`. Both are copied. [`Store::write`](crate::Store::write) checks their
-    /// lengths.
+    /// Adds a put of `value` at `key`. Both are copied. [`Store::write`](crate::Store::write)
+    /// checks their lengths.
     pub fn put(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> &mut Self {
         self.add(key.as_ref(), value.as_ref(), Some(None))
     }

@@ -7,11 +7,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A source of the current time. Records are stamped with it, and keys expire by it.
 ///
-/// The order of records does not depend on it (see [`Seqno`](crate::Seqno)), so a clock that steps back
-/// changes no order.
+/// The order of records does not depend on it (see [`Seqno`](crate::Seqno)), so a clock that steps
+/// back changes no order.
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// Returns the milliseconds since 1970-01-01T00:00:00Z. A store limits them to 2^48 - 1 (in the year
-    /// 10889), since a record has 48 bits for its time.
+    /// Returns the milliseconds since 1970-01-01T00:00:00Z. A store limits them to 2^48 - 1 (in the
+    /// year 10889), since a record has 48 bits for its time.
     fn now_ms(&self) -> u64;
 }
 

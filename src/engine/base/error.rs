@@ -15,8 +15,8 @@ use super::ids::{Lineage, Location, SegmentId, Seqno};
 /// The result of an operation on a store.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why an operation failed. `Display` gives a sentence, the fields are for programs, and `source` is the
-/// cause.
+/// Why an operation failed. `Display` gives a sentence, the fields are for programs, and `source`
+/// is the cause.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -144,7 +144,8 @@ pub enum Error {
     ValueLength {
         /// The value's length in bytes.
         len: usize,
-        /// The limit in force, in bytes (see [`Options::value_len_max`](crate::Options::value_len_max)).
+        /// The limit in force, in bytes (see
+        /// [`Options::value_len_max`](crate::Options::value_len_max)).
         limit: u64,
     },
     /// A compressed value is larger than the read limit. It may be intact.
@@ -160,7 +161,8 @@ pub enum Error {
         offset: u64,
         /// The value's length in bytes, from its record.
         len: u64,
-        /// The limit in force, in bytes (see [`Options::value_read_max`](crate::Options::value_read_max)).
+        /// The limit in force, in bytes (see
+        /// [`Options::value_read_max`](crate::Options::value_read_max)).
         limit: u64,
     },
     /// An expiry is later than [`Expiry::AT_MS_MAX`].
@@ -195,7 +197,8 @@ pub enum Error {
     /// The store was closed, or belongs to the parent of this forked process.
     #[error("the store is closed in this process")]
     Closed,
-    /// An earlier write or sync failed, and the bytes on disk are unknown. This handle writes no more.
+    /// An earlier write or sync failed, and the bytes on disk are unknown. This handle writes no
+    /// more.
     #[error("the store takes no more writes, and reads go on: {cause}; close the store, and open it again")]
     Poisoned {
         /// The sentence of the earlier error.

@@ -21,15 +21,16 @@ impl<'a> Visible<'a> {
 
     /// Returns whether a character is visible and does not affect its neighbours.
     ///
-    /// Control characters would control the terminal. Bidirectional controls would reorder the text.
-    /// Characters without width would make two different keys look the same.
+    /// Control characters would control the terminal. Bidirectional controls would reorder the
+    /// text. Characters without width would make two different keys look the same.
     #[must_use]
     pub fn is(c: char) -> bool {
         !matches!(c,
             '\0'..='\x1f' | '\x7f'..='\u{9f}'
             // Soft hyphen, Arabic letter mark, Hangul fillers, Mongolian vowel separator.
             | '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{180e}'
-            // Zero-width spaces and joiners, directional marks and controls, line and paragraph separators.
+            // Zero-width spaces and joiners, directional marks and controls, line and paragraph
+            // separators.
             | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
             // Byte order mark, interlinear annotation, tags.
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')

@@ -33,8 +33,9 @@ impl fmt::Display for SegmentId {
 
 /// The sequence number of a record. One counter numbers all records of a store, from 1.
 ///
-/// Of two records of a key, the one with the higher number is newer, whatever the clock said. A number is
-/// never reused, not even after a crash: recovery skips every number that may have been given out.
+/// Of two records of a key, the one with the higher number is newer, whatever the clock said. A
+/// number is never reused, not even after a crash: recovery skips every number that may have been
+/// given out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seqno(pub u64);
 

@@ -1,4 +1,4 @@
-//! A value compressed, and back.
+//! Compression of values.
 //!
 //! ```text
 //!  0         4
@@ -6,9 +6,10 @@
 //!  | u32     | an lz4 block, a zstd frame |
 //! ```
 //!
-//! These bytes stand in a record in place of its value, and the record's flag says which codec made them. `raw_len` is the
-//! length of the value itself. It is not believed before the block has given as many bytes: room is made for what such a
-//! block usually gives, and for more when it has given that; a block that cannot give so many bytes is not looked at.
+//! These bytes replace the value in a record. The record's flags name the codec. `raw_len` is the
+//! length of the value. It is not trusted: memory is allocated first for the length to which such a
+//! block usually decompresses, and for more after the block has filled that. A block that is too
+//! short for its `raw_len` is refused at once.
 
 use std::cell::RefCell;
 
@@ -19,46 +20,48 @@ use crate::engine::base::error::Damage;
 
 const BLOCK_AT: usize = size_of::<u32>();
 
-/// The shortest value that is worth a try, in bytes.
+/// The minimum length of a value that is compressed, in bytes.
 const VALUE_LEN_MIN: usize = 64;
 
-/// Up to this length a value is compressed with what a thread keeps for that. For a longer one making it anew costs little,
-/// and it can take hundreds of megabytes.
+/// The maximum length of a value that is compressed with the thread's own context. For a longer
+/// value a new context costs little, and to keep one could take hundreds of megabytes.
 const KEPT_LEN_MAX: usize = 256 << 10;
 
-/// Room for this much is made at once, whatever a block of any length says that it gives.
+/// Memory for this many bytes is allocated at once, for a block of any length.
 const ROOM_MIN: usize = 1 << 20;
-/// How many bytes a byte of a block is at first taken to give, and how much more room is made when that was not enough.
+/// The decompressed bytes expected for a byte of a block, and the factor of growth if they were
+/// more.
 const ROOM_A_BYTE: usize = 64;
 const ROOM_GROWTH: usize = 8;
 
-/// The bounds of the levels of [`Compression::Zstd`].
+/// The range of the levels of [`Compression::Zstd`].
 pub const ZSTD_LEVELS: (i32, i32) = (1, 22);
 
-/// How the values of new records are compressed. Each record says how its own is, so a store may hold all kinds, and can be
-/// opened with another setting at any time.
+/// The compression of new records' values. Each record names its own codec, so a store may hold
+/// values of all kinds, and may be opened with another setting at any time.
 ///
-/// A value under 64 bytes, or one whose record would not become smaller, is stored as it is. What is not compressed is
-/// read without a copy ([`Value::is_zero_copy`](crate::Value::is_zero_copy)), what is compressed takes memory of its own.
-/// The calling thread compresses, before the log's lock is taken, and decompresses. `cargo bench -- compression` compares
-/// what puts and gets take, and the bytes on disk.
+/// A value under 64 bytes is stored uncompressed, and so is one whose record would not become
+/// smaller. An uncompressed value is read without a copy
+/// ([`Value::is_zero_copy`](crate::Value::is_zero_copy)); a compressed one takes memory of its own.
+/// The calling thread decompresses, and it compresses before it takes the lock of the log. `cargo
+/// bench -- compression` compares the costs of puts and gets, and the bytes on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
-    /// Not at all.
+    /// No compression.
     #[default]
     None,
-    /// LZ4: quick in both directions.
+    /// LZ4: fast in both directions.
     Lz4,
     /// Zstandard: smaller, and slower to write.
     Zstd {
-        /// 1, quick, to 22, small; what is outside is taken as the nearest. The highest ones take hundreds of megabytes of memory
-        /// for a large value.
+        /// 1 (fast) to 22 (small); other levels are clamped. The highest levels take hundreds of
+        /// megabytes of memory for a large value.
         level: i32,
     },
 }
 
 impl Compression {
-    /// The same, with a level that there is.
+    /// Returns the compression with its level clamped.
     pub(crate) fn within_bounds(self) -> Self {
         match self {
             Self::Zstd { level } => Self::Zstd { level: level.clamp(ZSTD_LEVELS.0, ZSTD_LEVELS.1) },
@@ -66,7 +69,7 @@ impl Compression {
         }
     }
 
-    /// `value` compressed; `None` where a record would not become shorter by it.
+    /// Compresses `value`. Returns `None` if its record would not become shorter.
     pub(crate) fn pack(self, value: &[u8]) -> Option<Packed> {
         let (codec, room) = match self {
             Self::None => return None,
@@ -87,30 +90,30 @@ impl Compression {
     }
 }
 
-/// A value that was compressed.
+/// A compressed value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Packed {
     pub(crate) codec: Codec,
-    /// What a record holds in place of the value.
+    /// The bytes that the record holds in place of the value.
     pub(crate) bytes: Box<[u8]>,
 }
 
-/// How a value was compressed.
+/// A compression algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Codec {
     Lz4,
     Zstd,
 }
 
-/// Why a block did not become a value.
+/// Why a block was not decompressed.
 enum Failed {
-    /// It gives more than there was room for.
+    /// The block decompresses to more bytes than the buffer holds.
     NoRoom,
     NoBlock,
 }
 
 impl Codec {
-    /// The codec with this number; `None` for 0, which is a value as it is.
+    /// Returns the codec with this number, or `None` for 0, an uncompressed value.
     pub(crate) fn decode(number: u8) -> Result<Option<Self>, Damage> {
         match number {
             0 => Ok(None),
@@ -128,7 +131,7 @@ impl Codec {
     }
 
     /// Decompresses `stored`, up to `len_max` bytes or [`ROOM_A_BYTE`] times its block. Allocates
-    /// no more than a multiple of the bytes really there.
+    /// at most a multiple of the block's length.
     pub(crate) fn unpack(self, stored: &[u8], len_max: u64) -> Result<Vec<u8>, Damage> {
         let (raw_len, block) = parts(stored)
             .ok_or(Damage::Field { what: "the length of a compressed value", value: stored.len() as u64 })?;
@@ -161,18 +164,18 @@ impl Codec {
         }
     }
 
-    /// No block of `block_len` bytes gives more.
+    /// Returns the maximum length to which a block of `block_len` bytes can decompress.
     fn raw_len_max(self, block_len: usize) -> usize {
         let (units, a_unit) = match self {
             // A byte of a match's length stands for 255 bytes.
             Self::Lz4 => (block_len, 255),
-            // A run of one byte is 128 KiB at most, and takes four bytes.
+            // A run of one byte has at most 128 KiB, and takes four bytes.
             Self::Zstd => (block_len / 4, 128 << 10),
         };
         units.saturating_mul(a_unit)
     }
 
-    /// Fills `raw` with what `block` gives; how much that is.
+    /// Decompresses `block` into `raw`. Returns the number of bytes.
     fn fill(self, block: &[u8], raw: &mut [u8]) -> Result<usize, Failed> {
         match self {
             Self::Lz4 => lz4_flex::block::decompress_into(block, raw).map_err(|error| match error {
@@ -180,7 +183,7 @@ impl Codec {
                 _ => Failed::NoBlock,
             }),
             Self::Zstd => {
-                // Several frames, one behind the other, would be decompressed as if they were one.
+                // zstd would decompress several frames as if they were one.
                 if zstd_safe::find_frame_compressed_size(block) != Ok(block.len()) {
                     return Err(Failed::NoBlock);
                 }
@@ -193,7 +196,7 @@ impl Codec {
     }
 }
 
-/// The code of zstd's error for too little room: they count down from the greatest number.
+/// zstd's error code for a buffer that is too small. Its codes count down from the largest number.
 const NO_ROOM: usize = 0_usize.wrapping_sub(ZSTD_ErrorCode::ZSTD_error_dstSize_tooSmall as usize);
 
 fn zstd_block(value: &[u8], level: i32, block: &mut [u8]) -> Option<usize> {
@@ -204,17 +207,17 @@ fn zstd_block(value: &[u8], level: i32, block: &mut [u8]) -> Option<usize> {
     CONTEXT.with_borrow_mut(|context| context.compress(block, value, level)).ok()
 }
 
-/// How much room is made for a value at first.
+/// Returns the number of bytes that are allocated first.
 fn first_room(raw_len: usize, block_len: usize) -> usize {
     raw_len.min(block_len.saturating_mul(ROOM_A_BYTE).max(ROOM_MIN))
 }
 
-/// The length that `stored` gives to the value, and the block.
+/// Returns the stored length of the value, and the block.
 fn parts(stored: &[u8]) -> Option<(u32, &[u8])> {
     Some((u32_at(stored, 0), stored.get(BLOCK_AT..)?))
 }
 
-/// What compressed values come to: how long they are, and how many bytes they take.
+/// The total lengths of compressed values, decompressed and stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Compressed {
     pub(crate) raw_len: u64,
@@ -222,7 +225,7 @@ pub(crate) struct Compressed {
 }
 
 impl Compressed {
-    /// What the one value that `stored` was made of comes to, as it says itself.
+    /// Returns the lengths of the one value in `stored`. Its raw length is not checked.
     pub(crate) fn of(stored: &[u8]) -> Self {
         parts(stored).map_or_else(Self::default, |(raw_len, _)| Self {
             raw_len: raw_len.into(),
@@ -230,7 +233,7 @@ impl Compressed {
         })
     }
 
-    /// Both together.
+    /// Returns the sum of both.
     pub(crate) fn plus(self, other: Self) -> Self {
         Self {
             raw_len: self.raw_len.saturating_add(other.raw_len),
@@ -256,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_save_eight_bytes_is_not_compressed() {
+    fn a_value_that_would_not_save_eight_bytes_is_not_compressed() {
         for compression in CHOICES {
             assert_eq!(compression.pack(&[7; VALUE_LEN_MIN - 1]), None, "{compression:?}");
             let packed = compression.pack(&[7; VALUE_LEN_MIN]).expect("it saves");
@@ -269,42 +272,42 @@ mod tests {
     }
 
     #[test]
-    fn values_that_give_far_more_than_most_are_read() {
+    fn a_value_that_decompresses_to_far_more_than_most_is_read() {
         let zeros = vec![0; 40 << 20];
         for compression in CHOICES {
-            let packed = compression.pack(&zeros).expect("it saves");
+            let packed = compression.pack(&zeros).expect("zeros compress");
             assert!(packed.bytes.len() * 200 < zeros.len(), "{compression:?}");
             assert!(packed.codec.unpack(&packed.bytes, u64::MAX) == Ok(zeros.clone()), "{compression:?}");
         }
     }
 
     #[test]
-    fn a_value_over_the_limit_is_read_only_where_its_block_is_large_too() {
+    fn a_value_over_the_limit_is_read_only_if_its_block_is_large_too() {
         let zeros = vec![0; 4 << 20];
         let noise = |seed: u64| super::super::key_hash(seed, b"noise").to_le_bytes();
         let text: Vec<u8> = (0..4096).flat_map(|seed| [noise(seed), [b'v'; 8]].concat()).collect();
         for compression in CHOICES {
-            let Packed { codec, bytes } = compression.pack(&zeros).expect("it saves");
+            let Packed { codec, bytes } = compression.pack(&zeros).expect("zeros compress");
             assert!(codec.unpack(&bytes, zeros.len() as u64).is_ok());
             let refused = codec.unpack(&bytes, zeros.len() as u64 - 1);
             assert!(matches!(refused, Err(Damage::TooLarge { len, .. }) if len == zeros.len() as u64));
-            let Packed { codec, bytes } = compression.pack(&text).expect("it saves");
-            assert_eq!(codec.unpack(&bytes, 0), Ok(text.clone()), "it takes a few times its block");
+            let Packed { codec, bytes } = compression.pack(&text).expect("text compresses");
+            assert_eq!(codec.unpack(&bytes, 0), Ok(text.clone()), "a few times its block");
         }
     }
 
     #[test]
-    fn a_length_that_is_not_the_values_is_damage_though_the_block_is_intact() {
+    fn a_wrong_raw_length_is_damage_even_if_the_block_is_intact() {
         let value = [b'v'; 1000];
         for compression in CHOICES {
-            let Packed { codec, bytes } = compression.pack(&value).expect("it saves");
+            let Packed { codec, bytes } = compression.pack(&value).expect("a repeated byte compresses");
             for raw_len in [0, 1, 999, 1001, 100_000, u32::MAX] {
                 let lie = stored(raw_len, &bytes[BLOCK_AT..]);
                 let damage = Damage::Compressed { codec: codec.name(), raw_len };
                 assert_eq!(codec.unpack(&lie, u64::MAX), Err(damage), "{raw_len}");
             }
             let behind = [&bytes[..], b"more"].concat();
-            assert!(codec.unpack(&behind, u64::MAX).is_err(), "{compression:?}: bytes behind the block");
+            assert!(codec.unpack(&behind, u64::MAX).is_err(), "{compression:?}: bytes after the block");
             let twice = stored(2000, &[&bytes[BLOCK_AT..], &bytes[BLOCK_AT..]].concat());
             assert!(codec.unpack(&twice, u64::MAX).is_err(), "{compression:?}: two blocks");
             for len in 0..bytes.len() {
@@ -314,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn room_is_made_for_what_a_block_gives_and_not_for_what_it_says() {
+    fn memory_is_allocated_by_the_blocks_length_and_not_by_its_raw_length() {
         assert_eq!(first_room(1000, 10), 1000);
         assert_eq!(first_room(4 << 30, 10), ROOM_MIN);
         assert_eq!(first_room(4 << 30, 1 << 20), 64 << 20);

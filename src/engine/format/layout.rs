@@ -1,4 +1,4 @@
-//! Fixed layouts. A [`layout!`] table names the fields of one; offsets, reader and writer follow from it.
+//! Fixed layouts. A [`layout!`] table names the fields; offsets, reader and writer follow from it.
 
 use super::{array, put};
 
@@ -7,23 +7,23 @@ use super::{array, put};
 pub struct Field {
     /// The field's name, as in the drawing.
     pub name: &'static str,
-    /// Bytes from the start of the structure.
+    /// Its offset in the structure, in bytes.
     pub at: usize,
-    /// Bytes it takes.
+    /// Its length in bytes.
     pub len: usize,
 }
 
-/// How the value of a field is stored.
+/// The stored form of a field.
 pub(crate) trait Stored {
     /// The value in memory.
     type Value;
-    /// Bytes in the file.
+    /// The length in the file, in bytes.
     const LEN: usize;
 
-    /// The value at `at`; zero where `bytes` end before.
+    /// Reads the value at `at`; zero if `bytes` end before.
     fn read(bytes: &[u8], at: usize) -> Self::Value;
 
-    /// Puts `value` at `at` of `bytes`, which have room for it.
+    /// Writes `value` at `at`. `bytes` are long enough.
     fn write(value: &Self::Value, bytes: &mut [u8], at: usize);
 }
 
@@ -103,10 +103,10 @@ macro_rules! stored_as {
     )+};
 }
 
-/// Declares a struct whose fields are stored one after the other, and the length that they come to.
+/// Declares a struct whose fields are stored one after another, and its total length.
 ///
-/// `Layout::AT.name` is the offset of the field `name`, `Layout::FIELDS` lists them, `from_bytes` and `to_bytes` read and
-/// write a whole one.
+/// `Layout::AT.name` is the offset of the field `name`, and `Layout::FIELDS` lists all fields.
+/// `from_bytes` and `to_bytes` read and write the whole struct.
 macro_rules! layout {
     (
         $(#[$meta:meta])*
@@ -123,7 +123,7 @@ macro_rules! layout {
         const _: () = {
             use $crate::engine::format::layout::{Field, Stored};
 
-            /// The bytes as they stand in the file: without alignment, so without gaps.
+            /// The bytes in the file. Without alignment there are no gaps.
             #[repr(C)]
             struct Bytes {
                 $($field: [u8; <$stored as Stored>::LEN],)+
@@ -139,14 +139,14 @@ macro_rules! layout {
 
             impl $layout {
                 pub(super) const AT: Offsets = Offsets { $($field: std::mem::offset_of!(Bytes, $field),)+ };
-                /// The fields, in the order they stand in the file.
+                /// The fields, in file order.
                 pub(super) const FIELDS: &'static [Field] = &[
                     $(Field { name: stringify!($field), at: Self::AT.$field, len: <$stored as Stored>::LEN },)+
                 ];
-                /// The length of the whole, in bytes.
+                /// The length of the struct in the file, in bytes.
                 pub(crate) const LEN: usize = $len;
 
-                /// The fields at the start of `bytes`, unchecked; zero where `bytes` end before.
+                /// Reads the fields at the start of `bytes` unchecked; zero if `bytes` end before.
                 #[inline]
                 pub(super) fn from_bytes(bytes: &[u8]) -> Self {
                     let bytes: [u8; $len] = $crate::engine::format::padded(bytes);

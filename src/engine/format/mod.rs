@@ -1,8 +1,9 @@
-//! Bytes to values and values to bytes, and nothing else.
+//! Conversion between bytes and values.
 //!
-//! No file, no clock, no panic: the same functions serve reads, recovery, the inspector and the fuzzer, on any
-//! bytes whatever. All numbers are little-endian. Every checksum is CRC-32C (Castagnoli, RFC 3720 appendix B.4),
-//! every hash is XXH3 (64 bits, seeded).
+//! This code opens no file, reads no clock and does not panic. The same functions serve reads,
+//! recovery, inspection and fuzzing, on arbitrary bytes. All numbers are little-endian. Every
+//! checksum is CRC-32C (Castagnoli, RFC 3720 appendix B.4), and every hash is seeded XXH3 with 64
+//! bits.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 pub(crate) mod codec;
@@ -13,17 +14,17 @@ pub(crate) mod manifest;
 pub(crate) mod record;
 pub(crate) mod segment_header;
 
-/// The seeded hash of a key: its top bits choose the keydir's shard and slot.
+/// Returns the seeded hash of a key. Its top bits choose the shard and the slot in the keydir.
 pub(crate) fn key_hash(seed: u64, key: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64_with_seed(key, seed)
 }
 
-/// `len` rounded up to the next multiple of 8; lengths in this format are far below 2^63.
+/// Rounds `len` up to a multiple of 8. Lengths in this format are far below 2^63.
 pub(crate) const fn pad8(len: u64) -> u64 {
     len.saturating_add(7) & !7
 }
 
-/// The `N` bytes at `at`, zeros where `bytes` ends before: decoders check the length first.
+/// Returns the `N` bytes at `at`, or zeros if `bytes` is too short. Decoders check lengths before.
 pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     at.checked_add(N)
         .and_then(|end| bytes.get(at..end))
@@ -39,7 +40,7 @@ pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(array(bytes, at))
 }
 
-/// The first `N` bytes, with zeros in place of those that `bytes` lack.
+/// Returns the first `N` bytes, with zeros for those that are missing.
 #[inline]
 fn padded<const N: usize>(bytes: &[u8]) -> [u8; N] {
     bytes.first_chunk().copied().unwrap_or_else(|| {
@@ -49,7 +50,7 @@ fn padded<const N: usize>(bytes: &[u8]) -> [u8; N] {
     })
 }
 
-/// Puts `field` at `at` of `bytes`, which have room for it.
+/// Writes `field` at `at`. `bytes` is long enough.
 pub(crate) fn put(bytes: &mut [u8], at: usize, field: &[u8]) {
     for (to, from) in bytes.iter_mut().skip(at).zip(field) {
         *to = *from;

@@ -1,8 +1,8 @@
-//! The 64 bytes at the start of a segment; [`layout`](crate::layout) draws them.
+//! The header of a segment: its first 64 bytes. [`layout`](crate::layout) draws them.
 //!
-//! `crc` is the CRC-32C of all other bytes up to `header_len`. A later minor version may make the
-//! header or the records' headers longer; older readers skip what they do not know. A reader refuses
-//! a segment whose major version, or a bit of whose `incompat`, it does not know.
+//! `crc` is the CRC-32C of all other bytes up to `header_len`. A later minor version may have a
+//! longer header, or longer headers of records; older readers skip the fields that they do not
+//! know. A reader refuses a segment with an unknown major version or an unknown bit in `incompat`.
 
 use super::layout::{Field, U48, layout, stored_as};
 use super::record::{self, RecordContext};
@@ -11,50 +11,50 @@ use crate::engine::base::error::Damage;
 use crate::engine::base::ids::{Lineage, SegmentId, Seqno};
 
 const MAGIC: [u8; 8] = *b"LOGKVSEG";
-/// The length of the header that this version writes, in bytes.
+/// The length in bytes of the header that this code writes.
 pub(crate) const HEADER_LEN: usize = SegmentHeader::LEN;
 
-/// The maximum length of a segment, in bytes.
+/// The maximum length of a segment in bytes.
 pub(crate) const SEGMENT_LEN_MAX: u64 = (4 << 30) - 8;
 
-/// The format version that this version of logkv writes.
+/// The format version that this code writes.
 pub(crate) const MAJOR: u16 = 1;
 pub(crate) const MINOR: u16 = 0;
-/// Longest header that is believed, of a segment and of a record: longer ones only come from damage.
+/// The longest header, of a segment or a record, that a reader accepts. A longer one is damage.
 const LEN_MAX: u16 = 4096;
 
-/// The segment header's fields, in the order they stand in the file.
+/// The fields of the segment's header, in file order.
 pub const SEGMENT_FIELDS: &[Field] = SegmentHeader::FIELDS;
 
-/// The identity of a store, made at random when it is created; every segment carries it.
+/// The identity of a store: random bytes from its creation. Every segment carries it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StoreId(pub(crate) [u8; 16]);
 
 stored_as!(StoreId([u8; 16]) SegmentId(u64) Seqno(u64));
 
 impl Lineage {
-    /// The first lineage of a store.
+    /// Returns the first lineage of a store.
     pub(crate) fn first_of(StoreId(id): StoreId) -> Self {
         Self(u64::from_be_bytes(array(&id, 0)))
     }
 }
 
-/// Where a segment's records start and how they are read.
+/// The header lengths of a segment, and the salt of its checksums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     /// The offset of the first record.
     pub(crate) header_len: u16,
-    /// What the records' bytes depend on.
+    /// The parameters of the records' bytes.
     pub(crate) records: RecordContext,
 }
 
 impl Layout {
-    /// The layout that this version writes.
+    /// Returns the layout that this code writes.
     pub(crate) fn current(salt: u32) -> Self {
         Self { header_len: HEADER_LEN as u16, records: RecordContext::current(salt) }
     }
 
-    /// Whether both lengths are ones that a header may have.
+    /// Returns whether both header lengths are possible.
     pub(crate) fn is_sane(&self) -> bool {
         let sane = |len: u16, min: usize| usize::from(len) >= min && len <= LEN_MAX && len.is_multiple_of(8);
         sane(self.header_len, HEADER_LEN) && sane(self.records.header_len, record::HEADER_LEN)
@@ -62,7 +62,7 @@ impl Layout {
 }
 
 layout! {
-    /// A segment's header.
+    /// The header of a segment.
     pub(crate) struct SegmentHeader: 64 {
         magic: [u8; 8],
         pub(crate) major: u16,
@@ -79,17 +79,17 @@ layout! {
     }
 }
 
-/// Why a header was not taken.
+/// Why a header was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum HeaderError {
-    /// Its bytes are not as they were written.
+    /// Its bytes are damaged.
     Damaged(Damage),
-    /// It is intact, and of a format that this version must not read.
+    /// It is intact, and has a format that this version does not support.
     Unsupported(String),
 }
 
 impl SegmentHeader {
-    /// The header of a new segment.
+    /// Returns the header of a new segment.
     pub(crate) fn new(
         store: StoreId,
         segment: SegmentId,
@@ -113,13 +113,13 @@ impl SegmentHeader {
         }
     }
 
-    /// Where the segment's records start and how they are read.
+    /// Returns the segment's layout.
     pub(crate) fn layout(&self) -> Layout {
         let records = RecordContext { salt: self.salt, header_len: self.record_header_len };
         Layout { header_len: self.header_len, records }
     }
 
-    /// Whose it is, if not of segment `segment` of `store`.
+    /// Returns the owner of the header if it is not segment `segment` of `store`.
     pub(crate) fn unlike(&self, store: StoreId, segment: SegmentId) -> Option<Damage> {
         match (self.store == store, self.segment == segment) {
             (true, true) => None,
@@ -128,7 +128,7 @@ impl SegmentHeader {
         }
     }
 
-    /// The header's bytes, checksum included.
+    /// Encodes the header with its checksum.
     pub(crate) fn encode(&self) -> [u8; HEADER_LEN] {
         let mut bytes = self.to_bytes();
         let crc = checksum(&bytes);
@@ -136,10 +136,10 @@ impl SegmentHeader {
         bytes
     }
 
-    /// The header at the start of `bytes`, which may go on behind it.
+    /// Decodes the header at the start of `bytes`, which may be longer.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
         let header = Self::peek(bytes).map_err(HeaderError::Damaged)?;
-        // The checksum says first whether the version can be believed.
+        // The checksum comes first: without it the version means nothing.
         let len = usize::from(header.header_len);
         let known = bytes
             .get(..len.max(HEADER_LEN))
@@ -156,7 +156,7 @@ impl SegmentHeader {
         Ok(header)
     }
 
-    /// The fields as they stand, unchecked but for the magic.
+    /// Returns the unchecked fields, if the magic is right.
     pub(crate) fn peek(bytes: &[u8]) -> Result<Self, Damage> {
         if bytes.len() < HEADER_LEN {
             return Err(Damage::Truncated { wants: HEADER_LEN as u64, has: bytes.len() as u64 });
@@ -177,13 +177,13 @@ impl SegmentHeader {
     }
 }
 
-/// Whether `bytes` can be the start of a segment of `store`: whole or cut short, its first fields are a segment's.
+/// Returns whether `bytes`, which may be cut short, can be the start of a segment of `store`.
 pub(crate) fn may_start(bytes: &[u8], store: StoreId) -> bool {
     let agrees = |at: usize, field: &[u8]| bytes.iter().skip(at).zip(field).all(|(a, b)| a == b);
     agrees(SegmentHeader::AT.magic, &MAGIC) && agrees(SegmentHeader::AT.store, &store.0)
 }
 
-/// CRC-32C of the header but for its own four bytes.
+/// Returns the CRC-32C of the header without its own four bytes.
 fn checksum(header: &[u8]) -> u32 {
     let before = header.get(..SegmentHeader::AT.crc).unwrap_or_default();
     let after = header.get(HEADER_LEN..).unwrap_or_default();
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encoded_is_decoded() {
+    fn a_header_decodes_to_itself() {
         let decoded = SegmentHeader::decode(&header().encode()).expect("a header just made");
         assert_eq!(SegmentHeader { crc: 0, ..decoded }, header());
     }

@@ -64,8 +64,8 @@ pub enum Damage {
         /// The recorded length, in bytes.
         raw_len: u32,
     },
-    /// The value is larger than [`Options::value_read_max`](crate::Options::value_read_max). It was not
-    /// decompressed, and may be intact.
+    /// The value is larger than [`Options::value_read_max`](crate::Options::value_read_max). It was
+    /// not decompressed, and may be intact.
     #[error("its value decompresses to {} bytes; the limit here is {}", Grouped(*len), Grouped(*limit))]
     TooLarge {
         /// The value's length in bytes, from its record.

@@ -1,6 +1,7 @@
 //! Mutexes, read-write locks and condition variables whose order is checked.
 //!
-//! A panic under a lock does not poison it: what the panic left half done is what a crash would leave.
+//! A panic under a lock does not poison it: what the panic left half done is what a crash would
+//! leave.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
@@ -94,8 +95,8 @@ impl<G: DerefMut> DerefMut for Guard<G> {
     }
 }
 
-/// Lets threads wait for a change of what a [`Mutex`] guards. A waiting thread keeps the rank of the
-/// mutex, which it takes again before it goes on.
+/// Lets threads wait for a change of what a [`Mutex`] guards. A waiting thread keeps the rank of
+/// the mutex, which it takes again before it goes on.
 #[derive(Debug, Default)]
 pub(crate) struct Condvar(raw::Condvar);
 

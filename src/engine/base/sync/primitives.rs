@@ -1,11 +1,12 @@
 //! The locks, atomics and threads of the standard library, and their replacements in some tests.
 //!
-//! Built with `--cfg shuttle`, they are those of [shuttle](https://docs.rs/shuttle). Its scheduler runs
-//! one thread at a time, chooses the next one at each use of a lock or an atomic, and tries many orders.
+//! Built with `--cfg shuttle`, they are those of [shuttle](https://docs.rs/shuttle). Its scheduler
+//! runs one thread at a time, chooses the next one at each use of a lock or an atomic, and tries
+//! many orders.
 //!
-//! Built with `--cfg tsan`, the locks are those of [parking_lot](https://docs.rs/parking_lot), with the
-//! signatures of the standard library. ThreadSanitizer sees only code that was compiled for it. The
-//! standard library was not, so each wait for one of its locks would be a false alarm.
+//! Built with `--cfg tsan`, the locks are those of [parking_lot](https://docs.rs/parking_lot), with
+//! the signatures of the standard library. ThreadSanitizer sees only code that was compiled for it.
+//! The standard library was not, so each wait for one of its locks would be a false alarm.
 
 #[cfg(tsan)]
 pub(crate) use self::instrumented::*;
@@ -14,7 +15,8 @@ pub(crate) use self::real::*;
 #[cfg(shuttle)]
 pub(crate) use self::scheduled::*;
 
-/// Starts a thread of `scope`. Returns an error if the system refuses it, where `Scope::spawn` panics.
+/// Starts a thread of `scope`. Returns an error if the system refuses it, where `Scope::spawn`
+/// panics.
 #[cfg(not(shuttle))]
 pub(crate) fn start_scoped<'scope, T: Send + 'scope>(
     scope: &'scope thread::Scope<'scope, '_>,

@@ -15,9 +15,9 @@ pub(crate) enum LockRank {
     View,
     /// KEYDIR, held while it is written: the file has one writer.
     Checkpoint,
-    /// The log, held while records are staged, written and published, while a segment is sealed, and
-    /// while a compaction replaces MANIFEST and then some slots at a time. Released during a shared
-    /// sync.
+    /// The log, held while records are staged, written and published, while a segment is sealed,
+    /// and while a compaction replaces MANIFEST and then some slots at a time. Released during a
+    /// shared sync.
     Log,
     /// A shard of KEYDIR, held while it is checked, and rebuilt from the segments if it is damaged.
     ShardCheck,
@@ -56,8 +56,8 @@ mod checked {
             Self(rank)
         }
 
-        /// Checks the order, and counts the lock as held. Called before the thread waits for the lock: it
-        /// panics where it would otherwise hang.
+        /// Checks the order, and counts the lock as held. Called before the thread waits for the
+        /// lock: it panics where it would otherwise hang.
         pub(in super::super) fn take(&self) -> HeldRank {
             let Self(rank) = *self;
             HELD.with_borrow_mut(|held| {

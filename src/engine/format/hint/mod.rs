@@ -1,8 +1,8 @@
-//! A sealed segment's hint: the places of its records, in key order, and a filter over their hashes.
-//! [`layout`](crate::layout) draws it.
+//! The hint of a sealed segment: the locations of its records in key order, and a filter of their
+//! hashes. [`layout`](crate::layout) draws it.
 //!
-//! A hint is derived from its segment. One that is damaged, of another major version, or with a
-//! header or rows of another length is not read, but made anew. So [`check`] gives no reason.
+//! A hint is derived from its segment. If it is damaged, has another major version, or has a header
+//! or rows of another length, it is rebuilt. So [`check`] gives no reason.
 
 mod row;
 
@@ -19,7 +19,7 @@ use super::u64_at;
 use crate::engine::base::ids::{SegmentId, Seqno};
 
 const MAGIC: [u8; 8] = *b"LOGKVHNT";
-/// The format version that this version of logkv writes.
+/// The format version that this code writes.
 const MAJOR: u16 = 1;
 const MINOR: u16 = 0;
 
@@ -49,31 +49,32 @@ const TRAILER_LEN: usize = size_of::<u64>();
 // Rows are aligned to their length in the file.
 const _: () = assert!(HEADER_LEN.is_multiple_of(ROW_LEN));
 
-/// The hint header's fields, in the order they stand in the file.
+/// The fields of the hint's header, in file order.
 pub const HINT_FIELDS: &[Field] = HintHeader::FIELDS;
 
-/// What a hint describes: it is of use for exactly this segment, at exactly this length.
+/// The segment that a hint describes. A hint is valid only for this segment at this length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Described {
     /// The store that the segment belongs to.
     pub(crate) store: StoreId,
-    /// What the rows' hashes are seeded with.
+    /// The seed of the rows' hashes.
     pub(crate) hash_seed: u64,
     pub(crate) segment: SegmentId,
-    /// The segment's length, in bytes, when the hint was made.
+    /// The segment's length in bytes when the hint was written.
     pub(crate) segment_len: u64,
     /// The number of the segment's last record.
     pub(crate) last_seq: Seqno,
-    /// How many records the segment has, those without a row counted too.
+    /// The number of the segment's records, including those without a row.
     pub(crate) record_count: u32,
-    /// What the values of its records come to that are compressed.
+    /// The totals of the compressed values.
     pub(crate) compressed: Compressed,
 }
 
-/// What stands before and behind `rows` in a hint: encoded [`HintRow`]s in the order of their keys, those of one key newest
-/// first.
+/// Returns the bytes before and after `rows` in a hint. `rows` are encoded [`HintRow`]s in key order;
+/// the rows of one key are newest first.
 ///
-/// A segment has fewer than 2^32 records; a hint with more rows, or with a filter of 4 GiB, is none that [`check`] takes.
+/// A segment has fewer than 2^32 records. [`check`] refuses a hint with more rows, or with a filter
+/// of 4 GiB.
 pub(crate) fn around(described: &Described, rows: &[u8], filter: Vec<u8>) -> ([u8; HEADER_LEN], Vec<u8>) {
     let header = header(described, rows.len().div_euclid(ROW_LEN), filter.len());
     let mut behind = filter;
@@ -106,27 +107,27 @@ fn header(described: &Described, row_count: usize, filter_len: usize) -> [u8; HE
     header.to_bytes()
 }
 
-/// Where the parts of a checked hint stand.
+/// The ranges of the parts of a checked hint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Checked {
     pub(crate) described: Described,
-    /// The rows' bytes.
+    /// The bytes of the rows.
     pub(crate) rows: Range<usize>,
-    /// The filter's bytes.
+    /// The bytes of the filter.
     pub(crate) filter: Range<usize>,
 }
 
-/// The parts of the hint that `bytes` are, or `None` if they are not, from the first to the last, as they were written. Reads
-/// all of them once.
+/// Returns the parts of the hint in `bytes`, or `None` if it is not exactly as it was written.
+/// Reads all bytes once.
 pub(crate) fn check(bytes: &[u8]) -> Option<Checked> {
     let checked = parts(bytes)?;
     let crc_at = bytes.len().checked_sub(TRAILER_LEN)?;
-    // The checksum and the zeros behind it, as one number.
+    // The checksum and the zeros after it, as one number.
     let is_intact = u64_at(bytes, crc_at) == u64::from(crc32c::crc32c(bytes.get(..crc_at)?));
     is_intact.then_some(checked)
 }
 
-/// As [`check`], of bytes that were written just now: all but the header is left unread.
+/// Works like [`check`] for bytes that were just written. Reads only the header.
 pub(crate) fn parts(bytes: &[u8]) -> Option<Checked> {
     let header = HintHeader::from_bytes(bytes.get(..HEADER_LEN)?);
     let is_known = header.magic == MAGIC
@@ -192,7 +193,7 @@ mod tests {
         rows.iter().flat_map(HintRow::encode).collect()
     }
 
-    /// `bytes` with `field` at `at`, and a checksum that is right.
+    /// Returns `bytes` with `field` at `at`, and with the right checksum.
     fn with(mut bytes: Vec<u8>, at: usize, field: &[u8]) -> Vec<u8> {
         put(&mut bytes, at, field);
         let crc_at = bytes.len() - TRAILER_LEN;
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_of_a_small_hint_is_drawn() {
+    fn the_drawing_of_a_small_hint_shows_every_byte() {
         let bytes = small();
         let checked = check(&bytes).expect("a hint just made");
         let mut out = String::new();
@@ -261,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_that_are_not_those_of_the_bytes_are_refused_though_the_checksum_is_right() {
+    fn counts_that_do_not_match_the_bytes_are_refused_under_a_right_checksum() {
         for at in [HintHeader::AT.row_count, HintHeader::AT.filter_len] {
             for count in [0, 1, 1000, 1 << 31, u32::MAX] {
                 assert_eq!(check(&with(small(), at, &count.to_le_bytes())), None, "{count} at {at}");

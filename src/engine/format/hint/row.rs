@@ -1,4 +1,4 @@
-//! A row of a hint, or of what is sorted in memory: where one record is.
+//! A row of a hint or of a segment's sorted records: the location of one record.
 
 use crate::engine::format::layout::{Field, Stored, layout};
 
@@ -6,42 +6,42 @@ layout! {
     struct StoredRow: 16 {
         hash: u64,
         at: Units,
-        /// In units, with the bit [`TOMBSTONE`].
+        /// The length in units, and the bit [`TOMBSTONE`].
         len: u32,
     }
 }
 
-/// The fields of a hint's row.
+/// The fields of a row.
 pub const HINT_ROW_FIELDS: &[Field] = StoredRow::FIELDS;
-/// The length of a row, in bytes.
+/// The length of a row in bytes.
 pub(crate) const ROW_LEN: usize = StoredRow::LEN;
 
-/// Records start at multiples of this, and so are their lengths.
+/// The unit of offsets and lengths of records, in bytes.
 pub(super) const UNIT: u64 = 8;
-/// The bit beside the length that says: a tombstone.
+/// The bit of a tombstone, beside the length.
 pub(super) const TOMBSTONE: u32 = 1 << 31;
 
-/// Where one record is.
+/// The location of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HintRow {
     /// The hash of the record's key.
     pub(crate) hash: u64,
-    /// The record's offset in the segment, in bytes: a multiple of 8, below 32 GiB.
+    /// The record's offset in the segment in bytes: a multiple of 8, below 32 GiB.
     pub(crate) at: u64,
-    /// The record's length, in bytes: a multiple of 8, below 16 GiB.
+    /// The record's length in bytes: a multiple of 8, below 16 GiB.
     pub(crate) len: u64,
     pub(crate) is_tombstone: bool,
 }
 
 impl HintRow {
-    /// The row's bytes. A place beyond what a row can tell becomes one that is in no segment.
+    /// Encodes the row. A location that does not fit becomes one that is outside of every segment.
     pub(crate) fn encode(&self) -> [u8; ROW_LEN] {
         let len = u32::try_from(self.len / UNIT).unwrap_or(u32::MAX).min(!TOMBSTONE);
         let tombstone = if self.is_tombstone { TOMBSTONE } else { 0 };
         StoredRow { hash: self.hash, at: self.at, len: len | tombstone }.to_bytes()
     }
 
-    /// The row at the start of `bytes`. Whether it leads to a record is to be seen there.
+    /// Decodes the row at the start of `bytes`. The caller checks that it leads to a record.
     pub(crate) fn decode(bytes: &[u8]) -> Self {
         let StoredRow { hash, at, len } = StoredRow::from_bytes(bytes);
         let is_tombstone = len & TOMBSTONE != 0;
@@ -49,7 +49,7 @@ impl HintRow {
     }
 }
 
-/// A multiple of [`UNIT`], divided by it. One that is too large is stored as the largest.
+/// Divides a multiple of [`UNIT`] by it. A number that is too large becomes the largest.
 struct Units;
 
 impl Stored for Units {
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_that_a_row_cannot_tell_is_beyond_every_segment() {
+    fn a_location_that_does_not_fit_a_row_is_outside_of_every_segment() {
         let row = HintRow { hash: 1, at: 1 << 40, len: 1 << 40, is_tombstone: false };
         let told = HintRow::decode(&row.encode());
         assert!(told.at > u64::from(u32::MAX) && told.len > u64::from(u32::MAX), "{told:?}");

@@ -1,11 +1,11 @@
-//! The file KEYDIR: the keydir as it was at one moment of the log. [`layout`](crate::layout) draws it.
+//! The file KEYDIR: the keydir at one point of the log. [`layout`](crate::layout) draws it.
 //!
-//! All of it but the slots is the head. The head's checksum is checked when the file is opened, that
-//! of a shard when the shard is first used. The slots follow the head and each other without a gap,
-//! and stand on multiples of 8, so that they can be used where they are mapped.
+//! The head is everything before the slots. Its checksum is checked when the file is opened. The
+//! checksum of a shard is checked when the shard is first used. The slots follow the head without
+//! gaps, at multiples of 8, so that they can be used in the mapping.
 //!
-//! A later minor version may make the header longer; its readers skip what they do not know. A file
-//! that is not exactly like this is ignored, and made anew from the log.
+//! A later minor version may have a longer header; readers skip the fields that they do not know. A
+//! file in any other form is ignored and rebuilt from the log.
 
 mod rows;
 
@@ -34,57 +34,58 @@ layout! {
     }
 }
 
-/// The fields of the file's header.
+/// The fields of the file's header, in file order.
 pub const KEYDIR_FIELDS: &[Field] = KeydirHeader::FIELDS;
 const HEADER_LEN: usize = KeydirHeader::LEN;
-/// The head's checksum, and zeros up to the next multiple of 8.
+/// The length of the head's checksum, padded to a multiple of 8.
 const HEAD_CRC_LEN: usize = size_of::<u64>();
-/// No head is longer, in bytes: one that covers as many segments as a store can have, with a longer header.
+/// The longest head in bytes: one that covers as many segments as a store can have.
 pub(crate) const HEAD_LEN_MAX: u64 =
     (HEADER_LEN_MAX + Covered::LEN * 131_072 + SHARD_ROWS_LEN + HEAD_CRC_LEN) as u64;
 
 const MAJOR: u16 = 1;
 const MINOR: u16 = 0;
-/// Longest header that is believed: longer ones only come from damage.
+/// The longest header that a reader accepts. A longer one is damage.
 const HEADER_LEN_MAX: usize = 4096;
 
-/// The shards of the keydir, in memory and in the file.
+/// The number of shards, in memory and in the file.
 pub(crate) const SHARD_COUNT: usize = 1024;
 const SHARD_ROWS_LEN: usize = SHARD_COUNT * ShardRow::LEN;
 
-/// What a keydir's file is about: whose it is, and up to where it knows the log.
+/// The store and the part of the log that a KEYDIR covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Covering {
     pub(crate) store: StoreId,
     pub(crate) hash_seed: u64,
-    /// The newest record that the slots know of.
+    /// The newest record that the slots cover.
     pub(crate) covered_seq: Seqno,
-    /// In log order.
+    /// The covered segments, in log order.
     pub(crate) segments: Vec<Covered>,
 }
 
-/// Everything in the file but the slots.
+/// The head of the file: everything but the slots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeydirHead {
     pub(crate) about: Covering,
-    /// As many as there are shards.
+    /// One row for each shard.
     pub(crate) shards: Vec<ShardRow>,
 }
 
 impl KeydirHead {
-    /// Keys in all shards.
+    /// Returns the number of keys in all shards.
     pub(crate) fn key_count(&self) -> u64 {
         self.shards.iter().map(|shard| u64::from(shard.count)).sum()
     }
 }
 
-/// The length of a head that covers `segment_count` segments, in bytes: the slots start there.
+/// Returns the length in bytes of a head that covers `segment_count` segments. The slots start
+/// there.
 pub(crate) fn head_len(segment_count: usize) -> u64 {
     let segment_rows = segment_count.saturating_mul(Covered::LEN);
     segment_rows.saturating_add(HEADER_LEN + SHARD_ROWS_LEN + HEAD_CRC_LEN) as u64
 }
 
-/// The head's bytes, checksum included.
+/// Encodes the head with its checksum.
 pub(crate) fn encode_head(head: &KeydirHead) -> Vec<u8> {
     let mut bytes = header_bytes(head).to_vec();
     for segment in &head.about.segments {
@@ -98,8 +99,8 @@ pub(crate) fn encode_head(head: &KeydirHead) -> Vec<u8> {
     bytes
 }
 
-/// The head of the file of `file_len` bytes that starts with `bytes`, which may go on behind the head; `None` when it
-/// is not exactly as it was written, or of a version that is not known.
+/// Decodes the head at the start of `bytes`, which may be longer. `file_len` is the length of the
+/// file. Returns `None` if the head is damaged or has an unknown version.
 pub(crate) fn decode(bytes: &[u8], file_len: u64) -> Option<KeydirHead> {
     let header = KeydirHeader::from_bytes(bytes.get(..HEADER_LEN)?);
     let header_len = usize::from(header.header_len);
@@ -115,7 +116,7 @@ pub(crate) fn decode(bytes: &[u8], file_len: u64) -> Option<KeydirHead> {
     let shards_at = segment_count.checked_mul(Covered::LEN)?.checked_add(header_len)?;
     let crc_at = shards_at.checked_add(SHARD_ROWS_LEN)?;
     let head_len = crc_at.checked_add(HEAD_CRC_LEN)?;
-    // Nothing is allocated before the counts are known to be no larger than what is there.
+    // Checks the counts against the bytes that are there before it allocates memory for them.
     let (checked, crc) = bytes.get(..head_len)?.split_at_checked(crc_at)?;
     if u64_at(crc, 0) != u64::from(crc32c::crc32c(checked)) {
         return None;
@@ -135,7 +136,8 @@ pub(crate) fn decode(bytes: &[u8], file_len: u64) -> Option<KeydirHead> {
     agrees.then_some(head)
 }
 
-/// Whether the shards' slots follow each other from `start` to `file_len`, and their counts can be right.
+/// Returns whether the shards' slots follow each other from `start` to `file_len`, with possible
+/// counts.
 fn fill_the_file(shards: &[ShardRow], start: u64, file_len: u64) -> bool {
     let end = shards.iter().try_fold(start, |at, shard| {
         let fits = shard.count <= shard.slot_count && shard.capacity <= shard.slot_count;
@@ -189,7 +191,7 @@ mod tests {
         }
     }
 
-    /// A head that covers two segments, with some shards empty, and the length of its file.
+    /// Returns a head that covers two segments, with some empty shards, and the length of its file.
     fn head() -> (KeydirHead, u64) {
         let segments = vec![covered(1), covered(2)];
         let mut at = head_len(segments.len());
@@ -209,7 +211,7 @@ mod tests {
         (KeydirHead { about: Covering { store, hash_seed: 7, covered_seq: Seqno(42), segments }, shards }, at)
     }
 
-    /// The head's bytes after `change`, with a right checksum.
+    /// Returns the head's bytes after `change`, with the right checksum.
     fn changed(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
         let mut bytes = encode_head(&head().0);
         bytes.truncate(bytes.len() - HEAD_CRC_LEN);
@@ -220,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encoded_is_decoded_also_when_the_slots_follow() {
+    fn a_head_decodes_to_itself_also_with_slots_after_it() {
         let (head, file_len) = head();
         let mut bytes = encode_head(&head);
         assert_eq!(bytes.len() as u64, head_len(2));
@@ -247,7 +249,8 @@ mod tests {
     fn a_flipped_bit_of_any_byte_is_refused() {
         let (head, file_len) = head();
         let mut bytes = encode_head(&head);
-        // Every bit of what is not one shard like a thousand others; one of each byte there.
+        // Tries every bit outside of the shards' rows. In those, which are all alike, one bit of
+        // each byte.
         let first_row = HEADER_LEN + 2 * Covered::LEN;
         let plain = first_row + ShardRow::LEN..bytes.len() - HEAD_CRC_LEN;
         for bit in (0..bytes.len() * 8).filter(|bit| !plain.contains(&(bit / 8)) || bit % 7 == 0) {
@@ -275,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_writer_writes_is_refused_although_the_checksum_is_right() {
+    fn a_head_that_no_writer_writes_is_refused_under_a_right_checksum() {
         let (_, file_len) = head();
         let first_row = HEADER_LEN + 2 * Covered::LEN;
         let second_row = first_row + ShardRow::LEN;

@@ -1,24 +1,24 @@
-//! The rows of a keydir's head: a segment that it covers, a shard.
+//! The rows of KEYDIR's head: covered segments, and shards.
 
 use crate::engine::base::ids::SegmentId;
 use crate::engine::format::codec::Compressed;
 use crate::engine::format::layout::{Field, Stored, layout};
 use crate::engine::format::record;
 
-/// In place of the zero that says nothing: none of the segment's records expires.
+/// The value that says that none of the segment's records expires. Zero says nothing.
 const ENDLESS: u32 = 1;
 
 const SLOT_LEN: u64 = size_of::<u64>() as u64;
 
 layout! {
-    /// A segment that slots point into, and what was counted in it.
+    /// A segment that slots point into, and its counters.
     pub(crate) struct Covered: 80 {
         pub(crate) id: SegmentId,
-        /// Bytes of it that are covered.
+        /// The covered length in bytes.
         pub(crate) len: u64,
-        /// Where it stands in the address space of the slots.
+        /// Its first page in the address space of the slots.
         pub(crate) first_page: u32,
-        /// Whether it is known that none of its records expires.
+        /// [`ENDLESS`], or zero if it is not known whether records expire.
         pub(crate) is_endless: Endless,
         pub(crate) record_count: u64,
         pub(crate) live_count: u64,
@@ -30,12 +30,12 @@ layout! {
     }
 }
 
-/// The fields of a row of a covered segment.
+/// The fields of a segment's row.
 pub const KEYDIR_SEGMENT_FIELDS: &[Field] = Covered::FIELDS;
 /// The fields of a shard's row.
 pub const KEYDIR_SHARD_FIELDS: &[Field] = ShardRow::FIELDS;
 
-/// A `u32`: [`ENDLESS`], or zero for what is not known.
+/// Whether none of the records expires, stored as a `u32`: [`ENDLESS`] or zero.
 pub(crate) struct Endless;
 
 impl Stored for Endless {
@@ -52,12 +52,12 @@ impl Stored for Endless {
 }
 
 impl Covered {
-    /// What the values come to that are compressed.
+    /// Returns the totals of the compressed values.
     pub(crate) fn compressed(&self) -> Compressed {
         Compressed { raw_len: self.raw_len, stored_len: self.stored_len }
     }
 
-    /// Whether so many records, and so many bytes of them, can be in that length.
+    /// Returns whether a segment of this length can hold these records and live bytes.
     pub(super) fn is_possible(&self) -> bool {
         let counts = [self.record_count, self.live_count, self.tombstone_count];
         counts.iter().all(|&count| count <= self.len / record::LEN_MIN)
@@ -66,14 +66,14 @@ impl Covered {
 }
 
 layout! {
-    /// Where a shard's slots stand in the file, and what is to be found there.
+    /// The position of a shard's slots in the file, and their counters.
     pub(crate) struct ShardRow: 24 {
-        /// Bytes from the file's start, a multiple of 8.
+        /// The offset in the file, a multiple of 8.
         pub(crate) slots_at: u64,
         pub(crate) slot_count: u32,
-        /// The number of homes, at most `slot_count`.
+        /// The number of home slots, at most `slot_count`.
         pub(crate) capacity: u32,
-        /// Slots that are taken, at most `slot_count`.
+        /// The number of used slots, at most `slot_count`.
         pub(crate) count: u32,
         /// CRC-32C of the slots.
         pub(crate) crc: u32,
@@ -81,7 +81,7 @@ layout! {
 }
 
 impl ShardRow {
-    /// The first byte behind the slots.
+    /// Returns the offset of the first byte after the slots.
     pub(crate) fn end(&self) -> Option<u64> {
         u64::from(self.slot_count).checked_mul(SLOT_LEN)?.checked_add(self.slots_at)
     }

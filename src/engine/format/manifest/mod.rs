@@ -1,4 +1,4 @@
-//! MANIFEST: the text file that says which segments are the log, in log order.
+//! MANIFEST: the text file that lists the segments of the log, in log order.
 //!
 //! ```text
 //! logkv manifest 1.0
@@ -15,20 +15,21 @@
 //! crc 1a2b3c4d
 //! ```
 //!
-//! `next_seq` is the lowest possible number of the next record. `history` is there if compaction
-//! dropped records or a repair gave some up, and limits the readable history. A repair may have
-//! given up records up to `given_up`: see [`History`]. A segment's line repeats its base_seq, salt
-//! and header lengths, so that a damaged segment header costs nothing but itself. The last word says what the file is:
-//! `sealed LEN` — final; `closed LEN` — the log's end, closed cleanly at that length, to be appended to; `active
-//! CAPACITY` — a writer has it open, or died with it: its length is for recovery to find. `crc` is the CRC-32C of
-//! every byte before its line, in hexadecimal. Lines of unknown names are skipped, so that a later minor version can add some.
+//! `next_seq` is the lowest number that the next record can have. `history` stands in the file if
+//! compaction dropped records, and limits the readable history. A repair may have lost records up
+//! to `given_up`. See [`History`]. The line of a segment repeats its base_seq, its salt and its
+//! header lengths, so that damage to a segment's header loses no record. Its last words give its
+//! state: `sealed LEN` is final. `closed LEN` is the end of the log, closed cleanly, and is
+//! appended to. `active CAPACITY` was open in a writer, and recovery finds its length. `crc` is the
+//! CRC-32C of all bytes before its line, in hexadecimal. Lines with unknown names are skipped, so
+//! that a later minor version can add some.
 //!
-//! `lineage` names the course of the store's numbering, and the lineage it branched from: records
-//! with lower numbers belong to that one. After a repair `from` is missing, since any of them may
-//! be lost. Without the line, it is the first lineage, named by the first half of the store's id.
+//! `lineage` names the course of the store's numbering, and the lineage that it branched from:
+//! records with lower numbers belong to that one. After a repair `from` is missing, since any of
+//! them may be lost. The first lineage has no line; its name is the first half of the store's id.
 //!
-//! A line `backup` says that the directory is one that the store's next backup may be put into; the first write to it as to
-//! a store takes the line out.
+//! The line `backup` says that the next backup of the store may update the directory. The first
+//! write to it removes the line.
 
 mod text;
 
@@ -36,49 +37,51 @@ use super::record;
 use super::segment_header::{Layout, StoreId};
 use crate::engine::base::ids::{Lineage, SegmentId, Seqno};
 
-/// The largest number accepted without another limit: the numbers after it must not overflow.
+/// The largest number without a limit of its own. The numbers after it must not overflow.
 const NUMBER_MAX: u64 = 1 << 62;
 
-/// What MANIFEST says.
+/// The contents of MANIFEST.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Manifest {
     pub(crate) store: StoreId,
     pub(crate) lineage: Lineage,
-    /// Where this lineage branched off; `None` for the first one, and after a repair.
+    /// The start of this lineage; `None` for the first one, and after a repair.
     pub(crate) fork: Option<Fork>,
     pub(crate) hash_seed: u64,
-    /// Counts the versions of this file, see [`Manifest::next_generation`].
+    /// A counter of the versions of this file. See [`Manifest::next_generation`].
     pub(crate) generation: u64,
     pub(crate) next_segment: SegmentId,
     pub(crate) next_seq: Seqno,
-    /// Whether this is a backup, and not a store that is written to.
+    /// Whether this is a backup that was not written to.
     pub(crate) is_backup: bool,
     pub(crate) history: History,
-    /// In log order.
+    /// The segments, in log order.
     pub(crate) segments: Vec<SegmentLine>,
 }
 
-/// The lineage that another one branched from.
+/// The point at which a lineage branched off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fork {
     pub(crate) from: Lineage,
-    /// Records before this number are the same in both.
+    /// Records with lower numbers are the same in both.
     pub(crate) at: Seqno,
 }
 
-/// The history that the log still has. Compaction drops replaced records, and a repair gives up
-/// damaged ones. All numbers only grow.
+/// The part of the history that the log still has. Compaction drops replaced records, and a repair
+/// gives up damaged ones. All numbers only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct History {
-    /// The greatest number of a record that was dropped, or of a clear, which drops all before it; 0: nothing was. Of a key
-    /// whose newest record before some moment has a greater one, nothing between the two was dropped.
+    /// The highest number of a dropped record, or of a clear, which drops all records before it; 0
+    /// if none. If the newest record of a key before some time has a higher number, no record of
+    /// the key between the two was dropped.
     pub(crate) dropped: Seqno,
-    /// The highest number of a record that a repair may have given up; 0: none was.
+    /// The highest number of a record that a repair may have given up; 0 if none.
     pub(crate) given_up: Seqno,
-    /// From this number on the log tells what every key was: whatever was dropped had been replaced, deleted or expired when
-    /// this record was written.
+    /// The first number from which the history is complete. Every dropped record had been replaced,
+    /// deleted or expired when this record was written.
     pub(crate) whole_from: Seqno,
-    /// The time of that: when the last of what was dropped was replaced, deleted, or expired, in milliseconds since 1970.
+    /// The time at which the last dropped record was replaced, deleted or expired, in milliseconds
+    /// since 1970.
     pub(crate) whole_from_ms: u64,
 }
 
@@ -94,7 +97,7 @@ impl History {
         }
     }
 
-    /// What can be told when `other` was forgotten, too.
+    /// Returns the history that is left if `other` is lost, too.
     pub(crate) fn with(self, other: Self) -> Self {
         Self {
             dropped: self.dropped.max(other.dropped),
@@ -104,13 +107,13 @@ impl History {
         }
     }
 
-    /// The highest number of a record that was dropped or given up; 0: none was.
+    /// Returns the highest number of a dropped or given-up record; 0 if none.
     pub(crate) fn missing(self) -> Seqno {
         self.dropped.max(self.given_up)
     }
 }
 
-/// What MANIFEST says of one segment.
+/// The line of one segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentLine {
     pub(crate) id: SegmentId,
@@ -119,26 +122,27 @@ pub(crate) struct SegmentLine {
     pub(crate) extent: Extent,
 }
 
-/// How far a segment goes.
+/// The state and the length of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extent {
-    /// It is final, and this long.
+    /// The segment is final and has this length.
     Sealed(u64),
-    /// The log's end, closed cleanly at this length.
+    /// The end of the log, closed cleanly at this length.
     Closed(u64),
-    /// Being appended to, up to this length at most.
+    /// The active segment, with at most this length.
     Active(u64),
 }
 
 impl Extent {
-    /// The segment's length, or the greatest that it may have while it is appended to.
+    /// Returns the segment's length, or the maximum length of an active one.
     pub(crate) fn len(&self) -> u64 {
         let (Self::Sealed(len) | Self::Closed(len) | Self::Active(len)) = *self;
         len
     }
 
-    /// Whether the segment's end has to be found, when its file is `file_len` bytes long: a writer has it open or died with
-    /// it, or, although it was closed, there is more of it than MANIFEST knows, as when an older MANIFEST was put back.
+    /// Returns whether recovery has to find the end of the segment, whose file has `file_len`
+    /// bytes. It does after a crash, and if a closed segment is longer than MANIFEST says, as it is
+    /// after an older MANIFEST was put back.
     pub(crate) fn is_unsettled(&self, file_len: u64) -> bool {
         match *self {
             Self::Active(_) => true,
@@ -149,43 +153,43 @@ impl Extent {
 }
 
 impl SegmentLine {
-    /// The first number that no record of this segment has, however many of them a crash took: none is shorter than
-    /// [`record::LEN_MIN`]. `file_len` is what there is of it.
+    /// Returns the first number that no record of this segment has, not even one that a crash took.
+    /// No record is shorter than [`record::LEN_MIN`]. The file has `file_len` bytes.
     pub(crate) fn seq_end(&self, file_len: u64) -> Seqno {
         let (Extent::Active(len) | Extent::Closed(len) | Extent::Sealed(len)) = self.extent;
         self.base_seq.plus(len.max(file_len) / record::LEN_MIN).plus(1)
     }
 }
 
-/// Why a text was not taken for a MANIFEST.
+/// Why a text was refused as MANIFEST.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ManifestError {
-    /// Not as it was written: a sentence that names the line.
+    /// The text is damaged. The sentence names the line.
     Damaged(String),
-    /// Intact, and of a format that this version must not read.
+    /// The text is intact, and has a format that this version does not support.
     Unsupported(String),
 }
 
 impl Manifest {
-    /// The MANIFEST of a new lineage that branches off here.
+    /// Returns the MANIFEST of a new lineage that branches off here.
     pub(crate) fn forked(self, lineage: Lineage) -> Self {
         let fork = Some(Fork { from: self.lineage, at: self.next_seq });
         Self { lineage, fork, ..self }
     }
 
-    /// Whether this log has all that `older`, a MANIFEST of the same store, lists.
+    /// Returns whether this log has all records that `older`, a MANIFEST of the same store, lists.
     pub(crate) fn continues(&self, older: &Self) -> bool {
         let is_before = |fork: Fork| fork.from == older.lineage && older.next_seq <= fork.at;
         older.lineage == self.lineage || self.fork.is_some_and(is_before)
     }
 
-    /// The next MANIFEST's generation. It only has to differ, so it restarts at the end of its
-    /// range: a large one must not block writes.
+    /// Returns the generation of the next MANIFEST. It only has to differ, so it restarts at the
+    /// end of its range: a large number must not block writes.
     pub(crate) fn next_generation(&self) -> u64 {
         if self.generation < NUMBER_MAX { self.generation.saturating_add(1) } else { 1 }
     }
 
-    /// The numbers that no store reaches by counting, each with its name.
+    /// Returns the counters that are higher than a store can reach by counting, each with its name.
     pub(crate) fn uncounted(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let History { dropped, whole_from, given_up, .. } = self.history;
         let history = [("dropped", dropped), ("whole_from", whole_from), ("given_up", given_up)];

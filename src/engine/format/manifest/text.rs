@@ -1,4 +1,4 @@
-//! The text of MANIFEST, written and read.
+//! Encoding and decoding of MANIFEST.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -11,9 +11,9 @@ use crate::engine::format::segment_header::{Layout, SEGMENT_LEN_MAX, StoreId};
 
 const MAJOR: u16 = 1;
 const MINOR: u16 = 0;
-/// The name of the hash that the keydir is built with.
+/// The name of the keydir's hash function.
 const HASH: &str = "xxh3-64";
-/// No store has more segments.
+/// The maximum number of segments in a store.
 const SEGMENT_COUNT_MAX: usize = 131_072;
 
 fn damaged<T>(reason: impl Into<String>) -> Result<T, ManifestError> {
@@ -21,7 +21,7 @@ fn damaged<T>(reason: impl Into<String>) -> Result<T, ManifestError> {
 }
 
 impl Manifest {
-    /// The file's text.
+    /// Returns the text of the file.
     pub(crate) fn encode(&self) -> String {
         let mut text = format!("logkv manifest {MAJOR}.{MINOR}\nstore ");
         for byte in self.store.0 {
@@ -74,7 +74,7 @@ impl Manifest {
         text
     }
 
-    /// What `bytes` say.
+    /// Decodes the bytes of the file.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, ManifestError> {
         let body = checked(bytes)?;
         let mut lines =
@@ -94,7 +94,7 @@ impl Manifest {
     }
 }
 
-/// The start of a text for a message: whoever wrote it wrote its checksum, too.
+/// Returns the start of a text for a message. The text may be long: its writer chose the checksum.
 fn shown(text: &str) -> String {
     const CHARS_MAX: usize = 100;
     let end = text.char_indices().nth(CHARS_MAX).map(|(at, _)| at);
@@ -103,10 +103,10 @@ fn shown(text: &str) -> String {
 }
 
 fn push(text: &mut String, what: std::fmt::Arguments<'_>) {
-    text.write_fmt(what).expect("a String takes all that is written to it");
+    text.write_fmt(what).expect("writing to a String never fails");
 }
 
-/// The text before the last line, if that line is its checksum.
+/// Returns the text before the last line, if that line is its checksum.
 fn checked(bytes: &[u8]) -> Result<&str, ManifestError> {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return damaged("it is not text");
@@ -125,7 +125,7 @@ fn checked(bytes: &[u8]) -> Result<&str, ManifestError> {
     Ok(body)
 }
 
-/// One line and its number, counted from 1.
+/// A line and its number, counted from 1.
 #[derive(Clone, Copy)]
 struct Line<'a> {
     number: usize,
@@ -142,7 +142,7 @@ impl Line<'_> {
         T::try_from(number).or_else(|_| self.wrong())
     }
 
-    /// A number up to `max`.
+    /// Parses a number up to `max`.
     fn up_to(self, text: &str, max: u64) -> Result<u64, ManifestError> {
         match text.parse() {
             Ok(number) if number <= max => Ok(number),
@@ -151,7 +151,7 @@ impl Line<'_> {
         }
     }
 
-    /// The number of a record, or of the next one.
+    /// Parses the number of a record, or of the next one.
     fn seq(self, text: &str) -> Result<Seqno, ManifestError> {
         self.up_to(text, Seqno::END.0).map(Seqno)
     }

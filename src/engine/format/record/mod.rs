@@ -1,5 +1,6 @@
-//! One record: a header, then an optional expiry (a `u64`), the key and the value, each padded with
-//! zeros to a multiple of 8. [`layout`](crate::layout) draws it and says what the checksums cover.
+//! Records: a header, then an optional expiry (a `u64`), the key and the value, each padded with
+//! zeros to a multiple of 8. [`layout`](crate::layout) draws a record and says what the checksums
+//! cover.
 
 pub(crate) mod new;
 pub(crate) mod unsalted;
@@ -12,32 +13,32 @@ use super::{pad8, u32_at, u64_at};
 use crate::engine::base::error::Damage;
 use crate::engine::base::ids::Seqno;
 
-/// The length of the header that this version writes, in bytes.
+/// The length in bytes of the header that this code writes.
 pub(crate) const HEADER_LEN: usize = RecordHeader::LEN;
-/// Where its number stands, which is never 0.
+/// The offset of the record's number, which is never 0.
 pub(crate) const SEQ_AT: usize = RecordHeader::AT.seq;
-/// Where the checksummed part starts.
+/// The offset of the part that the checksums cover.
 const BODY_AT: usize = SEQ_AT;
 const EXPIRY_LEN: u64 = 8;
 
-/// The shortest record: a header and a key of one byte, padded.
+/// The length in bytes of the shortest record: a header and a padded key of one byte.
 pub(crate) const LEN_MIN: u64 = HEADER_LEN as u64 + 8;
-/// The longest key, in bytes.
+/// The maximum length of a key in bytes.
 pub const KEY_LEN_MAX: usize = u16::MAX as usize;
-/// A lag that says nothing: the record was written this far behind the durable log, or farther.
+/// The lag of a record that was written this far or farther ahead of the durable log.
 pub(crate) const LAG_UNKNOWN: u16 = u16::MAX;
 
-/// The record header's fields, in the order they stand in the file.
+/// The fields of the record's header, in file order.
 pub const RECORD_FIELDS: &[Field] = RecordHeader::FIELDS;
 
-/// What a record does to its key.
+/// The effect of a record on its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Sets it.
+    /// Sets the key.
     Put,
-    /// Removes it: a tombstone.
+    /// Removes the key: the record is a tombstone.
     Delete,
-    /// Something a later version writes and this one may skip (128 to 255).
+    /// An operation of a later version, which this version skips (128 to 255).
     Other(u8),
 }
 
@@ -64,7 +65,7 @@ impl Kind {
     }
 }
 
-/// The flag byte. Bits that this version does not know are kept and ignored.
+/// The byte of flags. Unknown bits are kept and ignored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Flags(pub(crate) u8);
 
@@ -75,51 +76,51 @@ impl Flags {
     const CODEC: u8 = 0b0110;
     const MORE: u8 = 0b1000;
 
-    /// Those of a record whose batch goes on in the next one, whose key expires, or whose value is compressed.
+    /// Returns the flags of a record: `more` if its batch continues, `expires` if its key expires.
     fn new(more: bool, expires: bool, codec: Option<Codec>) -> Self {
         let flag = |is_set, flag| if is_set { flag } else { 0 };
         let codec = codec.map_or(0, Codec::encode) << Self::CODEC.trailing_zeros();
         Self(flag(more, Self::MORE) | flag(expires, Self::HAS_EXPIRY) | codec)
     }
 
-    /// Whether eight bytes of expiry follow the header.
+    /// Returns whether an expiry follows the header.
     pub(crate) fn has_expiry(self) -> bool {
         self.0 & Self::HAS_EXPIRY != 0
     }
 
-    /// Whether the batch goes on in the next record.
+    /// Returns whether the batch continues in the next record.
     pub(crate) fn has_more(self) -> bool {
         self.0 & Self::MORE != 0
     }
 
-    /// The number of the codec that compressed the value: 0 none, 1 lz4, 2 zstd.
+    /// Returns the number of the value's codec: 0 none, 1 lz4, 2 zstd.
     pub(crate) fn codec_number(self) -> u8 {
         (self.0 & Self::CODEC) >> Self::CODEC.trailing_zeros()
     }
 
-    /// What compressed the value; `None`: nothing.
+    /// Returns the codec of the value, or `None` if it is not compressed.
     pub(crate) fn codec(self) -> Result<Option<Codec>, Damage> {
         Codec::decode(self.codec_number())
     }
 }
 
-/// What a segment's header says that its records' bytes depend on.
+/// The parameters of a segment that its records' bytes depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecordContext {
-    /// Mixed into every checksum.
+    /// The salt of every checksum.
     pub(crate) salt: u32,
-    /// The length of a record's header in this segment; a later version may have made it longer than
-    /// [`HEADER_LEN`], and what is added is skipped.
+    /// The length of the records' headers. A later version may have made them longer than
+    /// [`HEADER_LEN`]; the additional bytes are skipped.
     pub(crate) header_len: u16,
 }
 
 impl RecordContext {
-    /// What records written by this version need.
+    /// Returns the parameters of records that this code writes.
     pub(crate) fn current(salt: u32) -> Self {
         Self { salt, header_len: HEADER_LEN as u16 }
     }
 
-    /// CRC-32C over salt, offset and `bytes`.
+    /// Returns the CRC-32C of salt, offset and `bytes`.
     fn crc(self, offset: u64, bytes: &[u8]) -> u32 {
         let mut place = [0; 12];
         let (salt, at) = place.split_at_mut(4);
@@ -128,7 +129,7 @@ impl RecordContext {
         crc32c::crc32c_append(crc32c::crc32c(&place), bytes)
     }
 
-    /// The record at `offset` has an intact header in `bytes` (which start there and may end early).
+    /// Checks the header of the record at `offset`. `bytes` start there and may end early.
     pub(crate) fn check_header(self, offset: u64, bytes: &[u8]) -> Result<RecordHeader, Damage> {
         let header_len = usize::from(self.header_len);
         let header = bytes
@@ -144,25 +145,26 @@ impl RecordContext {
         Ok(header)
     }
 
-    /// The checksum that the whole record in `bytes` (exactly the record) should have.
+    /// Returns the right checksum of the record in `bytes`, which hold exactly the record.
     pub(crate) fn record_crc(self, offset: u64, bytes: &[u8]) -> u32 {
         self.crc(offset, bytes.get(BODY_AT..).unwrap_or_default())
     }
 
-    /// The record at `offset`, whose bytes are exactly `bytes`, is as it was written, and one that could be.
+    /// Checks the record at `offset`. `bytes` hold exactly the record.
     pub(crate) fn check_record(self, offset: u64, bytes: &[u8]) -> Result<(), Damage> {
         let stored = u32_at(bytes, RecordHeader::AT.rcrc);
         let computed = self.record_crc(offset, bytes);
         if stored != computed {
             return Err(Damage::RecordChecksum { stored, computed });
         }
-        // A read comes here without the header's own checksum: a crafted record would show an empty key otherwise.
+        // A read does not check the header's own checksum. Without this check, a crafted record
+        // could show an empty key.
         RecordHeader::peek(bytes).check_fields()
     }
 }
 
 layout! {
-    /// The header's fields as they stand in the file, checked or not.
+    /// The fields of the header, checked or not.
     pub(crate) struct RecordHeader: 32 {
         pub(crate) hcrc: u32,
         pub(crate) rcrc: u32,
@@ -177,13 +179,13 @@ layout! {
 }
 
 impl RecordHeader {
-    /// The fields of `bytes`, unchecked: what they say must not be trusted before a checksum is.
+    /// Returns the unchecked fields of `bytes`. The caller trusts them only after a checksum.
     #[inline]
     pub(crate) fn peek(bytes: &[u8]) -> Self {
         Self::from_bytes(bytes)
     }
 
-    /// The fields hold what a writer can have put there.
+    /// Checks that a writer can have written these fields.
     fn check_fields(&self) -> Result<(), Damage> {
         if self.klen == 0 {
             return Err(Damage::Field { what: "the key's length", value: 0 });
@@ -194,12 +196,13 @@ impl RecordHeader {
         Kind::decode(self.kind).map(drop)
     }
 
-    /// What the record does; a kind that no checked header can have reads as one to skip.
+    /// Returns the record's kind. An impossible kind, which no checked header has, reads as one to
+    /// skip.
     pub(crate) fn kind(&self) -> Kind {
         Kind::decode(self.kind).unwrap_or(Kind::Other(self.kind))
     }
 
-    /// The value of the put in `record`, decompressed if necessary, up to `len_max` bytes.
+    /// Returns the value of the put in `record`, decompressed if necessary, up to `len_max` bytes.
     pub(crate) fn value<'a>(
         &self,
         frame: &Frame,
@@ -213,7 +216,8 @@ impl RecordHeader {
         })
     }
 
-    /// What the value in `record` comes to, if it is compressed; nothing where it is not, or nobody knows how.
+    /// Returns the lengths of the value in `record`; zeros if it is not compressed or its codec is
+    /// unknown.
     pub(crate) fn compressed(&self, frame: &Frame, record: &[u8]) -> Compressed {
         match self.flag.codec() {
             Ok(Some(_)) if self.kind() == Kind::Put => Compressed::of(frame.value(record)),
@@ -221,7 +225,8 @@ impl RecordHeader {
         }
     }
 
-    /// Where the parts of the record stand, in a segment whose record headers have `header_len` bytes.
+    /// Returns the positions of the record's parts. The segment's record headers have `header_len`
+    /// bytes.
     pub(crate) fn frame(&self, header_len: u16) -> Frame {
         let expiry = if self.flag.has_expiry() { EXPIRY_LEN } else { 0 };
         let key_at = u64::from(header_len).saturating_add(expiry);
@@ -238,7 +243,7 @@ impl RecordHeader {
     }
 }
 
-/// Where the parts of a record stand, in bytes from its start.
+/// The positions of a record's parts, in bytes from its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     expires_at: Option<u64>,
@@ -246,24 +251,24 @@ pub(crate) struct Frame {
     pub(crate) key_len: u64,
     pub(crate) value_at: u64,
     pub(crate) value_len: u64,
-    /// The whole record with its padding; a multiple of 8.
+    /// The length of the record with its padding, a multiple of 8.
     pub(crate) len: u64,
 }
 
 impl Frame {
-    /// The key in the record's bytes; empty where they end before.
+    /// Returns the key, or no bytes if `record` ends before.
     pub(crate) fn key<'a>(&self, record: &'a [u8]) -> &'a [u8] {
         let end = self.key_at.saturating_add(self.key_len);
         record.get(self.key_at as usize..end as usize).unwrap_or_default()
     }
 
-    /// The value in the record's bytes, as stored; empty where they end before.
+    /// Returns the stored value, or no bytes if `record` ends before.
     pub(crate) fn value<'a>(&self, record: &'a [u8]) -> &'a [u8] {
         let end = self.value_at.saturating_add(self.value_len);
         record.get(self.value_at as usize..end as usize).unwrap_or_default()
     }
 
-    /// When the record expires, in milliseconds since 1970.
+    /// Returns the record's expiry, in milliseconds since 1970.
     pub(crate) fn expires_ms(&self, record: &[u8]) -> Option<u64> {
         self.expires_at.map(|at| u64_at(record, at as usize))
     }

@@ -1,11 +1,11 @@
-//! A record on its way into a segment.
+//! Encoding of records.
 
 use super::{BODY_AT, EXPIRY_LEN, Flags, HEADER_LEN, Kind, RecordContext, RecordHeader};
 use crate::engine::base::ids::Seqno;
 use crate::engine::format::codec::Codec;
 use crate::engine::format::{pad8, put};
 
-/// A record to be written.
+/// A record to be encoded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewRecord<'a> {
     pub(crate) seq: Seqno,
@@ -13,16 +13,16 @@ pub(crate) struct NewRecord<'a> {
     pub(crate) lag: u16,
     pub(crate) kind: Kind,
     pub(crate) more: bool,
-    /// When it expires, in milliseconds since 1970.
+    /// The expiry, in milliseconds since 1970.
     pub(crate) expires_ms: Option<u64>,
     pub(crate) key: &'a [u8],
     /// The value as it is stored.
     pub(crate) value: &'a [u8],
-    /// What compressed it.
+    /// The codec that compressed the value.
     pub(crate) codec: Option<Codec>,
 }
 
-/// What a record of these lengths takes in a segment, in bytes.
+/// Returns the length in bytes of a record with a key and a value of these lengths.
 pub(crate) fn encoded_len(key_len: usize, value_len: usize, expires: bool) -> u64 {
     let expiry_len = if expires { EXPIRY_LEN } else { 0 };
     let head_len = (HEADER_LEN as u64).saturating_add(expiry_len);
@@ -30,8 +30,8 @@ pub(crate) fn encoded_len(key_len: usize, value_len: usize, expires: bool) -> u6
 }
 
 impl NewRecord<'_> {
-    /// Appends the record to `out`, as it is to stand at `offset` of a segment with salt `salt`. The caller has
-    /// checked the lengths of key and value.
+    /// Appends the record to `out`, encoded for `offset` in a segment with this salt. The caller
+    /// has checked the lengths of key and value.
     pub(crate) fn encode(&self, salt: u32, offset: u64, out: &mut Vec<u8>) {
         let start = out.len();
         let header = RecordHeader {
@@ -62,8 +62,8 @@ impl NewRecord<'_> {
     }
 }
 
-/// Clears the MORE flag of the record in `record` (exactly the record), and sets both checksums anew, for its place at
-/// `offset`.
+/// Clears the MORE flag of the record in `record` (exactly the record) at `offset`, and renews its
+/// checksums.
 pub(crate) fn clear_more(context: RecordContext, offset: u64, record: &mut [u8]) {
     let flags = RecordHeader::peek(record).flag.0 & !Flags::MORE;
     put(record, RecordHeader::AT.flag, &[flags]);

@@ -1,4 +1,4 @@
-//! Records there and back, cut, flipped, moved and made up.
+//! Records encoded and decoded, cut, flipped, moved and malformed.
 
 use super::new::{NewRecord, clear_more, encoded_len};
 use super::*;
@@ -19,7 +19,7 @@ fn encoded_until(expires_ms: Option<u64>, key: &[u8], value: &[u8]) -> Vec<u8> {
     out
 }
 
-/// What a reader makes of `bytes` at `offset`: the key and the value, if both checksums hold.
+/// Reads `bytes` at `offset`. Returns the key and the value if both checksums are right.
 fn read(context: RecordContext, offset: u64, bytes: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Damage> {
     let frame = context.check_header(offset, bytes)?.frame(context.header_len);
     let record = bytes
@@ -44,13 +44,14 @@ fn every_flipped_bit_of_a_record_is_refused() {
     for bit in 0..bytes.len() * 8 {
         let mut damaged = bytes.clone();
         damaged[bit / 8] ^= 1 << (bit % 8);
-        // A flip in rcrc leaves the header intact, one in the header is seen before a length is used.
+        // A flip in rcrc leaves the header intact. A flip in the header is found before a length is
+        // used.
         assert!(read(RecordContext::current(SALT), AT, &damaged).is_err(), "bit {bit}");
     }
 }
 
 #[test]
-fn fields_that_no_writer_writes_are_refused_by_either_check_under_right_checksums() {
+fn both_checks_refuse_fields_that_no_writer_writes_under_right_checksums() {
     let context = RecordContext::current(SALT);
     let places = RecordHeader::AT;
     for (at, field) in [(places.klen, &[0; 2][..]), (places.seq, &[0xff; 8]), (places.kind, &[0])] {
@@ -74,7 +75,7 @@ fn a_record_that_was_moved_or_comes_from_another_segment_is_refused() {
 }
 
 #[test]
-fn clearing_more_gives_the_record_that_would_have_been_written_without_it() {
+fn a_record_with_more_cleared_is_intact() {
     let mut bytes = encoded(b"key", b"value");
     clear_more(RecordContext::current(SALT), AT, &mut bytes);
     assert!(!RecordHeader::peek(&bytes).flag.has_more());
@@ -83,7 +84,7 @@ fn clearing_more_gives_the_record_that_would_have_been_written_without_it() {
 
 #[test]
 fn a_longer_header_is_skipped_over() {
-    // As a later version would write it: eight more bytes of header, covered by both checksums.
+    // The header of a later version: eight more bytes, covered by both checksums.
     let mut bytes = encoded(b"key", b"value");
     bytes.splice(HEADER_LEN..HEADER_LEN, *b"newfield");
     let context = RecordContext { salt: SALT, header_len: HEADER_LEN as u16 + 8 };
@@ -103,7 +104,7 @@ fn kinds_below_128_that_are_not_known_are_refused_and_those_above_are_skipped() 
 }
 
 #[test]
-fn every_codec_has_its_bits_and_leaves_the_other_flags_alone() {
+fn each_codec_has_its_number_and_changes_no_other_flag() {
     for (codec, number) in [(None, 0), (Some(Codec::Lz4), 1), (Some(Codec::Zstd), 2)] {
         for (more, expires) in [(false, false), (true, false), (false, true), (true, true)] {
             let flags = Flags::new(more, expires, codec);
@@ -116,7 +117,7 @@ fn every_codec_has_its_bits_and_leaves_the_other_flags_alone() {
 
 proptest! {
     #[test]
-    fn what_is_encoded_is_decoded(
+    fn a_record_decodes_to_itself(
         key in prop::collection::vec(any::<u8>(), 1..300),
         value in prop::collection::vec(any::<u8>(), 0..300),
         expires_ms: Option<u64>,

@@ -1,43 +1,45 @@
-//! Records of a segment whose salt is not known: how they are told from other bytes, and the salt from them.
+//! Records of a segment whose salt is unknown: how to recognise them, and how to compute the salt.
 //!
-//! `rcrc` goes on where `hcrc` ends: both start with the salt, the offset and the header. So a record is known by its bytes
-//! alone, whatever went before: the checksum of what follows its header, begun with `hcrc`, is `rcrc`. And since each step
-//! of a CRC can be taken back, `hcrc` says what it was begun with.
+//! `rcrc` continues `hcrc`: both start with the salt, the offset and the header. The checksum of
+//! the bytes after the header, started with `hcrc`, is `rcrc`, so a record is recognised by its
+//! bytes alone. Each step of a CRC can be reversed, so `hcrc` gives the salt that it was started
+//! with.
 
 use super::{BODY_AT, HEADER_LEN, Kind, RecordHeader};
 use crate::engine::format::u32_at;
 
-/// CRC-32C's polynomial, its bits in reverse.
+/// The polynomial of CRC-32C, bit-reversed.
 const POLYNOMIAL: u32 = 0x82f6_3b78;
 
-/// The fields at the start of `bytes`, if a record may have them; nothing is checked that takes the salt.
+/// Returns the header at the start of `bytes`, if its fields are possible. Checks nothing that
+/// needs the salt.
 pub(crate) fn plausible_header(bytes: &[u8]) -> Option<RecordHeader> {
     let header = RecordHeader::peek(bytes.get(..HEADER_LEN)?);
     (header.klen > 0 && Kind::decode(header.kind).is_ok()).then_some(header)
 }
 
-/// Whether `bytes` are exactly a record as it was written, with whatever salt and at whatever place.
+/// Returns whether `bytes` are exactly an intact record, with any salt and at any offset.
 pub(crate) fn is_record(bytes: &[u8]) -> bool {
     let Some((header, body)) = bytes.split_at_checked(HEADER_LEN) else { return false };
     let RecordHeader { hcrc, rcrc, .. } = RecordHeader::peek(header);
     crc32c::crc32c_append(hcrc, body) == rcrc
 }
 
-/// The one salt with which the checksum of the record header at the start of `bytes` is right at `offset`.
+/// Returns the only salt for which the checksum of the record header at `offset` is right.
 pub(crate) fn salt(offset: u64, bytes: &[u8]) -> u32 {
     let covered = bytes.get(BODY_AT..HEADER_LEN).unwrap_or_default();
     let mut register = !u32_at(bytes, RecordHeader::AT.hcrc);
     for byte in covered.iter().rev().chain(offset.to_le_bytes().iter().rev()) {
         register = eight_bits_back(register) ^ u32::from(*byte);
     }
-    // The four bytes of the salt went into a register of ones, all at once.
+    // The CRC starts with the inverted salt: a register of ones takes all four bytes at once.
     !(0..4).fold(register, |register, _| eight_bits_back(register))
 }
 
-/// The register of a CRC before its last eight steps, as if zeros had gone in.
+/// Reverses eight steps of a CRC with zeros as input.
 fn eight_bits_back(register: u32) -> u32 {
     (0..8).fold(register, |register, _| match register >> 31 {
-        // The polynomial was added, as its own highest bit shows: a one had been shifted out.
+        // The polynomial was added, as its highest bit shows: a one had been shifted out.
         1 => (register ^ POLYNOMIAL) << 1 | 1,
         _ => register << 1,
     })
@@ -71,7 +73,7 @@ mod tests {
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
             let is_in_header = (BODY_AT..HEADER_LEN).contains(&at);
-            // What both checksums cover alike is seen by the salt alone, which is another one then.
+            // A flip in the header, which both checksums cover, is seen only as another salt.
             prop_assert_ne!(is_record(&bytes), !is_in_header);
             prop_assert_eq!(super::salt(offset.into(), &bytes) == salt, (4..8).contains(&at) || at >= HEADER_LEN);
         }

@@ -34,7 +34,7 @@ fn with_crc(body: &str) -> String {
 }
 
 #[test]
-fn what_is_encoded_is_decoded() {
+fn a_manifest_decodes_to_itself() {
     for is_backup in [false, true] {
         let manifest = Manifest { is_backup, ..manifest() };
         assert_eq!(Manifest::decode(manifest.encode().as_bytes()), Ok(manifest));
@@ -44,7 +44,7 @@ fn what_is_encoded_is_decoded() {
 }
 
 #[test]
-fn the_first_lineage_is_named_by_the_stores_id_and_takes_no_line() {
+fn the_first_lineage_is_named_by_the_stores_id_and_has_no_line() {
     let first = Lineage(u64::from_be_bytes(*b"01234567"));
     let manifest = Manifest { lineage: first, fork: None, ..manifest() };
     let text = manifest.encode();
@@ -53,7 +53,7 @@ fn the_first_lineage_is_named_by_the_stores_id_and_takes_no_line() {
 }
 
 #[test]
-fn a_log_continues_its_own_lineage_and_the_one_that_it_left_up_to_there() {
+fn a_log_continues_its_own_lineage_and_its_parent_up_to_the_branch() {
     let of = |lineage, next_seq| Manifest {
         lineage: Lineage(lineage),
         fork: None,
@@ -75,7 +75,7 @@ fn every_prefix_and_every_flipped_bit_is_refused() {
     for bit in 0..bytes.len() * 8 {
         let mut changed = bytes.clone();
         changed[bit / 8] ^= 1 << (bit % 8);
-        // A flip that only changes the case of the checksum's hexadecimal digits says the same.
+        // A flip may change only the case of the checksum's hexadecimal digits.
         let same = changed.eq_ignore_ascii_case(&bytes) && bit / 8 >= bytes.len() - 9;
         assert!(Manifest::decode(&changed).is_err() || same, "bit {bit}");
     }
@@ -95,7 +95,7 @@ fn an_unknown_major_is_refused_by_name() {
 }
 
 #[test]
-fn segments_out_of_order_or_behind_the_active_one_are_refused() {
+fn segments_out_of_order_or_after_the_active_one_are_refused() {
     for swap in [
         |m: &mut Manifest| m.segments.swap(0, 1),
         |m: &mut Manifest| m.segments[0].extent = Extent::Active(1),
