@@ -204,7 +204,7 @@ fn the_limits_equal_those_of_the_code() {
     assert_eq!(limit(&rows, "a key"), "1 to 65,535 bytes");
     let in_code =
         |path: &str, line: &str| assert_eq!(count_in(path, &regex::escape(line)), 1, "{line} in {path}");
-    in_code("src/engine/fs/mmap.rs", "Places::new(1 << 15)");
+    in_code("src/engine/fs/mmap.rs", "MappingLimit::new(1 << 15)");
     in_code("src/engine/fs/pool.rs", "open_files_max() / 4");
     in_code("src/engine/state/set.rs", "const PAGE_LEN: u64 = 64 << 20;");
     in_code("src/engine/options.rs", "const CHECKPOINT_RECORDS_DEFAULT: u64 = 4096;");

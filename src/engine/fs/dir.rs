@@ -1,4 +1,4 @@
-//! A directory of the operating system.
+//! Directories of the operating system.
 
 use std::ffi::OsString;
 use std::fs::Metadata;
@@ -20,22 +20,22 @@ use super::traits::{Access, Directory, File, Lock, LockOutcome, Room};
 use super::trust::{is_open_to_all, less_trusted};
 use super::watch::{Inotify, Unwatched, Watch};
 
-/// Whether there is a hard link to an open file, which may be anywhere.
+/// Returns whether the open file has hard links, in any directory.
 fn has_other_names(file: &std::fs::File) -> io::Result<bool> {
     Ok(file.metadata()?.nlink() > 1)
 }
 
-/// Something has the name of a file of the store, and is none.
+/// Returns the error for a file that has the name of a store's file and is not a regular file.
 fn no_file(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, what)
 }
 
-/// All access is through the handle. The path is used for messages, and by the lock, which is lost
-/// when the path leads to another directory.
+/// A directory, accessed through its handle. The path is for messages, and for the lock, which is
+/// lost when the path leads to another directory.
 #[derive(Debug)]
 pub(super) struct OsDirectory {
     path: PathBuf,
-    /// The path when it was opened: a process may change its own directory.
+    /// The absolute path at the time of opening: the process may change its working directory.
     absolute_path: PathBuf,
     handle: Arc<std::fs::File>,
     /// Whether files are opened that are trusted less than the directory.
@@ -48,26 +48,26 @@ impl OsDirectory {
     }
 
     pub(super) fn open(path: &Path, trusts_all: bool) -> io::Result<Self> {
-        // DIRECTORY: a FIFO that took this name meanwhile would be waited for.
+        // DIRECTORY: without it, opening a FIFO of this name would block.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let handle = std::fs::File::from(rustix::fs::openat(CWD, path, flags, Mode::empty())?);
         Self::new(path.to_owned(), handle, trusts_all)
     }
 
-    /// A second open of the directory: a lock belongs to one open file.
+    /// Opens the directory a second time: a lock belongs to one open file.
     fn reopened(&self) -> io::Result<std::fs::File> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(rustix::fs::openat(&*self.handle, ".", flags, Mode::empty())?.into())
     }
 
-    /// Another process has the lock. LOCK has its pid, if anything does.
+    /// Returns the outcome if another process has the lock. Its pid is read from LOCK.
     fn held(&self) -> LockOutcome {
         let file = self.open_regular(StoreFile::Lock, OFlags::RDONLY);
         LockOutcome::HeldBy { pid: file.ok().and_then(holder) }
     }
 
-    /// Creates `file`, which must not exist, with the owner and mode of `replaced` if that exists
-    /// and is trusted, or those that the directory gives.
+    /// Creates the new file `file`. It gets the owner and mode of `replaced` if that exists and is
+    /// trusted, or else those that the directory gives.
     fn create(&self, file: StoreFile, replaced: Option<StoreFile>) -> io::Result<std::fs::File> {
         let made = self.open_regular(file, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)?;
         let directory = self.handle.metadata()?;
@@ -79,14 +79,13 @@ impl OsDirectory {
         };
         let given = ownership.apply_to(&made);
         if given.is_err() {
-            // Otherwise the next attempt would find the file. It was created here, so nothing is
-            // lost.
+            // Otherwise the next attempt would find the file. It is empty, so nothing is lost.
             let _ = self.remove(file);
         }
         given.map(|()| made)
     }
 
-    /// The metadata of `file`, if it is a regular file.
+    /// Returns the metadata of `file`, if it is a regular file.
     fn regular(&self, file: StoreFile) -> Option<Metadata> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let found = rustix::fs::openat(&*self.handle, file.to_string(), flags, Mode::empty());
@@ -94,7 +93,7 @@ impl OsDirectory {
         found.is_file().then_some(found)
     }
 
-    /// Opens LOCK, or creates it.
+    /// Opens or creates LOCK.
     fn lock_file(&self) -> io::Result<std::fs::File> {
         loop {
             match self.open_regular(StoreFile::Lock, OFlags::RDWR) {
@@ -110,7 +109,7 @@ impl OsDirectory {
     }
 
     fn open_regular(&self, file: StoreFile, flags: OFlags) -> io::Result<std::fs::File> {
-        // NONBLOCK: opening a FIFO would wait for its other end for ever.
+        // NONBLOCK: without it, opening a FIFO would block.
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let (name, mode) = (file.to_string(), Mode::RUSR | Mode::WUSR);
         let opened = retry_on_intr(|| rustix::fs::openat(&*self.handle, &name, flags, mode));
@@ -169,7 +168,7 @@ impl Directory for OsDirectory {
 
     fn link(&self, from: &dyn Directory, file: StoreFile) -> io::Result<()> {
         let (from, name) = (from.handle().ok_or(io::ErrorKind::Unsupported)?, file.to_string());
-        // Without a flag a symbolic link is linked, and not what it leads to; opening it is refused then.
+        // Without flags a symbolic link itself is linked. Opening the new name refuses it.
         Ok(rustix::fs::linkat(from, &name, &*self.handle, &name, AtFlags::empty())?)
     }
 
@@ -200,7 +199,7 @@ impl Directory for OsDirectory {
         if let Flock::HeldByAnother = Flock::take(&file)? {
             return Ok(self.held());
         }
-        // A file with another name (a hard link) is not written to.
+        // Nothing is written to a file with hard links.
         let has_other_names = has_other_names(&file)?;
         let mut lock = OsLock::new(directory, self.absolute_path.clone(), file);
         // The directory or LOCK may have been replaced since they were opened.
@@ -235,8 +234,8 @@ impl Directory for OsDirectory {
         Ok(match Inotify::of(&self.handle) {
             Ok(inotify) => Box::new(inotify),
             Err(error) => {
-                // There are only so many of them, and /proc may be missing.
-                tracing::debug!(%error, "nothing tells that files change");
+                // The number of watches is limited, and /proc may be missing.
+                tracing::debug!(%error, "changes of files are polled for");
                 Box::new(Unwatched)
             }
         })

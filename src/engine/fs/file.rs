@@ -1,4 +1,4 @@
-//! A file of the operating system.
+//! Files of the operating system.
 
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -12,8 +12,8 @@ use super::mmap::Mapping;
 use super::names::StoreFile;
 use super::traits::File;
 
-/// The offset of the next data of `file` from `at` on. The bytes before it are a hole, which reads
-/// as zeros. `u64::MAX` at or after the file's end; `at` if the file system does not know.
+/// Returns the offset of the next data of `file` at or after `at`. The bytes between are a hole,
+/// which reads as zeros. `u64::MAX` at or after the end; `at` if the file system does not know.
 pub fn next_data(file: &std::fs::File, at: u64) -> u64 {
     match rustix::fs::seek(file, SeekFrom::Data(at)) {
         Ok(data) => data,
@@ -22,13 +22,13 @@ pub fn next_data(file: &std::fs::File, at: u64) -> u64 {
     }
 }
 
-/// The offset of the next hole of `file` from `at` on; `u64::MAX` if there is none before its end, or the file system
-/// does not know.
+/// Returns the offset of the next hole of `file` at or after `at`. `u64::MAX` if there is none
+/// before its end, or if the file system does not know.
 fn next_hole(file: &std::fs::File, at: u64) -> u64 {
     rustix::fs::seek(file, SeekFrom::Hole(at)).unwrap_or(u64::MAX)
 }
 
-/// An open file, with the directory and name under which it was opened.
+/// An open file, with its directory and its name in it.
 #[derive(Debug)]
 pub(super) struct OsFile {
     pub(super) file: std::fs::File,
@@ -84,7 +84,7 @@ impl File for OsFile {
     }
 
     fn drop_cache(&self) {
-        // Only advice: where it is not followed, recovery reads what the kernel has, which is all there is.
+        // Advice only. If it is ignored, recovery reads the cached pages, which are all there is.
         let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed);
     }
 

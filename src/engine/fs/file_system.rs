@@ -22,7 +22,7 @@ impl FileSystem for OsFileSystem {
             Ok(metadata) if metadata.is_dir() => Ok(PathKind::Directory),
             Ok(metadata) if metadata.is_file() => Ok(PathKind::Other("a file")),
             Ok(_) => Ok(PathKind::Other("not a directory")),
-            // Creating a file must not follow a link unnoticed.
+            // A file must not be created through a link by accident.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Ok(match path.symlink_metadata().is_ok() {
                     true => PathKind::Other("a dangling symbolic link"),
@@ -41,7 +41,7 @@ impl FileSystem for OsFileSystem {
     fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
         match getrandom(&mut *bytes, GetRandomFlags::empty()) {
             Ok(filled) if filled == bytes.len() => Ok(()),
-            // A kernel or a sandbox without this call still has the file.
+            // A kernel or a sandbox without this call has the device.
             _ => std::fs::File::open("/dev/urandom")?.read_exact(bytes),
         }
     }
@@ -59,13 +59,13 @@ impl FileSystem for OsFileSystem {
     }
 
     fn chosen_path(&self, path: &Path) -> io::Result<PathBuf> {
-        // As in the kernel.
+        // The kernel's limit.
         const LINKS_MAX: usize = 40;
-        // Without a trailing slash, which would follow any link.
+        // A trailing slash would follow any link.
         let mut chosen: PathBuf = path.components().collect();
         for _ in 0..LINKS_MAX {
             match chosen.symlink_metadata() {
-                // A dangling link still occupies the name.
+                // A dangling link occupies the name.
                 Ok(found) if found.is_symlink() && chosen.metadata().is_ok() => {
                     if let Some(reason) = owned_by_another(&found, &[]) {
                         return Err(io::Error::new(
@@ -88,7 +88,7 @@ impl FileSystem for OsFileSystem {
             match there.canonicalize() {
                 Ok(real) => {
                     let missing = path.strip_prefix(there).expect("an ancestor is a prefix");
-                    // An empty end would add a slash, and make a file a directory.
+                    // Joining an empty path would add a slash, and turn a file into a directory.
                     return Ok(real.components().chain(missing.components()).collect());
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -11,18 +11,18 @@ use super::traits::{Access, Directory, File, Lock, LockOutcome, Room};
 use super::watch::Watch;
 use crate::engine::base::sync::{LockRank, Mutex, OnceLock};
 
-/// The right to change a directory: its lock, until that is released or lost.
+/// The right to change a directory. It ends when the lock is released or lost.
 #[derive(Debug)]
 pub(crate) struct Exclusion {
     /// `None` after its release.
     lock: Mutex<Option<Box<dyn Lock>>>,
-    /// Why the lock was lost. A lost lock is never trusted again: another writer may have come and
-    /// gone.
+    /// Why the lock was lost. A lost lock is never trusted again: another writer may have changed
+    /// the directory in between.
     lost: OnceLock<String>,
 }
 
 impl Exclusion {
-    /// The right that `lock` gives.
+    /// Returns the right that `lock` gives.
     pub(crate) fn new(lock: Box<dyn Lock>) -> Arc<Self> {
         Arc::new(Self { lock: Mutex::new(LockRank::Leaf, Some(lock)), lost: OnceLock::new() })
     }
@@ -30,7 +30,7 @@ impl Exclusion {
     /// Checks that the directory may be changed.
     ///
     /// # Errors
-    /// If the lock was released or lost, and what the operating system says.
+    /// If the lock was released or lost; errors of the operating system.
     pub(crate) fn check(&self) -> io::Result<()> {
         let lock = self.lock.lock();
         match &*lock {
@@ -47,18 +47,19 @@ impl Exclusion {
         self.lost.get().map_or(Ok(()), |reason| Err(advice(reason)))
     }
 
-    /// Why the lock was lost, if a check has found that it was.
+    /// Returns why the lock was lost, if a check has found that.
     pub(crate) fn lost(&self) -> Option<&str> {
         self.lost.get().map(String::as_str)
     }
 
-    /// Releases the lock. Later changes to the directory are refused.
+    /// Releases the lock. Later changes of the directory are refused.
     pub(crate) fn release(&self) {
         *self.lock.lock() = None;
     }
 }
 
-/// A directory whose files are created, opened for writing, renamed and removed only after a check of its lock.
+/// A directory that checks its lock before a file is created, opened for writing, renamed or
+/// removed.
 #[derive(Debug)]
 pub(crate) struct Guarded {
     inner: Arc<dyn Directory>,
@@ -66,7 +67,7 @@ pub(crate) struct Guarded {
 }
 
 impl Guarded {
-    /// Guards `inner` by `exclusion`.
+    /// Returns `inner`, guarded by `exclusion`.
     pub(crate) fn of(inner: &Arc<dyn Directory>, exclusion: &Arc<Exclusion>) -> Arc<dyn Directory> {
         Arc::new(Self { inner: Arc::clone(inner), exclusion: Arc::clone(exclusion) })
     }

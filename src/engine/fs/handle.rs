@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::names::StoreFile;
 
-/// The names in the directory `handle`, in no order.
+/// Returns the names in `handle`, in any order.
 pub(super) fn names_in(handle: &File) -> io::Result<Vec<OsString>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(handle)? {
@@ -22,7 +22,8 @@ pub(super) fn names_in(handle: &File) -> io::Result<Vec<OsString>> {
     Ok(names)
 }
 
-/// Whether `name` in `directory` is the open file `file`. It is not when the directory was removed.
+/// Returns whether `name` in `directory` is the open file `file`; `false` if the directory was
+/// removed.
 pub(super) fn has_name(directory: &File, name: StoreFile, file: &File) -> io::Result<bool> {
     let opened = fstat(file)?;
     match statat(directory, name.to_string(), AtFlags::SYMLINK_NOFOLLOW) {

@@ -1,15 +1,15 @@
-//! Whole reads and writes, and mappings where there is room for one.
+//! Complete reads and writes, and mappings if the process can have one more.
 
 use std::io;
 
 use super::mmap::Mapping;
 use super::traits::File;
 
-/// How often in a row a read or a write is tried again that a signal interrupted. A system that interrupts each of them would
-/// be waited for for ever.
+/// The number of times in a row that an interrupted read or write is repeated. Without a limit, a
+/// system that interrupts every call would stop the process.
 const INTERRUPTIONS_MAX: u32 = 1000;
 
-/// Does what a signal may interrupt, again if one does.
+/// Repeats `act` while a signal interrupts it.
 fn uninterrupted(mut act: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     let mut interruptions = 0;
     loop {
@@ -22,10 +22,10 @@ fn uninterrupted(mut act: impl FnMut() -> io::Result<usize>) -> io::Result<usize
     }
 }
 
-/// Reads exactly `buffer.len()` bytes at `at`. A short read is carried on with; an interrupted one is tried again.
+/// Reads exactly `buffer.len()` bytes at `at`.
 ///
 /// # Errors
-/// `UnexpectedEof` where the file ends before; what the operating system says.
+/// `UnexpectedEof` if the file ends before; errors of the operating system.
 pub(crate) fn read_exact_at(file: &dyn File, mut buffer: &mut [u8], mut at: u64) -> io::Result<()> {
     while !buffer.is_empty() {
         match uninterrupted(|| file.read_at(buffer, at))? {
@@ -39,11 +39,11 @@ pub(crate) fn read_exact_at(file: &dyn File, mut buffer: &mut [u8], mut at: u64)
     Ok(())
 }
 
-/// Makes `bytes` the `len` bytes at `at`. How many that are may come from a file: that there is no memory for them is an error,
-/// and does not end the process.
+/// Replaces `bytes` with the `len` bytes at `at`. `len` may come from a file, so a lack of memory
+/// is an error.
 ///
 /// # Errors
-/// `OutOfMemory`, and as [`read_exact_at`]; `bytes` then are anything.
+/// `OutOfMemory`, and those of [`read_exact_at`]. The contents of `bytes` are then undefined.
 pub(crate) fn read_into(bytes: &mut Vec<u8>, file: &dyn File, at: u64, len: u64) -> io::Result<()> {
     let len = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
     bytes.try_reserve_exact(len.saturating_sub(bytes.len()))?;
@@ -51,21 +51,21 @@ pub(crate) fn read_into(bytes: &mut Vec<u8>, file: &dyn File, at: u64, len: u64)
     read_exact_at(file, bytes, at)
 }
 
-/// The `len` bytes at `at`, as [`read_into`] reads them.
+/// Returns the `len` bytes at `at`.
 ///
 /// # Errors
-/// As [`read_into`].
+/// Those of [`read_into`].
 pub(crate) fn read_vec_at(file: &dyn File, at: u64, len: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     read_into(&mut bytes, file, at, len)?;
     Ok(bytes)
 }
 
-/// A mapping of the first `len` bytes of `file`; `None` if the file system has none, or the process
-/// cannot have another one (`ulimit -v`, `vm.max_map_count`). The file is then read.
+/// Maps the first `len` bytes of `file`. Returns `None` if the file system has no mappings, or the
+/// process cannot have another one (`ulimit -v`, `vm.max_map_count`). The file is then read.
 ///
 /// # Errors
-/// What the operating system says.
+/// Errors of the operating system.
 pub(crate) fn map_if_room(file: &dyn File, len: u64) -> io::Result<Option<Mapping>> {
     match file.map(len) {
         Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
@@ -76,10 +76,10 @@ pub(crate) fn map_if_room(file: &dyn File, len: u64) -> io::Result<Option<Mappin
     }
 }
 
-/// Writes all of `bytes` at `at`. A short write is carried on with; an interrupted one is tried again.
+/// Writes all of `bytes` at `at`.
 ///
 /// # Errors
-/// What the operating system says; some of the bytes may have been written then.
+/// Errors of the operating system. Some of the bytes may have been written.
 pub(crate) fn write_all_at(file: &dyn File, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
     while !bytes.is_empty() {
         match uninterrupted(|| file.write_at(bytes, at))? {
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_is_done_again_when_it_is_interrupted_and_given_up_when_it_always_is() {
+    fn an_interrupted_call_is_repeated_a_limited_number_of_times() {
         let interrupted_for = |times: u32| {
             let mut left = times;
             uninterrupted(|| match left.checked_sub(1) {
@@ -109,8 +109,8 @@ mod tests {
                 None => Ok(7),
             })
         };
-        assert_eq!(interrupted_for(INTERRUPTIONS_MAX).expect("it went through at last"), 7);
-        let error = interrupted_for(u32::MAX).expect_err("nobody waits for ever");
+        assert_eq!(interrupted_for(INTERRUPTIONS_MAX).expect("the last call succeeds"), 7);
+        let error = interrupted_for(u32::MAX).expect_err("every call is interrupted");
         assert_eq!(error.kind(), io::ErrorKind::Interrupted);
     }
 }

@@ -1,15 +1,15 @@
-//! The process's limit of open files.
+//! The limit of open files.
 
 use std::io;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-/// Used if the limit cannot be read.
+/// The soft limit if it cannot be read.
 const SOFT_DEFAULT: u64 = 1024;
 
-/// The soft limit of open files, and the hard one.
+/// Returns the soft and the hard limit of open files.
 ///
-/// Read from `/proc`: rustix assumes that `prlimit` succeeds, and a sandbox may refuse it.
+/// They are read from `/proc`: rustix assumes that `prlimit` succeeds, and a sandbox may refuse it.
 fn open_files() -> Option<(u64, u64)> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
@@ -20,17 +20,17 @@ fn open_files() -> Option<(u64, u64)> {
     Some((words.next()??, words.next()??))
 }
 
-/// The soft limit of open files.
+/// Returns the soft limit of open files.
 pub(super) fn open_files_max() -> u64 {
     open_files().map_or(SOFT_DEFAULT, |(soft, _)| soft)
 }
 
-/// Raises this process's soft limit of open files to the hard one. The soft limit is low for
-/// programs that use `select(2)`. A program that does not, and opens stores without mappings or
-/// with many readers, can call this at its start. Child processes inherit the limit.
+/// Raises the soft limit of open files of this process to the hard limit. The soft limit is low for
+/// programs that use `select(2)`. Other programs that open stores without mappings, or with many
+/// readers, can call this at their start. Child processes inherit the limit.
 ///
 /// # Errors
-/// What the operating system says; the limit is unchanged.
+/// Errors of the operating system. The limit is then unchanged.
 pub fn raise_open_files_limit() -> io::Result<()> {
     match open_files() {
         Some((soft, hard)) if soft < hard => {
@@ -47,11 +47,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_limits_are_those_that_the_system_tells_and_the_soft_one_is_raised() {
+    fn the_limits_are_those_of_the_system_and_the_soft_one_is_raised() {
         let told = rustix::process::getrlimit(Resource::Nofile);
         let hard = told.maximum.unwrap_or(u64::MAX);
         assert_eq!(open_files().map(|(_, hard)| hard), Some(hard));
-        raise_open_files_limit().expect("everybody may");
+        raise_open_files_limit().expect("any process may raise its soft limit");
         assert_eq!(open_files(), Some((hard, hard)));
     }
 }

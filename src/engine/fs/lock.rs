@@ -1,8 +1,8 @@
-//! The writer's lock: on the directory itself, and on the file LOCK in it.
+//! The writer's lock, on the directory and on the file LOCK in it.
 //!
-//! The lock on the directory lasts while it is held, even if LOCK is deleted. LOCK names the
-//! holder, and keeps out earlier versions, which lock only LOCK. It is the only lock on file
-//! systems that cannot lock directories, such as NFS.
+//! The lock on the directory stays if LOCK is deleted. LOCK names the holder. It keeps out earlier
+//! versions, which lock only LOCK, and it is the only lock on file systems that cannot lock
+//! directories, such as NFS.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
@@ -21,11 +21,11 @@ pub(super) enum Flock {
 }
 
 impl Flock {
-    /// Locks `file` with `flock`, which excludes other opens of the file even in this process. A
-    /// POSIX lock does not.
+    /// Locks `file` with `flock`. Unlike a POSIX lock, it excludes other opens of the file in this
+    /// process, too.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Errors of the operating system.
     pub(super) fn take(file: &File) -> io::Result<Self> {
         match file.try_lock() {
             Ok(()) => Ok(Self::Held),
@@ -43,7 +43,7 @@ impl Flock {
     }
 }
 
-/// The pid that LOCK holds.
+/// Returns the process ID in LOCK.
 pub(super) fn holder(lock: File) -> Option<u32> {
     let mut text = String::new();
     let _ = lock.take(32).read_to_string(&mut text);
@@ -55,23 +55,23 @@ pub(super) fn holder(lock: File) -> Option<u32> {
 pub(super) struct OsLock {
     /// The directory, opened for this lock alone.
     directory: File,
-    /// Its path when it was opened, made absolute.
+    /// Its absolute path at the time of opening.
     path: PathBuf,
     /// LOCK.
     file: File,
-    /// The process that took the lock. A forked child shares the lock, and must not release it.
+    /// The process that took the lock. A forked child shares the lock and must not release it.
     process: u32,
-    /// Whether LOCK holds the pid.
+    /// Whether LOCK holds the process ID.
     names_holder: bool,
 }
 
 impl OsLock {
-    /// The lock on `directory`, at `path`, and on its `file` LOCK. Both are locked.
+    /// Returns the lock on `directory`, at `path`, and on its `file` LOCK. Both are locked.
     pub(super) fn new(directory: File, path: PathBuf, file: File) -> Self {
         Self { directory, path, file, process: process::id(), names_holder: false }
     }
 
-    /// Writes the pid into LOCK. It is for messages only, so a full disk is no error.
+    /// Writes the process ID into LOCK. It is only for messages, so a full disk is no error.
     pub(super) fn name_holder(&mut self) {
         self.names_holder = true;
         let _ = self.file.set_len(0).and_then(|()| writeln!(self.file, "{}", self.process));
@@ -88,7 +88,7 @@ impl Lock for OsLock {
             };
             return Ok(Some(reason.to_owned()));
         }
-        // The path of a renamed directory is unknown. It stays locked.
+        // The new path of a renamed directory is unknown. It stays locked.
         let is_replaced =
             self.path.metadata().is_ok_and(|found| (found.dev(), found.ino()) != (held.dev(), held.ino()));
         Ok(is_replaced.then(|| "another directory has replaced the one that was opened".to_owned()))
@@ -100,12 +100,12 @@ impl Drop for OsLock {
         if process::id() != self.process {
             return;
         }
-        // A closed store has an empty LOCK. A failure to clear it is harmless.
+        // LOCK of a closed store is empty. A failure to empty it is harmless.
         if self.names_holder {
             let _ = self.file.set_len(0);
         }
-        // A forked child that has not reached `exec` shares these open files: closing alone would
-        // leave the lock with it.
+        // A forked child that has not reached `exec` shares these open files. Closing them here
+        // would leave it the lock.
         for file in [&self.file, &self.directory] {
             let _ = file.unlock();
         }

@@ -1,9 +1,9 @@
-//! The operating system, as far as a store needs it.
+//! Access to the operating system.
 //!
-//! Everything the engine does to a directory or a file goes through the traits of this module, so that a test can put
-//! its own file system below a store and make any call fail, or cut the power after it. The real one is
-//! [`OsFileSystem`]. A signal may interrupt [`File::read_at`] and [`File::write_at`], which are then called again; all
-//! other calls are to go on by themselves. `mmap` alone goes past what the compiler checks.
+//! The engine reaches directories and files only through the traits of this module. A test can
+//! replace the file system and make any call fail, or cut the power after it. [`OsFileSystem`] is
+//! the real one. After a signal has interrupted [`File::read_at`] or [`File::write_at`], the call
+//! is repeated; the other calls handle signals themselves. Only `mmap` contains unsafe code.
 
 mod dir;
 mod file;

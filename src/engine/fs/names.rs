@@ -1,4 +1,4 @@
-//! The names of a store's files: the only place that builds one, with its inverse beside it.
+//! The names of a store's files. No other code builds or parses one.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -8,29 +8,29 @@ use crate::engine::base::ids::SegmentId;
 /// A file of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StoreFile {
-    /// `LOCK`: what the writer locks; holds its process id.
+    /// `LOCK`: the file that the writer locks. Holds its process ID.
     Lock,
-    /// `MANIFEST`: which segments are the log.
+    /// `MANIFEST`: the list of segments.
     Manifest,
     /// `MANIFEST.new`: the next MANIFEST, before it is renamed.
     ManifestNew,
-    /// `logkv.toml`: options.
+    /// `logkv.toml`: the options.
     Config,
-    /// `KEYDIR`: the keydir as of some point of the log; derived, and may be deleted at any time.
+    /// `KEYDIR`: the keydir at one point of the log. It can be rebuilt, and deleted at any time.
     Keydir,
     /// `KEYDIR.new`: the next KEYDIR, before it is renamed.
     KeydirNew,
-    /// `UNFINISHED`: a file of a backup, before it is renamed; or what says that the directory is not done yet.
+    /// `UNFINISHED`: a staged file of a backup, or the mark of an unfinished directory.
     Unfinished,
     /// `000001.seg`: a segment.
     Segment(SegmentId),
-    /// `000001.hint`: the hint of the segment with this id; derived, and may be deleted at any time.
+    /// `000001.hint`: the hint of a segment. It can be rebuilt, and deleted at any time.
     Hint(SegmentId),
 }
 
 const SEGMENT_SUFFIX: &str = ".seg";
 const HINT_SUFFIX: &str = ".hint";
-/// Digits an id is padded to; a longer one is written in full.
+/// The minimum number of digits of an ID.
 const ID_DIGITS: usize = 6;
 
 impl fmt::Display for StoreFile {
@@ -50,7 +50,7 @@ impl fmt::Display for StoreFile {
 }
 
 impl StoreFile {
-    /// The file that has this name; `None` for a name that no store gives.
+    /// Returns the file with this name, or `None` if no store has such a file.
     #[must_use]
     pub fn parse(name: &OsStr) -> Option<Self> {
         let name = name.to_str()?;
@@ -66,17 +66,17 @@ impl StoreFile {
                 .map(Self::Segment)
                 .or_else(|| numbered(name, HINT_SUFFIX).map(Self::Hint))?,
         };
-        // `1.seg` and `+00001.seg` are numbers too, but not names of ours.
+        // `1.seg` and `+00001.seg` parse as numbers and are not names of a store's files.
         (file.to_string() == name).then_some(file)
     }
 }
 
-/// Whether a fresh file system has this name at its root: it is nobody's.
+/// Returns whether a new file system has this name at its root.
 pub(crate) fn is_of_file_system(name: &OsStr) -> bool {
     name == "lost+found"
 }
 
-/// The number before `suffix`.
+/// Parses the number before `suffix`.
 fn numbered(name: &str, suffix: &str) -> Option<SegmentId> {
     name.strip_suffix(suffix)?.parse().ok().map(SegmentId).filter(|id| *id < SegmentId::END)
 }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_is_parsed_back() {
+    fn every_name_parses_to_its_file() {
         let ids = [0, 1, 999_999, 1_000_000, SegmentId::END.0 - 1].map(SegmentId);
         let numbered = ids.into_iter().flat_map(|id| [StoreFile::Segment(id), StoreFile::Hint(id)]);
         let fixed = [
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_only_look_like_ours_are_not() {
+    fn a_similar_name_is_not_the_name_of_a_file() {
         let strangers = "1.seg +00001.seg 0000001.seg 000001.SEG manifest lock 000001.seg.bak .seg \
                          1.hint +00001.hint 0000001.hint 000001.HINT 000001.hint.new .hint 000001 \
                          keydir KEYDIR.bak KEYDIR.new.new";

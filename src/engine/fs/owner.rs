@@ -1,5 +1,5 @@
-//! The owner and the mode of a new file. They are set through its handle: its name may lead
-//! elsewhere.
+//! Owner and mode of new files. They are set through the file's handle, since its name may lead to
+//! another file.
 
 use std::ffi::OsStr;
 use std::fs::{File, Metadata, Permissions};
@@ -11,11 +11,11 @@ use rustix::fs::{Mode, OFlags};
 
 use super::handle::names_in;
 
-/// The mode bits for the owner's read and write, all of the group's, and all permissions.
+/// The mode bits of the owner's access, of the group, and of all permissions.
 const OWNER: u32 = 0o600;
 const GROUP: u32 = 0o070;
 const PERMISSIONS: u32 = 0o777;
-/// All that a mode says.
+/// All bits of a mode.
 const MODE: u32 = 0o7777;
 
 /// The owner, group and mode of a file.
@@ -27,22 +27,22 @@ pub(super) struct Ownership {
 }
 
 impl Ownership {
-    /// The ownership for a file that replaces `old`. Setuid, setgid and sticky are dropped.
+    /// Returns the ownership of a file that replaces `old`. Setuid, setgid and sticky are dropped.
     pub(super) fn of_replaced(old: &Metadata) -> Self {
         Self { uid: old.uid(), gid: old.gid(), mode: old.mode() & PERMISSIONS }
     }
 
-    /// The ownership for a new file in `directory`: the directory's owner reads and writes it, and
-    /// its group gets the access that it has to the directory.
+    /// Returns the ownership of a new file in `directory`. The directory's owner reads and writes
+    /// it, and the group gets the access that it has to the directory.
     pub(super) fn in_directory(directory: &Metadata) -> Self {
         Self { uid: directory.uid(), gid: directory.gid(), mode: OWNER | group_bits(directory.mode()) }
     }
 
-    /// Applies it to `file`, which this process has created. Only root changes the owner. If the
-    /// group cannot be set, the file keeps its own group, and that group gets no access.
+    /// Applies the ownership to `file`, which this process has created. Only root changes the
+    /// owner. If the group cannot be set, the file keeps its own group, which gets no access.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Errors of the operating system.
     pub(super) fn apply_to(self, file: &File) -> io::Result<()> {
         let made = file.metadata()?;
         let is_root = rustix::process::geteuid().is_root();
@@ -55,9 +55,8 @@ impl Ownership {
     }
 }
 
-/// Gives `file` to the group `gid`; `false` if that is not allowed. A process outside the group
-/// cannot, nor can root in a sandbox without the right; in a container the group may have no
-/// number.
+/// Gives `file` to the group `gid`. Returns `false` if that is not allowed: to a process outside of
+/// the group, to root in a sandbox without the right, or in a container without that group.
 fn give_to_group(file: &File, gid: u32) -> io::Result<bool> {
     if file.metadata()?.gid() == gid {
         return Ok(true);
@@ -72,7 +71,8 @@ fn give_to_group(file: &File, gid: u32) -> io::Result<bool> {
     }
 }
 
-/// Gives `file` this mode. A file system without modes, as NTFS may be mounted, shows one mode for all files.
+/// Sets the mode of `file`. A file system without modes, such as a mounted NTFS, shows one mode for
+/// all files.
 fn set_mode(file: &File, mode: u32) -> io::Result<()> {
     if file.metadata()?.mode() & MODE == mode & MODE {
         return Ok(());
@@ -84,11 +84,11 @@ fn set_mode(file: &File, mode: u32) -> io::Result<()> {
 }
 
 /// Gives the directory `new` the owner and mode of the directory `old`. A file in `new` gets those
-/// of the file of the same name in `old`, or those of a new file there. A hard-linked file is
-/// shared, and stays unchanged.
+/// of the file with the same name in `old`, or else those of a new file. A file with hard links is
+/// unchanged.
 ///
 /// # Errors
-/// What the operating system says.
+/// Errors of the operating system.
 pub(super) fn give_directory(new: BorrowedFd<'_>, old: BorrowedFd<'_>) -> io::Result<()> {
     let (new, old) = (File::from(new.try_clone_to_owned()?), File::from(old.try_clone_to_owned()?));
     let (made, due) = (new.metadata()?, old.metadata()?);
@@ -105,7 +105,7 @@ pub(super) fn give_directory(new: BorrowedFd<'_>, old: BorrowedFd<'_>) -> io::Re
             file.sync_all()?;
         }
     }
-    // Last: from now on the owner may change its contents.
+    // Last: from now on the owner may change the contents of the directory.
     let is_in_group = give_to_group(&new, due.gid())?;
     let mode = if is_in_group { due.mode() } else { due.mode() & !GROUP };
     set_mode(&new, mode)?;
@@ -115,14 +115,15 @@ pub(super) fn give_directory(new: BorrowedFd<'_>, old: BorrowedFd<'_>) -> io::Re
     new.sync_all()
 }
 
-/// Opens `name` in `directory`, of any kind but a link.
+/// Opens `name` in `directory`. Refuses a link.
 fn open_in(directory: &File, name: &OsStr, flags: OFlags) -> io::Result<File> {
-    // NONBLOCK: opening a FIFO would wait for its other end for ever.
+    // NONBLOCK: without it, opening a FIFO would block.
     let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     Ok(File::from(rustix::fs::openat(directory, name, flags, Mode::empty())?))
 }
 
-/// The group's bits for a file in a directory of this mode: none unless the group may enter it.
+/// Returns the group's bits for a file in a directory of this mode; none unless the group may enter
+/// it.
 fn group_bits(directory_mode: u32) -> u32 {
     const GROUP_ENTERS: u32 = 0o010;
     const GROUP_READS_WRITES: u32 = 0o060;
@@ -134,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_group_gets_no_more_than_its_directory_lets_it() {
+    fn the_group_gets_no_more_access_than_it_has_to_the_directory() {
         let modes = [
             (0o700, 0),
             (0o750, 0o040),

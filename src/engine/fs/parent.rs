@@ -1,5 +1,5 @@
-//! The parent of a store's directory. Names are looked up in its handle and links are not followed,
-//! so a user who changes these names, or those above, cannot redirect a call.
+//! The parent of a store's directory. Names are looked up in its handle, and links are not
+//! followed. So a user who changes these names, or names above, cannot redirect a call.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -18,7 +18,7 @@ use super::traits::{Directory, Parent, PathKind};
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// A directory of the operating system, held by its handle. The path is for messages alone.
+/// A directory of the operating system, accessed through its handle. The path is for messages.
 #[derive(Debug)]
 pub(super) struct OsParent {
     path: PathBuf,
@@ -26,23 +26,23 @@ pub(super) struct OsParent {
 }
 
 impl OsParent {
-    /// The parent directory of `path`. Missing parents are created.
+    /// Opens the parent directory of `path`. Missing parents are created.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         let (above, _) = split(path)?;
         Ok(Self { path: above.to_owned(), handle: hold(above)? })
     }
 
-    /// Makes the directory `name`.
+    /// Creates the directory `name`.
     pub(super) fn make(&self, name: &OsStr, trusts_all: bool) -> io::Result<OsDirectory> {
         let directory = OsDirectory::new(self.path.join(name), make(&self.handle, name)?, trusts_all)?;
-        // Another user who may change names here may have replaced it already.
+        // Another user who may change names here may have replaced it.
         match directory.distrust()?.is_none() && directory.names()?.is_empty() {
             true => Ok(directory),
             false => Err(moved()),
         }
     }
 
-    /// Whether `name` leads to `directory`.
+    /// Returns whether `name` leads to `directory`.
     fn is(&self, name: &OsStr, directory: BorrowedFd<'_>) -> io::Result<bool> {
         let held = rustix::fs::fstat(directory)?;
         match rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -52,8 +52,7 @@ impl OsParent {
         }
     }
 
-    /// # Errors
-    /// If `name` does not lead to `directory`.
+    /// Checks that `name` leads to `directory`.
     fn check(&self, name: &OsStr, directory: &dyn Directory) -> io::Result<()> {
         match self.is(name, handle(directory)?)? {
             true => Ok(()),
@@ -82,7 +81,7 @@ impl Parent for OsParent {
     }
 
     fn names(&self) -> io::Result<Vec<OsString>> {
-        // The handle can only look up names; listing needs a second one.
+        // The handle may only look up names. A second one lists them.
         names_in(&File::from(rustix::fs::openat(&self.handle, ".", DIRECTORY, Mode::empty())?))
     }
 
@@ -122,7 +121,7 @@ impl Parent for OsParent {
     }
 }
 
-/// The directory at `path`. It and its parents are created if missing.
+/// Opens the directory at `path`. It and its parents are created if missing.
 pub(super) fn hold(path: &Path) -> io::Result<File> {
     match rustix::fs::openat(CWD, path, DIRECTORY, Mode::empty()) {
         Err(Errno::NOENT) => {}
@@ -142,14 +141,14 @@ pub(super) fn hold(path: &Path) -> io::Result<File> {
     }
 }
 
-/// The directory above `path`, and the name in it.
+/// Splits `path` into the directory above it and the name in it.
 fn split(path: &Path) -> io::Result<(&Path, &OsStr)> {
     let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
     let above = path.parent().filter(|above| !above.as_os_str().is_empty());
     Ok((above.unwrap_or(Path::new(".")), name))
 }
 
-/// Makes the directory `name` in `above`, durably.
+/// Creates the directory `name` in `above`, durably.
 fn make(above: &File, name: &OsStr) -> io::Result<File> {
     rustix::fs::mkdirat(above, name, Mode::RWXU)?;
     let made = open_in(above, name)?;
@@ -157,7 +156,7 @@ fn make(above: &File, name: &OsStr) -> io::Result<File> {
     Ok(made)
 }
 
-/// Opens the directory `name` of `above`; a link is refused.
+/// Opens the directory `name` of `above`. Refuses a link.
 fn open_in(above: &File, name: &OsStr) -> io::Result<File> {
     Ok(File::from(rustix::fs::openat(above, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?))
 }
@@ -165,7 +164,7 @@ fn open_in(above: &File, name: &OsStr) -> io::Result<File> {
 /// Renames the directory `from` to the free name `to`.
 fn rename_to_free(parent: &File, from: &OsStr, to: &OsStr) -> io::Result<()> {
     match rustix::fs::renameat_with(parent, from, parent, to, RenameFlags::NOREPLACE) {
-        // Not every file system knows the flag. A directory replaces nothing but an empty one.
+        // Not every file system knows the flag. Without it, a directory replaces only an empty one.
         Err(Errno::INVAL | Errno::NOSYS) => Ok(rustix::fs::renameat(parent, from, parent, to)?),
         renamed => Ok(renamed?),
     }

@@ -1,5 +1,5 @@
-//! Files read without a mapping. A limited number of them are open at a time; the others are
-//! reopened when they are read.
+//! Files that are read without a mapping. A limited number of them is open; the others are reopened
+//! when they are read.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -12,7 +12,7 @@ use super::names::StoreFile;
 use super::traits::{Access, Directory, File};
 use crate::engine::base::sync::{AtomicBool, LockRank, Mutex, RwLock};
 
-/// The bounds of a pool's capacity, whatever the process's limit is.
+/// The bounds of a pool's capacity.
 const CAPACITY_LEAST: u64 = 4;
 const CAPACITY_MOST: u64 = 1 << 17;
 
@@ -26,13 +26,13 @@ pub(crate) struct FilePool {
 
 #[derive(Debug, Default)]
 struct Held {
-    /// Files that may be closed, by the time they were opened or last spared.
+    /// The open files that may be closed, ordered by the time of their opening or last reprieve.
     open: VecDeque<Weak<Slot>>,
-    /// All files in use, open or not.
+    /// All files in use, open or closed.
     by_name: HashMap<StoreFile, Weak<Slot>>,
 }
 
-/// A file that is final or only grows, and that may be closed between two reads.
+/// A file that is final or only grows. It may be closed between two reads.
 #[derive(Debug)]
 pub(crate) struct PooledFile {
     pool: Arc<FilePool>,
@@ -42,18 +42,19 @@ pub(crate) struct PooledFile {
 #[derive(Debug)]
 struct Slot {
     name: StoreFile,
-    /// Its identity, checked when it is reopened, if the file system has identities.
+    /// Its device and inode number, checked when it is reopened; `None` if the file system has
+    /// none.
     identity: Option<(u64, u64)>,
     file: RwLock<Option<Arc<dyn File>>>,
-    /// Whether it was read since the last time it was considered for closing.
+    /// Whether it was read after it was last considered for closing.
     was_read: AtomicBool,
     /// Whether it stays open because its name will be removed. Changed under the lock of `file`.
     is_kept: AtomicBool,
 }
 
 impl FilePool {
-    /// Opens at most `capacity` files of `directory`, or by default a quarter of the process's
-    /// limit.
+    /// Returns a pool that keeps at most `capacity` files of `directory` open, by default a quarter
+    /// of the process's limit.
     pub(crate) fn new(directory: Arc<dyn Directory>, capacity: Option<usize>) -> Arc<Self> {
         let share = || open_files_max() / 4;
         let capacity = capacity.map_or_else(share, |count| count as u64).clamp(CAPACITY_LEAST, CAPACITY_MOST);
@@ -64,10 +65,10 @@ impl FilePool {
         })
     }
 
-    /// Adds `file`, which has `name`, to the pool.
+    /// Adds the open `file`, whose name is `name`.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Errors of the operating system.
     pub(crate) fn adopt(self: &Arc<Self>, name: StoreFile, file: Arc<dyn File>) -> io::Result<PooledFile> {
         let slot = Arc::new(Slot {
             name,
@@ -81,10 +82,10 @@ impl FilePool {
         Ok(PooledFile { pool: Arc::clone(self), slot })
     }
 
-    /// Keeps the file `name` open while it is in use, since its name will be removed.
+    /// Keeps the file `name` open while it is in use, because its name will be removed.
     ///
     /// # Errors
-    /// What the operating system says, if the file cannot be reopened.
+    /// Errors of the operating system, if the file cannot be reopened.
     pub(crate) fn keep(self: &Arc<Self>, name: StoreFile) -> io::Result<()> {
         let removed = self.held.lock().by_name.remove(&name);
         let Some(slot) = removed.and_then(|slot| slot.upgrade()) else { return Ok(()) };
@@ -95,7 +96,7 @@ impl FilePool {
         Ok(())
     }
 
-    /// Counts the newly opened file of `slot`, and closes others above the limit.
+    /// Counts the newly opened file of `slot`, and closes others to stay below the limit.
     fn admit(&self, slot: &Arc<Slot>) {
         let mut held = self.held.lock();
         let mut spares = held.open.len();
@@ -113,7 +114,7 @@ impl FilePool {
         held.open.push_back(Arc::downgrade(slot));
     }
 
-    /// Opens the file of `slot` again.
+    /// Reopens the file of `slot`.
     fn open(&self, slot: &Slot) -> io::Result<Arc<dyn File>> {
         let opened = match self.directory.open(slot.name, Access::Read) {
             Err(error) if is_out_of_descriptors(&error) => {
@@ -136,7 +137,7 @@ impl FilePool {
         Ok(file)
     }
 
-    /// Closes every file that may be closed, since the process has no descriptors left.
+    /// Closes every file that may be closed, because the process has no descriptors left.
     fn close_all(&self) {
         let open = std::mem::take(&mut self.held.lock().open);
         open.iter().filter_map(Weak::upgrade).for_each(|slot| slot.close());
@@ -158,7 +159,7 @@ impl Slot {
 }
 
 impl PooledFile {
-    /// The file, opened again if it was closed.
+    /// Returns the file, reopened if necessary.
     fn file(&self) -> io::Result<Arc<dyn File>> {
         let slot = &self.slot;
         slot.was_read.store(true, Ordering::Relaxed);
@@ -167,7 +168,7 @@ impl PooledFile {
         }
         let file = self.pool.open(slot)?;
         let mut held = slot.file.write();
-        // Another thread may have been quicker.
+        // Another thread may have been faster.
         if let Some(file) = &*held {
             return Ok(Arc::clone(file));
         }
@@ -208,7 +209,7 @@ impl File for PooledFile {
     }
 
     fn drop_cache(&self) {
-        // Advice only, for which no file is opened.
+        // It is only advice, and does not justify opening the file.
     }
 
     fn map(&self, len: u64) -> io::Result<Option<Mapping>> {
@@ -226,7 +227,7 @@ mod tests {
         StoreFile::Segment(SegmentId(id))
     }
 
-    /// Files of four bytes, the number of each, in a pool of four.
+    /// Returns a pool of four, and files of four bytes that hold their number.
     fn pooled(count: u64) -> (tempfile::TempDir, Arc<FilePool>, Vec<PooledFile>) {
         let dir = tempfile::tempdir().expect("a directory");
         let directory = OsFileSystem.open_directory(dir.path()).expect("it opens");
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn few_files_are_open_and_all_are_read() {
+    fn few_files_are_open_and_all_can_be_read() {
         let (_dir, _pool, files) = pooled(50);
         for id in (0..50_u32).chain((0..50).rev()) {
             let bytes = read_vec_at(&files[id as usize], 0, 4).expect("it is read");
@@ -256,20 +257,20 @@ mod tests {
     }
 
     #[test]
-    fn a_file_whose_name_goes_is_read_by_who_has_it_and_another_of_its_name_is_not() {
+    fn a_kept_file_is_read_after_its_name_was_removed_and_a_file_that_replaced_it_is_refused() {
         let (dir, pool, files) = pooled(9);
-        pool.keep(name(0)).expect("it is there");
+        pool.keep(name(0)).expect("the file exists");
         for id in [0, 1, 2] {
-            std::fs::remove_file(dir.path().join(name(id).to_string())).expect("it is there");
+            std::fs::remove_file(dir.path().join(name(id).to_string())).expect("the file exists");
         }
         std::fs::write(dir.path().join(name(2).to_string()), "other").expect("a file");
         for file in files.iter().skip(3) {
             read_vec_at(file, 0, 4).expect("it is read");
         }
-        assert_eq!(read_vec_at(&files[0], 0, 4).expect("it was kept"), [0; 4]);
-        let error = read_vec_at(&files[1], 0, 4).expect_err("it is gone");
+        assert_eq!(read_vec_at(&files[0], 0, 4).expect("it was kept open"), [0; 4]);
+        let error = read_vec_at(&files[1], 0, 4).expect_err("it was removed");
         assert!(error.to_string().contains("compacted it away"), "{error}");
-        let error = read_vec_at(&files[2], 0, 4).expect_err("it is another");
+        let error = read_vec_at(&files[2], 0, 4).expect_err("it was replaced");
         assert!(error.to_string().contains("another file has its name"), "{error}");
     }
 }

@@ -1,4 +1,5 @@
-//! A file whose unreadable places read as zeros: a failing disk costs what stands there, and not what follows.
+//! A file whose unreadable blocks read as zeros, so that a failing disk costs only what stands in
+//! them.
 
 use std::io;
 use std::ops::Range;
@@ -9,14 +10,15 @@ use super::traits::File;
 use crate::engine::base::error::words;
 use crate::engine::base::sync::{LockRank, Mutex};
 
-/// What is given up at once: disks fail by sectors of 512 or 4,096 bytes, and the system reads pages.
+/// The length of a block that is given up. Disks fail by sectors of 512 or 4,096 bytes, and the
+/// system reads pages.
 const BLOCK_LEN: u64 = 4096;
 
-/// Reads past what cannot be read. Zeros are no record, so what is missing is seen by its checksums.
+/// A file that reads past unreadable blocks. Zeros are not a record, so checksums find the loss.
 #[derive(Debug)]
 pub(crate) struct SalvageFile {
     file: Arc<dyn File>,
-    /// What the system did not give, and why.
+    /// The unreadable ranges, each with the reason.
     unreadable: Mutex<Vec<(Range<u64>, String)>>,
 }
 
@@ -25,7 +27,7 @@ impl SalvageFile {
         Self { file, unreadable: Mutex::new(LockRank::Leaf, Vec::new()) }
     }
 
-    /// The places in `range` that could not be read, in order, each with the reason.
+    /// Returns the unreadable parts of `range`, in order, each with the reason.
     pub(crate) fn unreadable(&self, range: &Range<u64>) -> Vec<(Range<u64>, String)> {
         let unreadable = self.unreadable.lock();
         let hit = |(place, why): &(Range<u64>, String)| {
@@ -63,7 +65,7 @@ impl File for SalvageFile {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {}
             outcome => return outcome,
         }
-        // Block by block, for the next one may be readable.
+        // One block at a time: the next one may be readable.
         let room = (BLOCK_LEN - at % BLOCK_LEN).min(self.file.len()?.saturating_sub(at)) as usize;
         let len = room.min(buffer.len());
         let block = &mut buffer[..len];
@@ -95,7 +97,7 @@ impl File for SalvageFile {
     }
 
     fn map(&self, _: u64) -> io::Result<Option<Mapping>> {
-        // A mapping of a place that cannot be read kills the process.
+        // Reading an unreadable page of a mapping kills the process.
         Ok(None)
     }
 }
@@ -105,7 +107,7 @@ mod tests {
     use super::*;
     use crate::engine::fs::read_exact_at;
 
-    /// Two pages and a half of ones, the second of which the disk does not give.
+    /// Two and a half blocks of ones, of which the second is unreadable.
     #[derive(Debug)]
     struct Failing;
 
@@ -145,18 +147,18 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_zeros_and_all_around_it_is_read() {
-        let patient = SalvageFile::new(Arc::new(Failing));
+    fn an_unreadable_block_reads_as_zeros_and_all_other_bytes_are_read() {
+        let salvage = SalvageFile::new(Arc::new(Failing));
         for (from, to) in [(0, LEN), (7, LEN - 1), (BLOCK_LEN - 1, BLOCK_LEN + 1), (2 * BLOCK_LEN - 8, LEN)] {
             let mut bytes = vec![9; (to - from) as usize];
-            read_exact_at(&patient, &mut bytes, from).expect("it reads past");
+            read_exact_at(&salvage, &mut bytes, from).expect("it reads past the block");
             for (at, byte) in (from..).zip(bytes) {
                 let is_lost = (BLOCK_LEN..2 * BLOCK_LEN).contains(&at);
                 assert_eq!(byte, u8::from(!is_lost), "byte {at} of {from}..{to}");
             }
         }
         let places = |range: Range<u64>| -> Vec<_> {
-            patient.unreadable(&range).into_iter().map(|(place, _)| (place.start, place.end)).collect()
+            salvage.unreadable(&range).into_iter().map(|(place, _)| (place.start, place.end)).collect()
         };
         assert_eq!(places(0..LEN), [(BLOCK_LEN, 2 * BLOCK_LEN)]);
         assert_eq!(places(BLOCK_LEN - 8..BLOCK_LEN + 8), [(BLOCK_LEN, BLOCK_LEN + 8)]);

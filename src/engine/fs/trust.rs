@@ -1,10 +1,11 @@
-//! Which files and directories are trusted: nobody else can change their bytes.
+//! Trust in files and directories: a trusted one cannot be changed by other users.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 
-/// Why a file is trusted less than the directory it is in, which was found to be trusted, or is to be. Who owns such a file
-/// or may write to it could change, under a mapping, what was checked; and could read what is appended.
+/// Returns why `file` is trusted less than its directory, which is trusted. A user who owns the
+/// file or may write to it could change checked bytes under a mapping, and could read what is
+/// appended.
 pub(super) fn less_trusted(file: &Metadata, directory: &Metadata) -> Option<String> {
     if is_open_to_all(directory) {
         None
@@ -15,7 +16,7 @@ pub(super) fn less_trusted(file: &Metadata, directory: &Metadata) -> Option<Stri
     }
 }
 
-/// Whose the file is, if it belongs neither to this user nor to root nor to `others`.
+/// Returns the owner of the file, in words, if it is not this user, root or one of `others`.
 pub(super) fn owned_by_another(file: &Metadata, others: &[u32]) -> Option<String> {
     const ROOT: u32 = 0;
     let (owner, me) = (file.uid(), rustix::process::geteuid().as_raw());

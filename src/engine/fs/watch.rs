@@ -1,4 +1,4 @@
-//! Being told that files change, in place of asking again and again.
+//! Notification of changed files.
 
 use std::fmt;
 use std::io;
@@ -10,35 +10,35 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
-/// How often a [`Watch`] looks that nobody tells.
+/// The interval at which [`Unwatched`] polls.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
-/// What the system tells is read in pieces of this many bytes: some hundred changes.
+/// The length of the buffer for events: some hundred.
 const EVENTS_LEN: usize = 8 << 10;
 
-/// Tells when the files of a directory change.
+/// A source of notifications that files of a directory changed.
 pub trait Watch: Send + Sync + fmt::Debug {
-    /// Waits until something has changed since the last call (or since the watch was made), or may have, or for `timeout`.
+    /// Waits until files have changed or may have changed since the last call, or for `timeout`.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Errors of the operating system.
     fn wait(&mut self, timeout: Duration) -> io::Result<Changed>;
 }
 
-/// What has changed, or may have.
+/// The changes of a directory, certain or possible.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Changed {
     /// Bytes of a file.
     pub bytes: bool,
-    /// Which files there are.
+    /// Names of files.
     pub names: bool,
 }
 
 impl Changed {
-    /// All of it.
+    /// All changes.
     pub const ALL: Self = Self { bytes: true, names: true };
 }
 
-/// For a system that tells nothing: whatever there is may have changed, fifty times a second.
+/// Polling, for systems without notifications: every call reports that everything may have changed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Unwatched;
 
@@ -49,12 +49,12 @@ impl Watch for Unwatched {
     }
 }
 
-/// inotify(7), which sleeps until another process (or this one) writes.
+/// inotify(7). It sleeps until a process writes.
 #[derive(Debug)]
 pub(super) struct Inotify(OwnedFd);
 
 impl Inotify {
-    /// Watches the directory that is open as `directory`, whatever its name is or becomes.
+    /// Watches the open directory `directory`, also after it is renamed.
     pub(super) fn of(directory: &impl AsRawFd) -> io::Result<Self> {
         let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         let changes = WatchFlags::MODIFY | WatchFlags::MOVED_TO | WatchFlags::CREATE;
@@ -62,7 +62,7 @@ impl Inotify {
         Ok(Self(inotify))
     }
 
-    /// Takes what has been told so far.
+    /// Returns the changes that have been reported.
     fn drain(&self) -> io::Result<Changed> {
         let mut buffer = [MaybeUninit::uninit(); EVENTS_LEN];
         let mut reader = Reader::new(self.0.as_fd(), &mut buffer);
@@ -82,7 +82,7 @@ impl Inotify {
 
 impl Watch for Inotify {
     fn wait(&mut self, timeout: Duration) -> io::Result<Changed> {
-        // So long that nobody lives to see its end is an hour at a time.
+        // inotify waits at most an hour at a time. `poll` refuses longer times.
         let deadline = Instant::now() + timeout.min(Duration::from_secs(3600));
         loop {
             let stirred = self.drain()?;
@@ -92,7 +92,7 @@ impl Watch for Inotify {
             }
             let left = Timespec::try_from(left).map_err(|_| io::ErrorKind::InvalidInput)?;
             match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&left)) {
-                // A signal may mean that nobody waits any more.
+                // A signal may mean that the caller no longer waits.
                 Err(Errno::INTR) => return Ok(Changed::default()),
                 Err(error) => return Err(error.into()),
                 Ok(_) => {}
@@ -108,10 +108,10 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     #[test]
-    fn a_write_stirs_bytes_and_a_new_name_stirs_names_and_nothing_stirs_nothing() {
+    fn a_write_reports_bytes_a_new_file_reports_names_and_nothing_else_is_reported() {
         let dir = tempfile::tempdir().expect("a directory");
         let handle = std::fs::File::open(dir.path()).expect("it opens");
-        let mut watch = Inotify::of(&handle).expect("the system tells");
+        let mut watch = Inotify::of(&handle).expect("the system has inotify");
         assert_eq!(watch.wait(Duration::ZERO).expect("waits"), Changed::default());
         std::fs::write(dir.path().join("new"), "").expect("a file");
         assert!(watch.wait(LONG).expect("waits").names);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_told_nothing_looks_at_everything() {
+    fn without_notifications_everything_may_have_changed() {
         assert_eq!(Unwatched.wait(Duration::ZERO).expect("sleeps"), Changed::ALL);
     }
 }

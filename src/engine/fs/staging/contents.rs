@@ -8,18 +8,20 @@ use crate::engine::base::error::{Error, Result};
 use crate::engine::base::escape::Visible;
 use crate::engine::fs::{Access, Directory, StoreFile, is_of_file_system};
 
-/// The files in `directory`, without what a file system has at its root: `None` for each name that no
-/// store's file has.
+/// Returns the files in `directory`, without those that a file system has at its root. A name that
+/// no file of a store has gives `None`.
 ///
 /// # Errors
-/// What the operating system says.
+/// Errors of the operating system.
 pub(crate) fn files(directory: &dyn Directory) -> io::Result<Vec<Option<StoreFile>>> {
     let names = directory.names()?.into_iter().filter(|name| !is_of_file_system(name));
     Ok(names.map(|name| StoreFile::parse(&name)).collect())
 }
 
+/// Checks that no other user can change `directory`, unless all is trusted.
+///
 /// # Errors
-/// [`Error::Untrusted`] if another user could change `directory`, unless all is trusted.
+/// [`Error::Untrusted`]; errors of the operating system.
 pub(crate) fn check_trusted(directory: &dyn Directory, path: &Path, trusts_all: bool) -> Result<()> {
     match directory.distrust().map_err(Error::io("open", path))? {
         Some(reason) if !trusts_all => Err(Error::Untrusted { path: path.to_owned(), reason }),
@@ -27,8 +29,8 @@ pub(crate) fn check_trusted(directory: &dyn Directory, path: &Path, trusts_all: 
     }
 }
 
-/// What is in `directory`, in words; `None` if it is empty, or holds nothing but what a file system
-/// has at its root, or what a killed process left.
+/// Returns what is in `directory`, in words. Returns `None` if it is empty, or holds only what a
+/// file system has at its root or what a killed process left.
 pub(super) fn occupant(directory: &dyn Directory) -> io::Result<Option<String>> {
     let names: Vec<_> = directory.names()?.into_iter().filter(|name| !is_of_file_system(name)).collect();
     let files: Vec<_> = names.iter().map(|name| StoreFile::parse(name)).collect();
@@ -40,7 +42,7 @@ pub(super) fn occupant(directory: &dyn Directory) -> io::Result<Option<String>> 
     }
     let is_in_the_way = |file: &Option<StoreFile>| match file {
         Some(StoreFile::Lock) => false,
-        // A process may be killed, or the power cut, before the mark is whole.
+        // The process may have been killed before the mark was complete.
         Some(file @ StoreFile::Unfinished) => {
             let len = directory.open(*file, Access::Read).and_then(|file| file.len());
             !len.is_ok_and(|len| len <= MARK.text.len() as u64)
@@ -51,11 +53,11 @@ pub(super) fn occupant(directory: &dyn Directory) -> io::Result<Option<String>> 
     Ok(other.map(|(name, _)| Visible(name.as_encoded_bytes()).to_string()))
 }
 
-/// Whether a killed process left this, and it holds nothing else.
+/// Returns whether `directory` holds only what a killed process left.
 pub(super) fn is_leftover(directory: &dyn Directory) -> bool {
     let Ok(files) = files(directory) else { return false };
-    // If the process was killed before the mark was made, or after all else was removed, LOCK is
-    // the only file.
+    // LOCK is the only file if the process was killed before it made the mark, or after it removed
+    // all else.
     let is_marked = files.contains(&Some(StoreFile::Unfinished));
     files.iter().all(|file| file.is_some_and(|file| is_marked || file == StoreFile::Lock))
 }

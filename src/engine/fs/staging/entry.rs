@@ -1,4 +1,4 @@
-//! A place for a directory: a name in a directory that is held open.
+//! Entries of a directory that is held open.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -9,7 +9,7 @@ use super::contents::{check_trusted, files};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::fs::{Directory, FileSystem, Parent, PathKind};
 
-/// A name in a directory that is held open. The path is for messages alone.
+/// A name in a directory that is held open. It may exist or not. The path is for messages.
 #[derive(Clone, Debug)]
 pub(crate) struct DirectoryEntry {
     parent: Arc<dyn Parent>,
@@ -18,7 +18,7 @@ pub(crate) struct DirectoryEntry {
 }
 
 impl DirectoryEntry {
-    /// The place at `path`. Its parent directory is made if it is missing.
+    /// Returns the entry at `path`. Its parent directory is created if it is missing.
     ///
     /// # Errors
     /// [`Error::Io`], also for a path without a last name, such as `/`.
@@ -26,22 +26,21 @@ impl DirectoryEntry {
         Self::found(path, path, file_system)
     }
 
-    /// The place that `path` leads to: links at its end are followed if they belong to this user or
-    /// root. No other user may choose what is filled.
+    /// Returns the entry that `path` leads to. Links at its end are followed if they belong to this
+    /// user or root: no other user may choose which directory is filled.
     ///
     /// # Errors
-    /// As [`DirectoryEntry::of`].
+    /// Those of [`DirectoryEntry::of`].
     pub(crate) fn behind_links(path: &Path, file_system: &dyn FileSystem) -> Result<Self> {
         let chosen = file_system.chosen_path(path).map_err(Error::io("open", path))?;
         Self::found(path, &chosen, file_system)
     }
 
-    /// The place at `real`, called `path`.
+    /// Returns the entry at `real`, with the path `path` for messages.
     fn found(path: &Path, real: &Path, file_system: &dyn FileSystem) -> Result<Self> {
         let error = Error::io("open the directory of", path);
         let of = || -> io::Result<Self> {
-            // Without a trailing slash: a suffix after it would name a file inside. `.` is resolved
-            // to a name.
+            // A suffix after a trailing slash would name a file inside. `.` is resolved to a name.
             let mut real: PathBuf = real.components().collect();
             if real.file_name().is_none() {
                 real = file_system.real_path(&real)?;
@@ -52,13 +51,13 @@ impl DirectoryEntry {
         of().map_err(error)
     }
 
-    /// The place with this name in the same directory.
+    /// Returns the entry with this name in the same directory.
     pub(crate) fn beside(&self, name: &OsStr) -> Self {
         let (parent, path) = (Arc::clone(&self.parent), self.path.with_file_name(name));
         Self { parent, name: name.to_owned(), path }
     }
 
-    /// The place in the same directory with `suffix` added to the name.
+    /// Returns the entry in the same directory with `suffix` added to the name.
     pub(crate) fn with_suffix(&self, suffix: &str) -> Self {
         let mut name = self.name.clone();
         name.push(suffix);
@@ -73,17 +72,17 @@ impl DirectoryEntry {
         &self.path
     }
 
-    /// The kind of the file at this place.
+    /// Returns the kind of the file.
     pub(crate) fn kind(&self) -> Result<PathKind> {
         self.parent.kind(&self.name).map_err(Error::io("open", &self.path))
     }
 
-    /// All names in the same directory.
+    /// Returns all names in the same directory.
     pub(crate) fn names(&self) -> Result<Vec<OsString>> {
         self.parent.names().map_err(Error::io("read the directory of", &self.path))
     }
 
-    /// Makes the directory.
+    /// Creates the directory.
     pub(crate) fn create(&self) -> io::Result<Arc<dyn Directory>> {
         self.parent.create(&self.name)
     }
@@ -107,22 +106,22 @@ impl DirectoryEntry {
         Ok(Some(directory))
     }
 
-    /// Renames `directory`, which is at this place, to the free place `to` in the same directory.
+    /// Renames `directory`, which has this entry, to the free entry `to` in the same directory.
     pub(crate) fn rename(&self, directory: &dyn Directory, to: &Self) -> io::Result<()> {
         self.parent.rename(directory, [&self.name, &to.name])
     }
 
-    /// Exchanges `old`, at this place, with `new`, at `other`.
+    /// Exchanges `old`, which has this entry, with `new`, which has the entry `other`.
     pub(crate) fn exchange(&self, old: &dyn Directory, other: &Self, new: &dyn Directory) -> io::Result<()> {
         self.parent.exchange([old, new], [&self.name, &other.name])
     }
 
-    /// Removes the empty `directory`, which is at this place.
+    /// Removes the empty `directory`, which has this entry.
     pub(crate) fn remove(&self, directory: &dyn Directory) -> io::Result<()> {
         self.parent.remove(directory, &self.name)
     }
 
-    /// Makes the names in the parent directory durable.
+    /// Makes the names in the same directory durable.
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.parent.sync()
     }

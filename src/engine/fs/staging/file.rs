@@ -1,4 +1,4 @@
-//! Staged files: written under another name, and renamed when they are complete.
+//! Staged files, which are renamed when they are complete.
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::engine::base::error::{Error, Result};
 use crate::engine::fs::{Access, Directory, File, StoreFile, write_all_at};
 
-/// A file being written under the name `draft`, and removed unless it is renamed to `name`.
+/// A file that is written under the name `draft`. It is removed unless it is renamed to `name`.
 #[derive(Debug)]
 pub(crate) struct StagedFile<'a> {
     directory: &'a dyn Directory,
@@ -17,7 +17,8 @@ pub(crate) struct StagedFile<'a> {
 }
 
 impl<'a> StagedFile<'a> {
-    /// A new file, in place of the one that a killed process may have left under the name `draft`.
+    /// Creates the file. Replaces the one that a killed process may have left under the name
+    /// `draft`.
     pub(crate) fn new(directory: &'a dyn Directory, draft: StoreFile, name: StoreFile) -> Result<Self> {
         remove_if_there(directory, draft).map_err(Error::io("remove", directory.path(draft)))?;
         match directory.open(draft, Access::Replace(name)) {
@@ -30,7 +31,7 @@ impl<'a> StagedFile<'a> {
         }
     }
 
-    /// The file to write to.
+    /// Returns the file.
     pub(crate) fn file(&self) -> &dyn File {
         &*self.file
     }
@@ -40,13 +41,13 @@ impl<'a> StagedFile<'a> {
         write_all_at(&*self.file, bytes, at).map_err(self.error("write"))
     }
 
-    /// Makes its bytes durable. Otherwise the rename can reach the disk before them.
+    /// Makes its bytes durable. Otherwise the rename could be durable before them.
     pub(crate) fn sync(&self) -> Result<()> {
         self.file.sync().map_err(self.error("fsync"))
     }
 
-    /// Renames it to its name, in place of the file there. That is durable once the directory is
-    /// synced.
+    /// Renames the file to its name, and replaces the file there. The new name is durable after a
+    /// sync of the directory.
     pub(crate) fn put_in_place(mut self) -> Result<()> {
         self.directory.rename(self.draft, self.name).map_err(self.error("rename"))?;
         self.is_in_place = true;
@@ -61,13 +62,15 @@ impl<'a> StagedFile<'a> {
 impl Drop for StagedFile<'_> {
     fn drop(&mut self) {
         if !self.is_in_place {
-            // It takes space on a disk that may be full. If it stays, the next one removes it.
+            // It takes space on a disk that may be full. If this fails, the next staged file
+            // replaces it.
             let _ = self.directory.remove(self.draft);
         }
     }
 }
 
-/// Creates the file `name` with `bytes`, durably. Its name is durable once the directory is synced.
+/// Creates the file `name` with `bytes`, durably. The name is durable after a sync of the
+/// directory.
 pub(crate) fn create_file(directory: &dyn Directory, name: StoreFile, bytes: &[u8]) -> Result<()> {
     let path = || directory.path(name);
     let file = directory.open(name, Access::Create).map_err(Error::io("create", path()))?;

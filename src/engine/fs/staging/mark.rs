@@ -6,8 +6,9 @@ use super::file::create_file;
 use crate::engine::base::error::{Error, Result};
 use crate::engine::fs::{Access, Directory, StoreFile, read_vec_at};
 
-/// The mark of a directory being filled: without a MANIFEST it is what an interrupted backup or
-/// restore left. A backup also stages files under this name: those hold something else.
+/// The mark of a directory that is being filled. Without a MANIFEST, the directory is what an
+/// interrupted backup or restore left. A backup also stages files under this name, with other
+/// contents.
 pub(crate) const MARK: Mark = Mark {
     file: StoreFile::Unfinished,
     text: b"a backup or a restore fills this directory; run it again if it was interrupted\n",
@@ -21,14 +22,14 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
-    /// Marks `directory`, durably, before any other file is created: a file without a mark may be
-    /// anybody's.
+    /// Marks `directory`, durably. The mark is created before all other files: a file without a
+    /// mark may belong to anybody.
     pub(crate) fn set(&self, directory: &dyn Directory) -> Result<()> {
         create_file(directory, self.file, self.text)?;
         directory.sync().map_err(Error::io("fsync the directory of", directory.path(self.file)))
     }
 
-    /// Whether `directory` is marked.
+    /// Returns whether `directory` is marked.
     pub(crate) fn is_set(&self, directory: &dyn Directory) -> bool {
         let read = || -> io::Result<bool> {
             let len = self.text.len() as u64;

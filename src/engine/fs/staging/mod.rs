@@ -1,4 +1,4 @@
-//! Staging directories and files, removed unless they are committed.
+//! Staging directories and files, which are removed unless they are committed.
 
 mod contents;
 mod entry;
@@ -18,28 +18,29 @@ pub(crate) use self::mark::{MARK, Mark};
 use super::{Directory, Exclusion, FileSystem, Guarded, LockOutcome, PathKind, StoreFile};
 use crate::engine::base::error::{Error, Result};
 
-/// Added to the final name.
+/// The suffix of a staging directory's name.
 const SUFFIX: &str = ".unfinished";
 
-/// UNFINISHED marks the directory. LOCK is last: it keeps other processes from removing the directory.
+/// The files that mark a staging directory. LOCK is removed last: it keeps other processes from
+/// removing the directory.
 const MARKS: &[StoreFile] = &[StoreFile::Unfinished, StoreFile::Lock];
 
-/// A directory being filled. Dropping it before it is kept removes its files, and the directory if
-/// it was made for this. It stays marked if that fails.
+/// A directory that is being filled. Unless it is kept, dropping it removes its files, and the
+/// directory if it was created for this. If that fails, it stays marked.
 #[derive(Debug)]
 pub(crate) struct Unfinished {
     path: PathBuf,
     directory: Arc<dyn Directory>,
-    /// The files that mark it as unfinished, removed last, in this order.
+    /// The files that mark it as unfinished. They are removed last, in this order.
     marks: &'static [StoreFile],
-    /// Its place if it was made for this: then the directory is removed too.
+    /// Its entry if it was created for this. The directory is then removed, too.
     made_at: Option<DirectoryEntry>,
     is_kept: bool,
 }
 
 impl Unfinished {
-    /// `directory`, at `path`. Its files may all be removed; `marks` mark it, now or soon. `made_at`
-    /// is its place if it was made for this.
+    /// Returns the unfinished `directory` at `path`. All its files may be removed. `marks` mark it,
+    /// now or soon. `made_at` is its entry if it was created for this.
     pub(crate) fn of(
         directory: Arc<dyn Directory>,
         path: &Path,
@@ -49,21 +50,21 @@ impl Unfinished {
         Self { path: path.to_owned(), directory, marks, made_at, is_kept: false }
     }
 
-    /// Where files are put.
+    /// Returns the directory.
     pub(crate) fn directory(&self) -> &Arc<dyn Directory> {
         &self.directory
     }
 
-    /// Keeps the directory, and returns it.
+    /// Keeps the directory and returns it.
     pub(crate) fn keep(mut self) -> Arc<dyn Directory> {
         self.is_kept = true;
         Arc::clone(&self.directory)
     }
 
-    /// Removes its files, and the directory if it was made for this.
+    /// Removes its files, and the directory if it was created for this.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Errors of the operating system.
     pub(crate) fn remove(mut self) -> Result<()> {
         self.is_kept = true;
         self.take_away()
@@ -71,22 +72,22 @@ impl Unfinished {
 
     fn take_away(&self) -> Result<()> {
         self.clear()?;
-        // The marks are removed after everything else is durably gone.
+        // The marks stay until the removal of everything else is durable.
         self.sync()?;
         let files = self.files()?;
         let marks = self.marks.iter().filter(|mark| files.contains(mark));
         marks.copied().try_for_each(|mark| self.take(mark))?;
         match &self.made_at {
-            Some(place) => place.remove(&*self.directory).map_err(Error::io("remove", &self.path)),
+            Some(entry) => entry.remove(&*self.directory).map_err(Error::io("remove", &self.path)),
             None => Ok(()),
         }
     }
 
-    /// Removes the store's files that are not its marks.
+    /// Removes the files of the store that are not marks.
     fn clear(&self) -> Result<()> {
         let files = self.files()?;
         if files.contains(&StoreFile::Manifest) {
-            // Otherwise a crash could leave a store that has lost segments.
+            // Otherwise a crash could leave a store without some of its segments.
             self.take(StoreFile::Manifest)?;
             self.sync()?;
         }
@@ -118,69 +119,71 @@ impl Drop for Unfinished {
     }
 }
 
-/// A directory being filled, whose MANIFEST is written last.
+/// A directory that is being filled. Its MANIFEST is written last.
 ///
-/// A missing one is made beside its place, and renamed when it is complete. A process that is killed
-/// leaves it, with a file that marks it, and the next one for the same place removes it. Between the
-/// removal of that file and the rename it is a complete store, and is left alone.
+/// A missing directory is created beside its path and renamed when it is complete. If the process
+/// is killed, the directory stays, with a mark, and the next process that fills the same path
+/// removes it. After the mark is removed and before the rename, it is a complete store, and no
+/// process removes it.
 ///
-/// One that exists is filled where it is: it may be a mount point, its parent may be read-only, and
-/// other processes may have it open. A killed process leaves it marked and without MANIFEST, which is
-/// not a store, and the next one for the same directory removes the remains.
+/// An existing directory is filled in place: it may be a mount point, its parent may be read-only,
+/// and other processes may have it open. If the process is killed, the directory stays, with a mark
+/// and without a MANIFEST, so that it is not a store. The next process that fills it removes the
+/// remains.
 #[derive(Debug)]
 pub(crate) struct Staging {
-    /// Locked, so that no other process clears it. The lock survives the rename.
+    /// The directory, locked so that no other process clears it. The lock survives the rename.
     made: Unfinished,
-    /// Its final place; `None` if it is there.
-    place: Option<DirectoryEntry>,
+    /// Its final entry; `None` if it is filled in place.
+    entry: Option<DirectoryEntry>,
 }
 
 impl Staging {
-    /// An empty directory for `path`, which is missing or a vacant directory. Links are followed.
-    /// A directory that exists must be trusted, unless all is.
+    /// Returns an empty directory for `path`, which is missing or a vacant directory. Links are
+    /// followed. An existing directory must be trusted, unless all is trusted.
     ///
     /// # Errors
-    /// [`Error::Occupied`] when `path` is anything else, or another process is creating it;
-    /// [`Error::Untrusted`]; what the operating system says.
+    /// [`Error::Occupied`] if `path` is anything else, or if another process is filling it;
+    /// [`Error::Untrusted`]; errors of the operating system.
     pub(crate) fn of(path: &Path, file_system: &Arc<dyn FileSystem>, trusts_all: bool) -> Result<Self> {
-        let place = DirectoryEntry::behind_links(path, &**file_system)?;
-        match place.kind()? {
-            PathKind::Missing => Self::beside(place, &**file_system),
-            PathKind::Directory => Self::inside(&place, trusts_all),
+        let entry = DirectoryEntry::behind_links(path, &**file_system)?;
+        match entry.kind()? {
+            PathKind::Missing => Self::beside(entry, &**file_system),
+            PathKind::Directory => Self::inside(&entry, trusts_all),
             PathKind::Other(what) => Err(occupied(path, &format!("it is {what}"))),
         }
     }
 
-    fn beside(place: DirectoryEntry, file_system: &dyn FileSystem) -> Result<Self> {
-        clear_leftovers(&place)?;
-        let (draft, directory) = create(&place, file_system)?;
+    fn beside(entry: DirectoryEntry, file_system: &dyn FileSystem) -> Result<Self> {
+        clear_leftovers(&entry)?;
+        let (draft, directory) = create(&entry, file_system)?;
         let directory = locked(&directory, draft.path())?;
         let path = draft.path().to_owned();
         let made = Unfinished::of(directory, &path, MARKS, Some(draft));
-        let staging = Self { made, place: Some(place) };
+        let staging = Self { made, entry: Some(entry) };
         MARK.set(&**staging.directory())?;
         Ok(staging)
     }
 
-    fn inside(place: &DirectoryEntry, trusts_all: bool) -> Result<Self> {
-        let (directory, path) = (place.open(trusts_all)?, place.path());
-        // Before the lock, which is itself a file: an occupied directory must stay untouched.
+    fn inside(entry: &DirectoryEntry, trusts_all: bool) -> Result<Self> {
+        let (directory, path) = (entry.open(trusts_all)?, entry.path());
+        // Taking the lock creates a file. An occupied directory must stay unchanged.
         check_vacant(&*directory, path)?;
         check_trusted(&*directory, path, trusts_all)?;
         let directory = locked(&directory, path)?;
         check_vacant(&*directory, path)?;
         let made = Unfinished::of(directory, path, MARKS, None);
-        // The remains of a killed process go before their mark is made anew.
+        // The mark of the killed process stays until its remains are gone.
         made.clear()?;
         made.sync()?;
         if made.files()?.contains(&StoreFile::Unfinished) {
             made.take(StoreFile::Unfinished)?;
         }
         MARK.set(&**made.directory())?;
-        Ok(Self { made, place: None })
+        Ok(Self { made, entry: None })
     }
 
-    /// Where files are put.
+    /// Returns the directory.
     pub(crate) fn directory(&self) -> &Arc<dyn Directory> {
         self.made.directory()
     }
@@ -188,19 +191,20 @@ impl Staging {
     /// Gives the directory, which is complete and durable with its MANIFEST, its final name.
     ///
     /// # Errors
-    /// What the operating system says; the directory is removed, unless it was renamed already.
+    /// Errors of the operating system. The directory is removed unless it was already renamed.
     pub(crate) fn put_in_place(self) -> Result<()> {
-        let Self { made, place: Some(place) } = self else { return self.unmark() };
+        let Self { made, entry: Some(entry) } = self else { return self.unmark() };
         made.take(StoreFile::Unfinished)?;
         made.sync()?;
-        let error = |error| Error::io("put the new directory at", place.path())(error);
-        let draft = made.made_at.as_ref().expect("it was made beside its place");
-        draft.rename(&**made.directory(), &place).map_err(error)?;
+        let error = |error| Error::io("put the new directory at", entry.path())(error);
+        let draft = made.made_at.as_ref().expect("a directory with a final entry was created for this");
+        draft.rename(&**made.directory(), &entry).map_err(error)?;
         made.keep();
-        place.sync().map_err(error)
+        entry.sync().map_err(error)
     }
 
-    /// Removes the mark. With its MANIFEST the directory is a store, even if this fails.
+    /// Removes the mark. If this fails, the directory is a store nevertheless, since it has a
+    /// MANIFEST.
     fn unmark(self) -> Result<()> {
         let path = self.made.path.clone();
         let directory = self.made.keep();
@@ -212,7 +216,7 @@ impl Staging {
     }
 }
 
-/// `directory`, changed only while this process has its lock.
+/// Locks `directory` and returns it guarded by the lock.
 fn locked(directory: &Arc<dyn Directory>, path: &Path) -> Result<Arc<dyn Directory>> {
     match directory.lock().map_err(Error::io("write to", path))? {
         LockOutcome::Held(lock) => Ok(Guarded::of(directory, &Exclusion::new(lock))),
@@ -227,32 +231,32 @@ fn check_vacant(directory: &dyn Directory, path: &Path) -> Result<()> {
     }
 }
 
-/// Makes a staging directory for `place`: its name has [`SUFFIX`] added, and random digits if that
-/// name is taken.
+/// Creates a staging directory for `entry`. [`SUFFIX`] is added to the name, and random digits if
+/// that name is taken.
 fn create(
-    place: &DirectoryEntry,
+    entry: &DirectoryEntry,
     file_system: &dyn FileSystem,
 ) -> Result<(DirectoryEntry, Arc<dyn Directory>)> {
-    let mut draft = place.with_suffix(SUFFIX);
+    let mut draft = entry.with_suffix(SUFFIX);
     loop {
         match draft.create() {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 let mut random = [0; 8];
                 let filled = file_system.random(&mut random);
                 filled.map_err(Error::io("read", "the system's random numbers"))?;
-                draft = place.with_suffix(&format!("{SUFFIX}-{:016x}", u64::from_le_bytes(random)));
+                draft = entry.with_suffix(&format!("{SUFFIX}-{:016x}", u64::from_le_bytes(random)));
             }
-            made => return made.map_err(Error::io("create", place.path())).map(|made| (draft, made)),
+            made => return made.map_err(Error::io("create", entry.path())).map(|made| (draft, made)),
         }
     }
 }
 
-/// Removes the staging directories that killed processes left for `place`. Anything else with such
-/// a name is left alone, and blocks nothing.
-fn clear_leftovers(place: &DirectoryEntry) -> Result<()> {
-    for name in place.names()?.iter().filter(|name| is_of_draft(name, place.name())) {
-        let draft = place.beside(name);
-        // Another user may have made it. A directory that cannot be examined is not removed.
+/// Removes the staging directories that killed processes left for `entry`. Anything else with such
+/// a name is ignored.
+fn clear_leftovers(entry: &DirectoryEntry) -> Result<()> {
+    for name in entry.names()?.iter().filter(|name| is_of_draft(name, entry.name())) {
+        let draft = entry.beside(name);
+        // Another user may have created it. A directory that cannot be examined is not removed.
         let Ok(directory) = draft.open(false) else { continue };
         if !directory.distrust().is_ok_and(|reason| reason.is_none()) || !is_leftover(&*directory) {
             continue;
@@ -271,7 +275,7 @@ fn clear_leftovers(place: &DirectoryEntry) -> Result<()> {
     Ok(())
 }
 
-/// Whether [`create`] may have made `name` for `wanted`.
+/// Returns whether [`create`] may have given this name to a staging directory for `wanted`.
 fn is_of_draft(name: &OsStr, wanted: &OsStr) -> bool {
     let is_random =
         |rest: &[u8]| rest.len() == 17 && rest[0] == b'-' && rest[1..].iter().all(u8::is_ascii_hexdigit);
@@ -280,10 +284,10 @@ fn is_of_draft(name: &OsStr, wanted: &OsStr) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || is_random(rest))
 }
 
-/// Whether `path` is missing or a vacant directory.
+/// Returns whether `path` is missing or a vacant directory.
 ///
 /// # Errors
-/// [`Error::Occupied`] when it is not a directory, and what the operating system says.
+/// [`Error::Occupied`] if it is not a directory; errors of the operating system.
 pub(crate) fn is_free(path: &Path, file_system: &dyn FileSystem) -> Result<bool> {
     match file_system.kind(path).map_err(Error::io("open", path))? {
         PathKind::Missing => Ok(true),
