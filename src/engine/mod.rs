@@ -55,9 +55,9 @@
 //!    the records, and `state::replay` puts them into the index.
 //!
 //! # Lock order
-//! [`LockRank`](base::sync::LockRank) lists the locks in the order in which a thread takes them. A read takes
-//! only the lock of one shard, and once more where KEYDIR is damaged. A compaction does not take the transaction
-//! lock: it changes where records are, not what they are.
+//! [`LockRank`](base::sync::LockRank) lists the locks in the order in which a thread takes them. A
+//! read takes only the lock of one shard, and once more where KEYDIR is damaged. A compaction does
+//! not take the transaction lock: it changes where records are, not what they are.
 
 pub(crate) mod base;
 pub(crate) mod files;

@@ -1,7 +1,7 @@
-//! What is counted and timed while a store is used.
+//! Counters and timers of a store.
 //!
-//! A counter has a cell in each thread, which that thread alone writes to: counting costs a get a few nanoseconds, however
-//! many threads read at the same time.
+//! Each thread has a cell of its own for every counter, and only that thread writes to it. Counting
+//! takes a few nanoseconds, however many threads read at the same time.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,10 +11,10 @@ use thread_local::ThreadLocal;
 
 use crate::engine::base::sync::{LockRank, Mutex};
 
-/// Of so many gets in a thread one is timed: reading the clock twice takes about as long as a get.
-const GETS_A_TIMED_ONE: u64 = 64;
+/// One get in this many of a thread is timed. Reading the clock twice takes about as long as a get.
+const GETS_PER_TIMED: u64 = 64;
 
-/// What is counted.
+/// The counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Count {
     Gets,
@@ -35,23 +35,23 @@ pub(crate) enum Count {
 
 const COUNTS: usize = Count::BackgroundErrors as usize + 1;
 
-/// One thread's part of all counts. Two threads never share a cache line (of which some processors fetch two).
+/// The counters of one thread. Two threads never share a cache line (some processors fetch two).
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Cells([AtomicU64; COUNTS]);
 
 impl Cells {
-    /// Adds; what it was before.
+    /// Adds `by`. Returns the count before.
     #[inline]
     fn add(&self, count: Count, by: u64) -> u64 {
-        // No other thread writes here, so nothing gets between the two.
+        // No other thread writes here, so the count does not change in between.
         let cell = &self.0[count as usize];
         let before = cell.load(Ordering::Relaxed);
         cell.store(before.wrapping_add(by), Ordering::Relaxed);
         before
     }
 
-    /// Counts what came of a get.
+    /// Counts the outcome of a get.
     #[inline]
     fn add_found<T, E>(&self, found: &Result<Option<T>, E>) {
         match found {
@@ -62,7 +62,7 @@ impl Cells {
     }
 }
 
-/// How values are distributed: how many there were of which size. Sizes are known to within a hundredth.
+/// A distribution of values: a histogram with an error of at most one percent.
 #[derive(Clone, Debug)]
 pub struct Distribution {
     histogram: hdrhistogram::Histogram<u64>,
@@ -70,7 +70,7 @@ pub struct Distribution {
 }
 
 impl Distribution {
-    /// What a value counts as at most: an hour, in nanoseconds.
+    /// The largest value that is distinguished: an hour, in nanoseconds.
     const VALUE_MAX: u64 = 3_600_000_000_000;
     const DIGITS: u8 = 2;
 
@@ -85,38 +85,39 @@ impl Distribution {
         self.sum = self.sum.saturating_add(value);
     }
 
-    /// How many values there were.
+    /// Returns the number of values.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.histogram.len()
     }
 
-    /// Their sum.
+    /// Returns the sum of the values.
     #[must_use]
     pub fn sum(&self) -> u64 {
         self.sum
     }
 
-    /// The largest; 0 when there was none.
+    /// Returns the largest value; 0 if there is none.
     #[must_use]
     pub fn max(&self) -> u64 {
         self.histogram.max()
     }
 
-    /// The value that the share `quantile` of all was not above: 0.5 is the median. 0 when there was none.
+    /// Returns the value below or at which the share `quantile` of all values lies: 0.5 gives the
+    /// median. 0 if there are no values.
     #[must_use]
     pub fn quantile(&self, quantile: f64) -> u64 {
         self.histogram.value_at_quantile(quantile)
     }
 
-    /// How many were not above `value`.
+    /// Returns the number of values up to `value`.
     #[must_use]
     pub fn count_up_to(&self, value: u64) -> u64 {
         self.histogram.count_between(0, value)
     }
 }
 
-/// A distribution that grows.
+/// A distribution that threads add values to.
 #[derive(Debug)]
 pub(crate) struct Histogram(Mutex<Distribution>);
 
@@ -129,7 +130,7 @@ impl Histogram {
         self.0.lock().record(value);
     }
 
-    /// Records how long ago `started` was, in nanoseconds.
+    /// Records the time since `started`, in nanoseconds.
     pub(crate) fn record_since(&self, started: Instant) {
         self.record(nanos(started.elapsed()));
     }
@@ -143,16 +144,16 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// What a store has counted and timed since it was opened.
+/// The counters and timers of a store since it was opened.
 pub(crate) struct Meter {
     cells: ThreadLocal<Cells>,
-    /// How long gets took, one in [`GETS_A_TIMED_ONE`].
+    /// The duration of gets, of one in [`GETS_PER_TIMED`].
     pub(crate) gets: Histogram,
-    /// How long writes took that were waited for.
+    /// The duration of writes that the caller waits for.
     pub(crate) writes: Histogram,
-    /// How long syncs of the log took.
+    /// The duration of the log's syncs.
     pub(crate) syncs: Histogram,
-    /// How many records each of them made durable.
+    /// The number of records that each sync made durable.
     pub(crate) synced: Histogram,
 }
 
@@ -162,12 +163,12 @@ impl Meter {
         Self { cells: ThreadLocal::new(), gets, writes, syncs, synced }
     }
 
-    /// Counts `by` more.
+    /// Adds `by` to a counter.
     pub(crate) fn add(&self, count: Count, by: u64) {
         self.cells.get_or_default().add(count, by);
     }
 
-    /// Counts and times a get, which `look` is.
+    /// Runs `look`, which is a get, and counts and times it.
     ///
     /// # Errors
     /// Those of `look`.
@@ -175,7 +176,7 @@ impl Meter {
     pub(crate) fn get<T, E>(&self, look: impl FnOnce() -> Result<Option<T>, E>) -> Result<Option<T>, E> {
         let cells = self.cells.get_or_default();
         let nth = cells.add(Count::Gets, 1);
-        let started = nth.is_multiple_of(GETS_A_TIMED_ONE).then(Instant::now);
+        let started = nth.is_multiple_of(GETS_PER_TIMED).then(Instant::now);
         let found = look();
         cells.add_found(&found);
         if let Some(started) = started {
@@ -184,10 +185,10 @@ impl Meter {
         found
     }
 
-    /// Counts a get that is over.
+    /// Counts a get that has ended with `outcome`.
     ///
     /// # Errors
-    /// The one that it ended in.
+    /// The error in `outcome`.
     pub(crate) fn count_get<T, E>(&self, found: Result<Option<T>, E>) -> Result<Option<T>, E> {
         let cells = self.cells.get_or_default();
         cells.add(Count::Gets, 1);
@@ -195,7 +196,7 @@ impl Meter {
         found
     }
 
-    /// Counts and times a write that is waited for, which `write` is.
+    /// Runs `write`, and counts and times it.
     ///
     /// # Errors
     /// Those of `write`.
@@ -209,7 +210,7 @@ impl Meter {
         written
     }
 
-    /// What all threads counted.
+    /// Returns the count of all threads.
     pub(crate) fn total(&self, count: Count) -> u64 {
         let of_thread = |cells: &Cells| cells.0[count as usize].load(Ordering::Relaxed);
         self.cells.iter().map(of_thread).fold(0, u64::wrapping_add)
@@ -229,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_threads_count_at_the_same_time_is_all_counted_also_when_they_are_gone() {
+    fn counts_of_parallel_threads_add_up_also_after_the_threads_have_ended() {
         let meter = Meter::new();
         for _ in 0..3 {
             std::thread::scope(|scope| {
@@ -242,9 +243,9 @@ mod tests {
     }
 
     #[test]
-    fn gets_are_counted_by_what_came_of_them_and_one_of_many_is_timed() {
+    fn gets_are_counted_by_their_outcome_and_one_of_many_is_timed() {
         let meter = Meter::new();
-        for n in 0..=GETS_A_TIMED_ONE {
+        for n in 0..=GETS_PER_TIMED {
             meter.get(|| Ok::<_, Infallible>((n == 3).then_some(n))).expect("it cannot fail");
         }
         meter.get(|| Err::<Option<()>, _>("no")).expect_err("it fails");
@@ -254,11 +255,11 @@ mod tests {
     }
 
     #[test]
-    fn a_distribution_knows_its_values_to_within_a_hundredth() {
-        let gauged = Histogram::new();
-        (1..=1000).for_each(|value| gauged.record(value * 1000));
-        gauged.record(u64::MAX);
-        let seen = gauged.so_far();
+    fn a_distribution_has_an_error_of_at_most_one_percent() {
+        let histogram = Histogram::new();
+        (1..=1000).for_each(|value| histogram.record(value * 1000));
+        histogram.record(u64::MAX);
+        let seen = histogram.so_far();
         assert_eq!(seen.count(), 1001);
         assert_eq!(seen.sum(), 500_500_000 + Distribution::VALUE_MAX);
         for (seen, exact) in [(seen.quantile(0.5), 501_000), (seen.max(), Distribution::VALUE_MAX)] {

@@ -1,4 +1,4 @@
-//! What a store tells of itself to those who watch over it.
+//! Metrics and statistics of a store.
 
 pub(crate) mod meter;
 pub(crate) mod prometheus;
@@ -9,42 +9,44 @@ use std::time::Duration;
 use meter::{Count, Distribution, Meter};
 use stats::Stats;
 
-/// What a store has done since this process opened it, and what it is now.
+/// The activity of a store since this process opened it, and its current state.
 ///
-/// Gets are [`Store::get`](crate::Store::get) and its like, by key, and what transactions read of the store; scans and
-/// snapshots are not counted among them. Puts and deletes are records, counted when readers see them. Distributions of time are in nanoseconds.
+/// A get is a read by key, such as [`Store::get`](crate::Store::get) or a read of a transaction.
+/// Scans and snapshots are not counted as gets. Puts and deletes are counted when readers see them.
+/// Times are distributions of nanoseconds.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    /// Keys that were asked for.
+    /// Gets.
     pub get_count: u64,
-    /// Those that were there.
+    /// Gets that found the key.
     pub hit_count: u64,
-    /// Those that were not.
+    /// Gets that did not find the key.
     pub miss_count: u64,
-    /// Records of puts that were written.
+    /// Puts that were written.
     pub put_count: u64,
     /// Tombstones that were written.
     pub delete_count: u64,
-    /// Batches that were written; a single put or delete is one, too.
+    /// Batches that were written. A single put or delete is a batch.
     pub batch_count: u64,
-    /// Bytes of all these records.
+    /// Bytes of the records of these batches.
     pub written_len: u64,
-    /// How long gets took: one get in 64 of each thread, because reading the clock would slow down every get.
+    /// The duration of gets. One get in 64 of each thread is timed: reading the clock would slow
+    /// down every get.
     pub get_ns: Distribution,
-    /// How long writes took, until they were as durable as the sync policy says; transactions and what was submitted are
-    /// not among them.
+    /// The duration of writes, until they are as durable as the sync policy says. Transactions and
+    /// submitted writes are not included.
     pub write_ns: Distribution,
-    /// How long each sync of the log took.
+    /// The duration of the log's syncs.
     pub sync_ns: Distribution,
-    /// How many records each sync of the log made durable.
+    /// The number of records that each sync of the log made durable.
     pub synced_count: Distribution,
-    /// Runs of compaction that were done.
+    /// Runs of compaction.
     pub compaction_run_count: u64,
-    /// Bytes of segments that gave way.
+    /// Bytes of segments that compaction has replaced.
     pub compaction_read_len: u64,
-    /// Bytes of segments that took their place.
+    /// Bytes of segments that compaction has written.
     pub compaction_written_len: u64,
-    /// How often the file KEYDIR was written.
+    /// The number of times that KEYDIR was written.
     pub checkpoint_count: u64,
     /// Reads that failed.
     pub read_error_count: u64,
@@ -52,18 +54,19 @@ pub struct Metrics {
     pub write_error_count: u64,
     /// Syncs of the log that failed.
     pub sync_error_count: u64,
-    /// Failures of what is done in the background, and goes on later.
+    /// Failures of background work, which is tried again later.
     pub background_error_count: u64,
-    /// How long opening took.
+    /// The duration of opening the store.
     pub open_took: Duration,
-    /// What the store is now.
+    /// The current state of the store.
     pub stats: Stats,
 }
 
 impl Metrics {
     pub(crate) fn of(meter: &Meter, stats: Stats, open_took: Duration) -> Self {
         let total = |count| meter.total(count);
-        // Hits first: a get that ends meanwhile makes a miss too many, and never one below none.
+        // Reads the hits before the gets. A get that ends in between can add a miss, and never take
+        // one.
         let (hit_count, read_error_count) = (total(Count::Hits), total(Count::ReadErrors));
         let get_count = total(Count::Gets);
         Self {
@@ -91,7 +94,7 @@ impl Metrics {
         }
     }
 
-    /// Bytes that compaction has given back.
+    /// Returns the bytes that compaction has freed.
     #[must_use]
     pub fn compaction_freed_len(&self) -> u64 {
         self.compaction_read_len.saturating_sub(self.compaction_written_len)

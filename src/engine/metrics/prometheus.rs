@@ -1,4 +1,5 @@
-//! Metrics in the text format that [Prometheus](https://prometheus.io/docs/instrumenting/exposition_formats/) reads.
+//! Metrics in the text format of
+//! [Prometheus](https://prometheus.io/docs/instrumenting/exposition_formats/).
 
 use std::fmt;
 
@@ -8,95 +9,95 @@ use super::meter::Distribution;
 
 const NANOS_A_SECOND: f64 = 1e9;
 
-/// Metrics in Prometheus' text format, which displaying this gives.
+/// Metrics in the text format of Prometheus, as its `Display`.
 #[derive(Clone, Debug)]
 pub struct Prometheus<'a> {
     metrics: &'a Metrics,
     labels: Vec<(String, String)>,
 }
 
-/// What a family of series is, and where its value comes from.
+/// The type of a family of series, and its value.
 enum Series {
     Counter(fn(&Metrics) -> u64),
-    /// `None`: it is not known, and left out.
+    /// The family has no series if the value is unknown.
     Gauge(fn(&Metrics) -> Option<u64>),
     Seconds(fn(&Metrics) -> f64),
     Times(fn(&Metrics) -> &Distribution),
     Counts(fn(&Metrics) -> &Distribution),
 }
 
-/// A family's name, what it is to people, and its series.
+/// The name of a family, its help text, and its series.
 type Family = (&'static str, &'static str, Series);
 
 const FAMILIES: &[Family] = &[
-    ("logkv_gets_total", "Keys that were asked for.", Counter(|m| m.get_count)),
-    ("logkv_get_hits_total", "Keys that were asked for and there.", Counter(|m| m.hit_count)),
-    ("logkv_get_misses_total", "Keys asked for that were not there.", Counter(|m| m.miss_count)),
-    ("logkv_puts_total", "Records of puts that were written.", Counter(|m| m.put_count)),
+    ("logkv_gets_total", "Gets.", Counter(|m| m.get_count)),
+    ("logkv_get_hits_total", "Gets that found the key.", Counter(|m| m.hit_count)),
+    ("logkv_get_misses_total", "Gets that did not find the key.", Counter(|m| m.miss_count)),
+    ("logkv_puts_total", "Puts that were written.", Counter(|m| m.put_count)),
     ("logkv_deletes_total", "Tombstones that were written.", Counter(|m| m.delete_count)),
-    ("logkv_batches_total", "Batches that were written; a single write is one.", Counter(|m| m.batch_count)),
+    (
+        "logkv_batches_total",
+        "Batches that were written. A single put or delete is one.",
+        Counter(|m| m.batch_count),
+    ),
     ("logkv_written_bytes_total", "Bytes of records that were written.", Counter(|m| m.written_len)),
     (
         "logkv_get_duration_seconds",
-        "How long gets took: one in 64 of a thread is timed.",
+        "Duration of gets. One in 64 of each thread is timed.",
         Times(|m| &m.get_ns),
     ),
     (
         "logkv_write_duration_seconds",
-        "How long writes took, until they were as durable as the sync policy says.",
+        "Duration of writes, until they are as durable as the sync policy says.",
         Times(|m| &m.write_ns),
     ),
-    ("logkv_fsync_duration_seconds", "How long syncs of the log took.", Times(|m| &m.sync_ns)),
-    ("logkv_fsync_records", "Records that a sync of the log made durable.", Counts(|m| &m.synced_count)),
-    (
-        "logkv_compaction_runs_total",
-        "Runs of compaction that were done.",
-        Counter(|m| m.compaction_run_count),
-    ),
+    ("logkv_fsync_duration_seconds", "Duration of the log's syncs.", Times(|m| &m.sync_ns)),
+    ("logkv_fsync_records", "Records that each sync of the log made durable.", Counts(|m| &m.synced_count)),
+    ("logkv_compaction_runs_total", "Runs of compaction.", Counter(|m| m.compaction_run_count)),
     (
         "logkv_compaction_read_bytes_total",
-        "Bytes of segments that gave way to others.",
+        "Bytes of segments that compaction has replaced.",
         Counter(|m| m.compaction_read_len),
     ),
     (
         "logkv_compaction_written_bytes_total",
-        "Bytes of segments that took their place.",
+        "Bytes of segments that compaction has written.",
         Counter(|m| m.compaction_written_len),
     ),
     (
         "logkv_compaction_freed_bytes_total",
-        "Bytes that compaction gave back.",
+        "Bytes that compaction has freed.",
         Counter(Metrics::compaction_freed_len),
     ),
-    ("logkv_checkpoints_total", "How often the file KEYDIR was written.", Counter(|m| m.checkpoint_count)),
+    ("logkv_checkpoints_total", "Number of times that KEYDIR was written.", Counter(|m| m.checkpoint_count)),
     ("logkv_read_errors_total", "Reads that failed.", Counter(|m| m.read_error_count)),
     ("logkv_write_errors_total", "Writes that failed.", Counter(|m| m.write_error_count)),
     ("logkv_fsync_errors_total", "Syncs of the log that failed.", Counter(|m| m.sync_error_count)),
-    (
-        "logkv_background_errors_total",
-        "Failures of what is done in the background.",
-        Counter(|m| m.background_error_count),
-    ),
-    ("logkv_open_duration_seconds", "How long opening took.", Seconds(|m| m.open_took.as_secs_f64())),
-    ("logkv_keys", "Keys that are there.", Gauge(|m| Some(m.stats.key_count))),
+    ("logkv_background_errors_total", "Failures of background work.", Counter(|m| m.background_error_count)),
+    ("logkv_open_duration_seconds", "Duration of opening the store.", Seconds(|m| m.open_took.as_secs_f64())),
+    ("logkv_keys", "Keys in the keydir.", Gauge(|m| Some(m.stats.key_count))),
     ("logkv_records", "Records in the log.", Gauge(|m| Some(m.stats.record_count))),
-    ("logkv_tombstones", "Tombstones among them.", Gauge(|m| Some(m.stats.tombstone_count))),
+    ("logkv_tombstones", "Tombstones in the log.", Gauge(|m| Some(m.stats.tombstone_count))),
     ("logkv_segments", "Segments in the log.", Gauge(|m| Some(m.stats.segment_count))),
     ("logkv_live_bytes", "Bytes of live records.", Gauge(|m| Some(m.stats.live_len))),
     (
         "logkv_dead_bytes",
-        "Bytes of all other records, tombstones among them.",
+        "Bytes of all other records, including tombstones.",
         Gauge(|m| Some(m.stats.dead_len)),
     ),
     ("logkv_disk_bytes", "Bytes of all segments.", Gauge(|m| Some(m.stats.disk_len))),
-    ("logkv_keydir_bytes", "Memory that the keydir takes.", Gauge(|m| Some(m.stats.keydir_len))),
-    ("logkv_last_seq", "The number of the newest record.", Gauge(|m| Some(m.stats.last_seq.0))),
+    ("logkv_keydir_bytes", "Memory of the keydir in bytes.", Gauge(|m| Some(m.stats.keydir_len))),
+    ("logkv_last_seq", "Number of the newest record.", Gauge(|m| Some(m.stats.last_seq.0))),
     (
         "logkv_durable_seq",
-        "The number of the newest record that is durable.",
+        "Number of the newest durable record.",
         Gauge(|m| m.stats.durable_seq.map(|seq| seq.0)),
     ),
-    ("logkv_damaged_ranges", "Damaged places that opening met.", Gauge(|m| Some(m.stats.damage_count))),
+    (
+        "logkv_damaged_ranges",
+        "Damaged ranges that were found when the store was opened.",
+        Gauge(|m| Some(m.stats.damage_count)),
+    ),
 ];
 
 impl Metrics {
@@ -117,14 +118,14 @@ impl Metrics {
 }
 
 impl Prometheus<'_> {
-    /// Gives every series the label `name`: for who watches several stores.
+    /// Adds the label `name` to every series, to tell stores apart.
     #[must_use]
     pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.labels.push((name.into(), value.into()));
         self
     }
 
-    /// A line: the series `name` with the labels and `more`, and its value.
+    /// Writes the series `name` with the labels and `more`, and its value.
     fn line(
         &self,
         f: &mut fmt::Formatter<'_>,
@@ -143,7 +144,7 @@ impl Prometheus<'_> {
         writeln!(f, "{closing} {value}")
     }
 
-    /// The series of a histogram, whose values are `unit` times what is shown.
+    /// Writes the series of a histogram. Its values are divided by `unit`.
     fn histogram(
         &self,
         f: &mut fmt::Formatter<'_>,
@@ -180,18 +181,18 @@ impl Prometheus<'_> {
     }
 }
 
-/// 100 ns to 10 s, in nanoseconds: three a decade.
+/// Returns the bounds of buckets of time: 100 ns to 10 s, in nanoseconds, three a decade.
 fn time_bounds() -> impl Iterator<Item = u64> {
     const DECADES: std::ops::RangeInclusive<u32> = 2..=9;
     DECADES.flat_map(|decade| [1, 2, 5].map(|step| step * 10_u64.pow(decade))).chain([10_u64.pow(10)])
 }
 
-/// 1 to 65,536: powers of four.
+/// Returns the bounds of buckets of counts: the powers of four from 1 to 65,536.
 fn count_bounds() -> impl Iterator<Item = u64> {
     (0..=8).map(|power| 4_u64.pow(power))
 }
 
-/// A label's value as it stands between quotes.
+/// Escapes the value of a label.
 fn escaped(text: &str) -> String {
     text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', "\\n")
 }
@@ -229,7 +230,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|seen| seen == line), "{line} in\n{text}");
         }
-        assert!(!text.contains("logkv_durable_seq{"), "it is not known here");
+        assert!(!text.contains("logkv_durable_seq{"), "it is unknown here");
         assert!(metrics.prometheus().to_string().contains("\nlogkv_puts_total 7\n"));
     }
 }

@@ -1,4 +1,4 @@
-//! Figures of a store and of its segments.
+//! Statistics of a store and of its segments.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -7,64 +7,65 @@ use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::format::codec::Compressed;
 use crate::engine::segment::Segment;
 
-/// Figures of a whole store.
+/// Statistics of a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Keys that are there, or have expired and are still to be compacted away.
+    /// Keys in the keydir, including expired ones that were not compacted yet.
     pub key_count: u64,
-    /// Bytes of the records that hold them.
+    /// Bytes of their records.
     pub live_len: u64,
-    /// The keys among them that have expired. They are not seen any more; a compaction gives back their room, when
+    /// Expired keys among them. Reads do not see them. A compaction frees their space when
     /// [`CompactionPolicy::expiry_grace`](crate::CompactionPolicy::expiry_grace) is over.
     pub expired_count: u64,
-    /// Bytes of the records that hold those.
+    /// Bytes of the records of expired keys.
     pub expired_len: u64,
-    /// Bytes of everything else in the segments but their headers: replaced and deleted records, tombstones, damage.
+    /// Bytes of all other parts of segments but headers: replaced and deleted records, tombstones,
+    /// damage.
     pub dead_len: u64,
     /// Bytes of all segments.
     pub disk_len: u64,
     /// Segments in the log.
     pub segment_count: u64,
-    /// Records in the log, of every kind.
+    /// Records in the log, of all kinds.
     pub record_count: u64,
-    /// Tombstones among them.
+    /// Tombstones in the log.
     pub tombstone_count: u64,
-    /// Bytes that they take.
+    /// Bytes of the tombstones.
     pub tombstone_len: u64,
-    /// The length of all values in the log that are compressed, in bytes, before that.
+    /// The total length of the compressed values in the log, in bytes, before compression.
     pub raw_len: u64,
-    /// What those values take, in bytes: [`Stats::compression_ratio`] times fewer.
+    /// Their total length after compression, in bytes. See [`Stats::compression_ratio`].
     pub stored_len: u64,
     /// The number of the newest record.
     pub last_seq: Seqno,
-    /// The number of the newest record that is known to be durable; `None` when the store was opened read-only, which
-    /// cannot know.
+    /// The number of the newest record that is durable; `None` if the store is open read-only,
+    /// which does not know it.
     pub durable_seq: Option<Seqno>,
-    /// Memory that the keydir takes, in bytes.
+    /// The memory of the keydir, in bytes.
     pub keydir_len: u64,
-    /// Damaged places that opening the store met.
+    /// Damaged ranges that were found when the store was opened.
     pub damage_count: u64,
 }
 
-/// What an open store takes of memory, in bytes: of the process's own, and of files that are mapped, whose pages are the
-/// operating system's, and go when it needs them. Snapshots, scans and values that are held are not counted.
+/// The memory of an open store, in bytes: memory of the process, and mapped files, whose pages the
+/// operating system can drop. Open snapshots, scans and values are not included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryStats {
-    /// The keydir's tables, of the process's own.
+    /// The keydir's tables in memory.
     pub keydir_len: u64,
-    /// The parts of the file KEYDIR that nobody has written to since it was mapped.
+    /// The mapped parts of KEYDIR. A shard leaves them when it is first written to.
     pub keydir_mapped_len: u64,
-    /// The part of both that is in slots with a key. The rest is free slots and table headers.
+    /// The used slots of both. The rest is free slots and the tables' headers.
     pub keydir_used_len: u64,
-    /// The order of segments without a hint, kept since a scan asked for it, of the process's own: 16 bytes a record.
+    /// The rows of segments without a hint, kept after a scan sorted them: 16 bytes a record.
     pub order_len: u64,
-    /// The hints that scans and compactions have asked, mapped.
+    /// The mapped hints that scans and compactions have used.
     pub hint_mapped_len: u64,
-    /// The segments, as far as they are written, where they are mapped.
+    /// The mapped and written parts of segments.
     pub segment_mapped_len: u64,
 }
 
-/// Whether a segment is still written to.
+/// The state of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SegmentState {
     /// Records are appended to it.
@@ -73,50 +74,51 @@ pub enum SegmentState {
     Sealed,
 }
 
-/// Figures of one segment.
+/// Statistics of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentStats {
     /// Its number.
     pub id: SegmentId,
-    /// Whether it is still written to.
+    /// Its state.
     pub state: SegmentState,
-    /// The least number that its records may have.
+    /// The lowest number that its records can have.
     pub base_seq: Seqno,
     /// Its length in bytes.
     pub len: u64,
-    /// Records in it, of every kind.
+    /// Records in it, of all kinds.
     pub record_count: u64,
-    /// Records in it that are their key's newest.
+    /// Records in it that are the newest of their keys.
     pub live_count: u64,
-    /// Bytes of those.
+    /// Bytes of live records.
     pub live_len: u64,
     /// Bytes of everything else but the header.
     pub dead_len: u64,
     /// Tombstones in it.
     pub tombstone_count: u64,
-    /// Bytes of those.
+    /// Bytes of the tombstones.
     pub tombstone_len: u64,
-    /// The length of all values in it that are compressed, in bytes, before that.
+    /// The total length of its compressed values, in bytes, before compression.
     pub raw_len: u64,
-    /// What those values take, in bytes.
+    /// Their total length after compression, in bytes.
     pub stored_len: u64,
-    /// When it was made, in milliseconds since 1970; 0 when its header is damaged.
+    /// The time of its creation, in milliseconds since 1970; 0 if its header is damaged.
     pub created_ms: u64,
-    /// Whether its hint file is there.
+    /// Whether it has a hint.
     pub has_hint: bool,
 }
 
 impl Stats {
-    /// How many times longer the compressed values are than what they take; `None` when there are none. Exact over all records
-    /// in the log, live and dead, and costs nothing: it is counted when they are written, and kept in hints and KEYDIR.
+    /// Returns the length of the compressed values before compression, divided by that after it;
+    /// `None` if there are none. Exact for all records in the log, live and dead. It costs nothing:
+    /// the lengths are counted when the values are written, and kept in hints and KEYDIR.
     #[must_use]
     pub fn compression_ratio(&self) -> Option<f64> {
         (self.stored_len > 0).then(|| self.raw_len as f64 / self.stored_len as f64)
     }
 
-    /// What the segments come to; the rest is zero.
+    /// Returns the sums of the segments' statistics. The other fields are zero.
     pub(crate) fn sum(segments: &[SegmentStats]) -> Self {
-        // A KEYDIR or a hint that lies under a right checksum may count anything.
+        // A KEYDIR or a hint with a right checksum can hold any counts.
         let sum = |what: fn(&SegmentStats) -> u64| segments.iter().map(what).fold(0, u64::saturating_add);
         Self {
             live_len: sum(|segment| segment.live_len),
@@ -134,7 +136,8 @@ impl Stats {
 }
 
 impl SegmentStats {
-    /// The figures of `segment`, `active` being the one that is written to, `hinted` those that have a hint.
+    /// Returns the statistics of `segment`. `active` is the active segment, and `hinted` are those
+    /// with a hint.
     pub(crate) fn of(segment: &Segment, active: Option<SegmentId>, hinted: &HashSet<SegmentId>) -> Self {
         let usage = &segment.usage;
         let live_len = usage.live_len();
