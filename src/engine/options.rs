@@ -12,8 +12,8 @@ use crate::engine::base::clock::{Bounded, Clock, SystemClock};
 /// When writes are made durable. The choice trades speed for the writes that a power cut can take.
 ///
 /// Under every policy the operating system has the bytes of a write that returned (except under
-/// [`Sync::Buffered`]), so a killed process loses nothing. A power cut leaves a prefix of the log, without
-/// holes.
+/// [`Sync::Buffered`]), so a killed process loses nothing. A power cut leaves a prefix of the log,
+/// without holes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sync {
     /// Before the call returns. No acknowledged write is ever lost. Costs one `fdatasync` a write,
@@ -246,8 +246,8 @@ impl Options {
     /// Sets the maximum decompressed length of a compressed value that is read, in bytes: a few
     /// kilobytes on disk can claim gigabytes of memory. A longer one is
     /// [`Error::ValueTooLarge`](crate::Error::ValueTooLarge). Uncompressed values, values up to
-    /// [`Options::value_len_max`], and values up to 64 times their stored length can always be read.
-    /// Default: 64 MiB.
+    /// [`Options::value_len_max`], and values up to 64 times their stored length can always be
+    /// read. Default: 64 MiB.
     #[must_use]
     pub fn value_read_max(mut self, bytes: u64) -> Self {
         self.value_read_max = bytes;
@@ -281,8 +281,8 @@ impl Options {
 
     /// Opens without a lock, also beside a writer, and writes nothing: no repair, no lock file. The
     /// store shows the state at the time of opening or of the last
-    /// [`Store::refresh`](crate::Store::refresh). It may show a writer's last records before they are
-    /// durable. Default: false.
+    /// [`Store::refresh`](crate::Store::refresh). It may show a writer's last records before they
+    /// are durable. Default: false.
     #[must_use]
     pub fn read_only(mut self, yes: bool) -> Self {
         self.read_only = yes;

@@ -46,7 +46,8 @@ pub enum Error {
     },
     /// A backup or a restore into this directory was interrupted. Nothing in it was changed.
     #[error(
-        "{} is not a store yet: a backup or a restore into it was interrupted; run it again, or remove the directory",
+        "{} is not a store yet: a backup or a restore into it was interrupted; run it again, \
+         or remove the directory",
         Visible::path(path)
     )]
     Unfinished {
@@ -122,8 +123,8 @@ pub enum Error {
     /// Damage in the active segment before a record that was durable. It is not the torn tail of a
     /// crash. Opening the store for writing would cut off the records after it.
     #[error(
-        "segment {segment} is damaged at byte {offset} ({offset:#x}), before records that were durable (record {witness}); \
-         nothing was changed: open it with --read-only to read the rest"
+        "segment {segment} is damaged at byte {offset} ({offset:#x}), before records that were durable \
+         (record {witness}); nothing was changed: open it with --read-only to read the rest"
     )]
     Rot {
         /// The active segment.
@@ -240,7 +241,8 @@ pub enum Error {
     },
     /// A repair may have lost records of this part of the history.
     #[error(
-        "a repair may have given up records of that part of the history; it is complete from number {whole_from} on"
+        "a repair may have given up records of that part of the history; \
+         it is complete from number {whole_from} on"
     )]
     GivenUp {
         /// The first number from which the history is complete.

@@ -70,9 +70,9 @@ impl fmt::Display for Seqno {
 /// The name of one course of a store's numbering. Within a lineage, a number names one record only.
 ///
 /// A new store begins a lineage. [`backup::restore`](crate::backup::restore),
-/// [`repair`](crate::repair) and the first write to a backup begin another, because a number may then
-/// name another record, and records may be missing. A crash does not: recovery skips every number
-/// that may have been given out.
+/// [`repair`](crate::repair) and the first write to a backup begin another, because a number may
+/// then name another record, and records may be missing. A crash does not: recovery skips every
+/// number that may have been given out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lineage(pub(crate) u64);
 

@@ -117,7 +117,10 @@ macro_rules! layout {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         $vis struct $layout {
-            $($(#[$field_meta])* $field_vis $field: <$stored as $crate::engine::format::layout::Stored>::Value,)+
+            $(
+                $(#[$field_meta])*
+                $field_vis $field: <$stored as $crate::engine::format::layout::Stored>::Value,
+            )+
         }
 
         const _: () = {
@@ -141,7 +144,11 @@ macro_rules! layout {
                 pub(super) const AT: Offsets = Offsets { $($field: std::mem::offset_of!(Bytes, $field),)+ };
                 /// The fields, in file order.
                 pub(super) const FIELDS: &'static [Field] = &[
-                    $(Field { name: stringify!($field), at: Self::AT.$field, len: <$stored as Stored>::LEN },)+
+                    $(Field {
+                        name: stringify!($field),
+                        at: Self::AT.$field,
+                        len: <$stored as Stored>::LEN,
+                    },)+
                 ];
                 /// The length of the struct in the file, in bytes.
                 pub(crate) const LEN: usize = $len;

@@ -287,7 +287,9 @@ mod tests {
             let last_seq = last_seq % Seqno::END.0;
             let (segment, last_seq) = (SegmentId(segment), Seqno(last_seq));
             let compressed = Compressed { raw_len, stored_len };
-            let described = Described { store: StoreId(store), hash_seed, segment, segment_len, last_seq, record_count, compressed };
+            let store = StoreId(store);
+            let described =
+                Described { store, hash_seed, segment, segment_len, last_seq, record_count, compressed };
             let bytes = encode(&described, &bytes_of(&rows), &filter);
             let checked = check(&bytes).expect("a hint just made");
             prop_assert_eq!(bytes.len() % 8, 0);

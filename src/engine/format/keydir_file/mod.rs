@@ -314,7 +314,10 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_bytes_never_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..300), file_len: u64) {
+        fn arbitrary_bytes_never_panic(
+            mut bytes in prop::collection::vec(any::<u8>(), 0..300),
+            file_len: u64,
+        ) {
             let _ = decode(&bytes, file_len);
             put(&mut bytes, KeydirHeader::AT.magic, &MAGIC);
             put(&mut bytes, KeydirHeader::AT.major, &MAJOR.to_le_bytes());

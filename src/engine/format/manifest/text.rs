@@ -64,7 +64,8 @@ impl Manifest {
             push(
                 &mut text,
                 format_args!(
-                    "segment {:06} base_seq {base_seq} salt {salt:08x} headers {}+{header_len} {state} {len}\n",
+                    "segment {:06} base_seq {base_seq} salt {salt:08x} headers {}+{header_len} \
+                     {state} {len}\n",
                     id.0, layout.header_len
                 ),
             );

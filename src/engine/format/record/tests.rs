@@ -130,7 +130,10 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), header_len in 0u16..200) {
+    fn arbitrary_bytes_never_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+        header_len in 0u16..200,
+    ) {
         let context = RecordContext { salt: SALT, header_len };
         let _ = read(context, AT, &bytes);
         let header = RecordHeader::peek(&bytes);

@@ -54,7 +54,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_salt_a_record_was_written_with_is_found_and_damage_is_seen_without_it(
+        fn the_salt_of_a_record_is_computed_and_damage_is_found_without_it(
             salt in any::<u32>(),
             offset in any::<u32>(),
             seq in 1..1_u64 << 62,
@@ -64,8 +64,17 @@ mod tests {
             at in any::<prop::sample::Index>(),
             bit in 0_u32..8,
         ) {
-            let record =
-                NewRecord { seq: Seqno(seq), time_ms: seq >> 15, lag: 7, kind: Kind::Put, more, expires_ms: None, key: &key, value: &value, codec: None };
+            let record = NewRecord {
+                seq: Seqno(seq),
+                time_ms: seq >> 15,
+                lag: 7,
+                kind: Kind::Put,
+                more,
+                expires_ms: None,
+                key: &key,
+                value: &value,
+                codec: None,
+            };
             let mut bytes = Vec::new();
             record.encode(salt, offset.into(), &mut bytes);
             prop_assert!(is_record(&bytes) && plausible_header(&bytes).is_some());
@@ -75,11 +84,15 @@ mod tests {
             let is_in_header = (BODY_AT..HEADER_LEN).contains(&at);
             // A flip in the header, which both checksums cover, is seen only as another salt.
             prop_assert_ne!(is_record(&bytes), !is_in_header);
-            prop_assert_eq!(super::salt(offset.into(), &bytes) == salt, (4..8).contains(&at) || at >= HEADER_LEN);
+            let keeps_salt = (4..8).contains(&at) || at >= HEADER_LEN;
+            prop_assert_eq!(super::salt(offset.into(), &bytes) == salt, keeps_salt);
         }
 
         #[test]
-        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..100), offset in any::<u64>()) {
+        fn arbitrary_bytes_never_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..100),
+            offset in any::<u64>(),
+        ) {
             let _ = (plausible_header(&bytes), is_record(&bytes), salt(offset, &bytes));
         }
     }

@@ -109,7 +109,9 @@ fn segments_out_of_order_or_after_the_active_one_are_refused() {
 
 proptest! {
     #[test]
-    fn arbitrary_text_with_a_right_checksum_never_panics(body in "(segment [0-9a-z +]{0,40}\n|[a-z_]{0,9} ?[0-9a-f]{0,40}\n){0,6}") {
+    fn arbitrary_text_with_a_right_checksum_never_panics(
+        body in "(segment [0-9a-z +]{0,40}\n|[a-z_]{0,9} ?[0-9a-f]{0,40}\n){0,6}",
+    ) {
         let _ = Manifest::decode(with_crc(&format!("logkv manifest 1.0\n{body}")).as_bytes());
         let _ = Manifest::decode(body.as_bytes());
     }
