@@ -41,7 +41,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that moves only when it is told to. For tests.
+/// A clock that the caller moves, for tests.
 #[derive(Debug, Default)]
 pub struct ManualClock(AtomicU64);
 

@@ -59,27 +59,27 @@ pub enum Error {
     Untrusted {
         /// The path.
         path: PathBuf,
-        /// Who owns it, or who may write to it.
+        /// Why: its owner, or who may write to it.
         reason: String,
     },
-    /// The path of something new is taken. What is there was not changed.
+    /// The path for something new is occupied. Nothing there was changed.
     #[error("nothing is put into {}: {reason}", Visible::path(path))]
     Occupied {
         /// The path.
         path: PathBuf,
-        /// What is there.
+        /// What occupies it.
         reason: String,
     },
     /// The source of a restore is not a backup of a store. Nothing was created.
     #[error("this is not a backup: {reason}")]
     NotABackup {
-        /// What it is or what it holds.
+        /// Why: what it is, or what it holds.
         reason: String,
     },
     /// The backup differs from what was written. Nothing was created.
     #[error("the backup cannot be restored: {reason}")]
     BackupDamaged {
-        /// What is wrong with the backup.
+        /// The damage.
         reason: String,
     },
     /// Another writer has the store open.
@@ -101,7 +101,7 @@ pub enum Error {
     /// MANIFEST cannot be parsed.
     #[error("MANIFEST is damaged: {reason}; the segments are untouched")]
     ManifestDamaged {
-        /// What is wrong, and in which line.
+        /// The damage, with its line.
         reason: String,
     },
     /// MANIFEST lists a segment whose file is missing.
@@ -117,7 +117,7 @@ pub enum Error {
         segment: SegmentId,
         /// The first byte of the damaged record, or of the damaged range.
         offset: u64,
-        /// What is wrong.
+        /// The damage.
         damage: Damage,
     },
     /// Damage in the active segment before a record that was durable. It is not the torn tail of a
@@ -209,7 +209,7 @@ pub enum Error {
     /// Nothing of it was written.
     #[error("nothing was written: {cause}")]
     NotWritten {
-        /// What failed.
+        /// The sentence of the error that caused this one.
         cause: String,
     },
     /// A write by the thread that has a transaction open on the store. It would wait for itself.
@@ -287,7 +287,7 @@ pub enum Error {
     /// The write may or may not be in the log. Its bytes were written, and the sync failed.
     #[error("the outcome of this write is unknown: {cause}; reopen the store to find out")]
     OutcomeUnknown {
-        /// What failed.
+        /// The sentence of the error that caused this one.
         cause: String,
     },
 }

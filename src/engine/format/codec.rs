@@ -306,8 +306,8 @@ mod tests {
                 let damage = Damage::Compressed { codec: codec.name(), raw_len };
                 assert_eq!(codec.unpack(&lie, u64::MAX), Err(damage), "{raw_len}");
             }
-            let behind = [&bytes[..], b"more"].concat();
-            assert!(codec.unpack(&behind, u64::MAX).is_err(), "{compression:?}: bytes after the block");
+            let longer = [&bytes[..], b"more"].concat();
+            assert!(codec.unpack(&longer, u64::MAX).is_err(), "{compression:?}: bytes after the block");
             let twice = stored(2000, &[&bytes[BLOCK_AT..], &bytes[BLOCK_AT..]].concat());
             assert!(codec.unpack(&twice, u64::MAX).is_err(), "{compression:?}: two blocks");
             for len in 0..bytes.len() {

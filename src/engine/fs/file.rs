@@ -79,7 +79,7 @@ impl File for OsFile {
 
     fn sync(&self) -> io::Result<()> {
         self.file.sync_data()?;
-        // The bytes of a file without a name are on the disk, and nobody can find them.
+        // The bytes of a file without a name are on the disk and cannot be found.
         self.check_name()
     }
 

@@ -48,8 +48,8 @@ mod tests {
 
     #[test]
     fn the_limits_are_those_of_the_system_and_the_soft_one_is_raised() {
-        let told = rustix::process::getrlimit(Resource::Nofile);
-        let hard = told.maximum.unwrap_or(u64::MAX);
+        let limit = rustix::process::getrlimit(Resource::Nofile);
+        let hard = limit.maximum.unwrap_or(u64::MAX);
         assert_eq!(open_files().map(|(_, hard)| hard), Some(hard));
         raise_open_files_limit().expect("any process may raise its soft limit");
         assert_eq!(open_files(), Some((hard, hard)));

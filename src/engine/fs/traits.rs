@@ -299,7 +299,7 @@ impl Access {
 }
 
 /// An open file.
-#[expect(clippy::len_without_is_empty, reason = "nobody asks a file whether it is empty")]
+#[expect(clippy::len_without_is_empty, reason = "no caller needs to know whether a file is empty")]
 pub trait File: Send + Sync + fmt::Debug {
     /// Returns the length in bytes.
     ///

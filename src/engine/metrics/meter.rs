@@ -168,16 +168,16 @@ impl Meter {
         self.cells.get_or_default().add(count, by);
     }
 
-    /// Runs `look`, which is a get, and counts and times it.
+    /// Runs the get `read`, and counts and times it.
     ///
     /// # Errors
-    /// Those of `look`.
+    /// Those of `read`.
     #[inline]
-    pub(crate) fn get<T, E>(&self, look: impl FnOnce() -> Result<Option<T>, E>) -> Result<Option<T>, E> {
+    pub(crate) fn get<T, E>(&self, read: impl FnOnce() -> Result<Option<T>, E>) -> Result<Option<T>, E> {
         let cells = self.cells.get_or_default();
         let nth = cells.add(Count::Gets, 1);
         let started = nth.is_multiple_of(GETS_PER_TIMED).then(Instant::now);
-        let found = look();
+        let found = read();
         cells.add_found(&found);
         if let Some(started) = started {
             self.gets.record_since(started);

@@ -3,7 +3,7 @@
 use crate::engine::base::escape::Grouped;
 use crate::engine::base::ids::Seqno;
 
-/// What is wrong with the bytes of a record or of a segment's header.
+/// Damage to the bytes of a record, or of a segment's header.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Damage {

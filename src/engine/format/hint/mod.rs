@@ -77,11 +77,11 @@ pub(crate) struct Described {
 /// of 4 GiB.
 pub(crate) fn around(described: &Described, rows: &[u8], filter: Vec<u8>) -> ([u8; HEADER_LEN], Vec<u8>) {
     let header = header(described, rows.len().div_euclid(ROW_LEN), filter.len());
-    let mut behind = filter;
-    behind.resize(behind.len().next_multiple_of(UNIT as usize), 0);
-    let crc = crc32c::crc32c_append(crc32c::crc32c_append(crc32c::crc32c(&header), rows), &behind);
-    behind.extend_from_slice(&u64::from(crc).to_le_bytes());
-    (header, behind)
+    let mut tail = filter;
+    tail.resize(tail.len().next_multiple_of(UNIT as usize), 0);
+    let crc = crc32c::crc32c_append(crc32c::crc32c_append(crc32c::crc32c(&header), rows), &tail);
+    tail.extend_from_slice(&u64::from(crc).to_le_bytes());
+    (header, tail)
 }
 
 fn header(described: &Described, row_count: usize, filter_len: usize) -> [u8; HEADER_LEN] {
@@ -185,8 +185,8 @@ mod tests {
     }
 
     fn encode(described: &Described, rows: &[u8], filter: &[u8]) -> Vec<u8> {
-        let (header, behind) = around(described, rows, filter.to_vec());
-        [&header[..], rows, &behind].concat()
+        let (header, tail) = around(described, rows, filter.to_vec());
+        [&header[..], rows, &tail].concat()
     }
 
     fn bytes_of(rows: &[HintRow]) -> Vec<u8> {

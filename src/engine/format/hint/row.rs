@@ -74,8 +74,8 @@ mod tests {
     #[test]
     fn a_location_that_does_not_fit_a_row_is_outside_of_every_segment() {
         let row = HintRow { hash: 1, at: 1 << 40, len: 1 << 40, is_tombstone: false };
-        let told = HintRow::decode(&row.encode());
-        assert!(told.at > u64::from(u32::MAX) && told.len > u64::from(u32::MAX), "{told:?}");
-        assert!(!told.is_tombstone);
+        let row = HintRow::decode(&row.encode());
+        assert!(row.at > u64::from(u32::MAX) && row.len > u64::from(u32::MAX), "{row:?}");
+        assert!(!row.is_tombstone);
     }
 }
