@@ -270,8 +270,8 @@ fn a_lost_lock_is_reported_once_for_each_command_and_not_at_the_end() {
     drop(stdin);
     let output = child.wait_with_output().expect("it ends");
     let told = format!(
-        "-:3: error: cannot write to ./d/MANIFEST: {REASON}\n-:4: error: the store takes no more writes, and reads go \
-         on: {REASON}\n"
+        "-:3: error: cannot write to ./d/MANIFEST: {REASON}\n-:4: error: the store accepts only reads after a \
+         failed write: {REASON}\n"
     );
     assert_eq!((String::from_utf8_lossy(&output.stderr).into_owned(), output.status.code()), (told, Some(1)));
 }

@@ -55,7 +55,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// Another user could change the directory, so its contents are not trusted.
-    #[error("{} {reason}; it is opened only when it is to be trusted", Visible::path(path))]
+    #[error("{} {reason}; it is opened only if it is trusted explicitly", Visible::path(path))]
     Untrusted {
         /// The path.
         path: PathBuf,
@@ -63,7 +63,7 @@ pub enum Error {
         reason: String,
     },
     /// The path for something new is occupied. Nothing there was changed.
-    #[error("nothing is put into {}: {reason}", Visible::path(path))]
+    #[error("cannot write into {}: {reason}", Visible::path(path))]
     Occupied {
         /// The path.
         path: PathBuf,
@@ -200,7 +200,7 @@ pub enum Error {
     Closed,
     /// An earlier write or sync failed, and the bytes on disk are unknown. This handle writes no
     /// more.
-    #[error("the store takes no more writes, and reads go on: {cause}; close the store, and open it again")]
+    #[error("the store accepts only reads after a failed write: {cause}; close the store, and open it again")]
     Poisoned {
         /// The sentence of the earlier error.
         cause: String,
@@ -226,7 +226,7 @@ pub enum Error {
     #[error("the value is not a whole number from -2^63 to 2^63-1")]
     NotANumber,
     /// The sum needs more than 64 bits.
-    #[error("{number} and {by} add up to more than 64 bits hold")]
+    #[error("the sum of {number} and {by} does not fit in 64 bits")]
     NumberOverflow {
         /// The value.
         number: i64,
