@@ -2,7 +2,11 @@
 #![no_main]
 
 mod allocator;
-#[expect(dead_code, reason = "only the shell names files, shows words and makes larger objects")]
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "only the shell names files, shows words and makes larger objects"
+)]
 #[path = "../../../src/shell"]
 mod shell {
     pub mod commands {

@@ -2,7 +2,7 @@
 #![no_main]
 
 mod allocator;
-#[expect(dead_code, reason = "only the shell opens the paths that words name")]
+#[expect(dead_code, unused_imports, reason = "only the shell opens the paths that words name")]
 #[path = "../../../src/shell"]
 mod shell {
     pub mod lang {

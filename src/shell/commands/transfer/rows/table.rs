@@ -5,11 +5,11 @@ use std::collections::HashSet;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use logkv::Grouped;
 
 use super::row::{ImportRow, whole_number};
 use crate::shell::lang::words::shown;
 use crate::shell::term::json::Object;
-use crate::shell::term::units;
 
 /// The fields of a table that make up a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,7 +144,7 @@ fn missing(names: &[Vec<u8>], name: &[u8], hint: Option<&'static str>) -> Header
     let all: Vec<_> = names.iter().take(SHOWN_MAX).map(|name| shown(name)).collect();
     let more = match names.len().saturating_sub(SHOWN_MAX) {
         0 => String::new(),
-        more => format!(" and {} more", units::thousands(more as u64)),
+        more => format!(" and {} more", Grouped(more as u64)),
     };
     let all = all.join(", ");
     HeaderProblem { why: format!("it has no column {}; its columns are {all}{more}", shown(name)), hint }
