@@ -25,13 +25,14 @@ use crate::engine::options::{Options, ReadWith};
 use crate::engine::segment::StoreContext;
 use crate::engine::state::{SegmentSet, State, addresses};
 
-/// A close writes KEYDIR if that saves the next open from replaying one record in this many keys,
-/// or [`Options::checkpoint_records`](crate::engine::options::Options::checkpoint_records) records.
-/// Beyond that, replaying costs more than writing.
+/// A close writes KEYDIR if the next open would otherwise replay at least one record for this many
+/// keys, and at least [`Options::checkpoint_records`] records. Then replaying costs more than
+/// writing.
 const SHARE_AT_CLOSE: u64 = 2048;
-/// An open store writes KEYDIR when one record in this many keys was appended since the last time,
-/// or this many times the records that count on closing.
+/// An open store writes KEYDIR after it appended at least one record for this many keys, since
+/// writing a key costs less than replaying a record.
 const SHARE_WHILE_OPEN: u64 = 4;
+/// An open store writes KEYDIR only after this many times [`Options::checkpoint_records`] records.
 const TIMES_WHILE_OPEN: u64 = 32;
 /// A compaction of covered segments makes KEYDIR useless. A new one is written after this many
 /// compacted bytes for each key. That is four times the size of KEYDIR, so the rewrite adds little

@@ -61,8 +61,8 @@ impl Differences {
         Ok(Difference { before: entry(before)?, after: entry(after)?, gone })
     }
 
-    /// Examines the next key, or returns `None` after the last one. Gives `Some(Ok(None))` for a key
-    /// without a difference, so that the caller can stop a search through many such keys.
+    /// Examines the next key, or returns `None` after the last one. Gives `Some(Ok(None))` for a
+    /// key without a difference, so that the caller can stop a search through many such keys.
     pub fn next_key(&mut self) -> Option<Result<Option<Difference>>> {
         let records = match self.records.next([self.before.seq, self.after.seq])? {
             Ok(records) => records,

@@ -193,8 +193,9 @@ impl Past {
     /// Whether `record` is the version at this point, whatever was dropped. It is the newest intact
     /// record of its key up to this point, and `later_count` records follow it.
     ///
-    /// A put is certain if no record follows it, since compaction drops a record only after a later
-    /// one, or if the point is the number of the put. A delete may have replaced an expired put.
+    /// A put is certain if no record follows it, since compaction never drops the newest record of
+    /// a key and keeps an older one. A put is also certain if the point is its number. A delete is
+    /// not: compaction turns expired puts into deletes.
     fn is_certain(&self, record: &Record, later_count: usize) -> bool {
         let is_this_point = self.is_number && record.header.seq == self.seq;
         record.header.kind() == Kind::Put && (later_count == 0 || is_this_point)
@@ -224,8 +225,8 @@ pub struct PastScan {
 }
 
 impl PastScan {
-    /// Examines the next key, or returns `None` after the last one. Gives `Some(Ok(None))` for an absent
-    /// key, so that the caller can stop a search through many absent keys.
+    /// Examines the next key, or returns `None` after the last one. Gives `Some(Ok(None))` for an
+    /// absent key, so that the caller can stop a search through many absent keys.
     pub fn next_key(&mut self) -> Option<Result<Option<Entry>>> {
         let newest = match self.records.next([self.past.seq])? {
             Ok([newest]) => newest,

@@ -6,8 +6,8 @@
 //!
 //! 1. One compaction uses one time, so it treats the first and the last record of a run alike.
 //! 2. The log only grows during a run. Only a compaction changes older segments, and there is one
-//!    at a time. A newer record of the key hides all records of the run, and it is durable before
-//!    the run is replaced.
+//!    at a time. A published record is never taken back. A newer record of the key hides all
+//!    records of the run, and it is durable before the run is replaced.
 //! 3. Without a newer record, each decision sees the same versions of a key, so
 //!    [`KeyHistory::keeps`] answers the same. The last version is kept if any other version in the
 //!    run is ([`Decider::retain`]).
@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use super::plan::CompactionRun;
 use super::report::{Decision, Dropped, Kept};
-use super::retention::{KeyHistory, KeyVersion, Retention};
+use super::retention::{KeyHistory, Retention, VersionFacts};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::format::record::Kind;
@@ -167,7 +167,7 @@ impl<'a> Decider<'a> {
         let versions = KeyVersions::of(&self.state.context, self.state.segments(), record.key(), first);
         // A damaged record gives no version. Its segment stays as it is.
         let intact = versions.filter(|version| !matches!(version, Err(Error::Damaged { .. })));
-        let versions = intact.map(|version| Ok(KeyVersion::of(&version?))).collect::<Result<_>>()?;
+        let versions = intact.map(|version| Ok(VersionFacts::of(&version?))).collect::<Result<_>>()?;
         let history = KeyHistory { versions, now_ms: self.at_ms, retention };
         let Some(at) = history.position(record.header.seq) else { return Ok(Outcome::of(decision)) };
         let is_delete = record.header.kind() == Kind::Delete;

@@ -76,7 +76,7 @@ impl Compactor {
         }
     }
 
-    /// Cancels the current compaction, waits until its files are removed, and prevents further
+    /// Cancels the current compaction, waits until its output is removed, and prevents further
     /// ones. Does not wait inside the observer of that compaction.
     pub(crate) fn stop(&self) {
         let Some(log) = &self.log else { return };

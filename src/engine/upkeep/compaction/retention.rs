@@ -24,14 +24,14 @@ impl Retention {
 
 /// The facts about one version of a key that decide its retention.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct KeyVersion {
+pub(super) struct VersionFacts {
     pub(super) seq: Seqno,
     time_ms: u64,
     expires_ms: Option<u64>,
     is_delete: bool,
 }
 
-impl KeyVersion {
+impl VersionFacts {
     pub(super) fn of(record: &Record) -> Self {
         Self {
             seq: record.header.seq,
@@ -46,7 +46,7 @@ impl KeyVersion {
 #[derive(Debug)]
 pub(super) struct KeyHistory {
     /// Oldest first.
-    pub(super) versions: Vec<KeyVersion>,
+    pub(super) versions: Vec<VersionFacts>,
     pub(super) now_ms: u64,
     pub(super) retention: Retention,
 }
@@ -93,7 +93,7 @@ mod tests {
     /// Returns which versions are kept. A version is given by its time, its expiry, and whether it
     /// is a delete.
     fn kept(versions: &[(u64, Option<u64>, bool)], keep_versions: u64, keep_for_ms: u64) -> Vec<bool> {
-        let version = |(seq, &(time_ms, expires_ms, is_delete)): (u64, &_)| KeyVersion {
+        let version = |(seq, &(time_ms, expires_ms, is_delete)): (u64, &_)| VersionFacts {
             seq: Seqno(seq),
             time_ms,
             expires_ms,
