@@ -64,10 +64,10 @@ struct DryRun {
 }
 
 impl DryRun {
-    fn new(session: &Session, plan: &CompactionPlan, asked_for: Option<u64>) -> Self {
+    fn new(session: &Session, plan: &CompactionPlan, limit: Option<u64>) -> Self {
         let total_len = plan.runs.iter().map(|run| run.read_len).sum();
-        let is_page = session.out.is_table() && session.out.is_terminal && asked_for.is_none();
-        let limit = asked_for.unwrap_or(if is_page { RECORDS_SHOWN } else { u64::MAX });
+        let is_page = session.out.is_table() && session.out.is_terminal && limit.is_none();
+        let limit = limit.unwrap_or(if is_page { RECORDS_SHOWN } else { u64::MAX });
         Self { limit, is_page, seen: 0, done_len: 0, total_len, progress: session.progress("reading") }
     }
 

@@ -127,7 +127,7 @@ impl Observer {
                 self.runs.push((*run).clone());
             }
             (CompactionEvent::Reached(stage, run), Some(steps)) => match steps.reach(session, *stage, run) {
-                Ok(goes_on) => self.is_declined |= !goes_on,
+                Ok(continues) => self.is_declined |= !continues,
                 Err(failure) => self.failure = Some(failure),
             },
             // A user who goes step by step needs no progress bar.

@@ -161,12 +161,12 @@ fn nothing_due(store: &Store, due_percent: u8) -> logkv::Result<Vec<String>> {
     for segment in nearest.iter().take(NEAREST_COUNT) {
         let percent = text::percent_dead(segment);
         let dead = units::bytes(segment.dead_len);
-        let and_yet = match store.compaction_plan(&Compact::Segments(vec![segment.id])) {
+        let remark = match store.compaction_plan(&Compact::Segments(vec![segment.id])) {
             Err(Error::NotCompactable { reason, .. }) => format!("not compacted: {reason}"),
             _ if percent >= due_percent.into() => "not due: its tombstones are still needed".to_owned(),
             _ => format!("due at {due_percent}%"),
         };
-        lines.push(format!("segment {} is {percent}% dead ({dead}); {and_yet}", segment.id));
+        lines.push(format!("segment {} is {percent}% dead ({dead}); {remark}", segment.id));
     }
     if has_dead {
         lines.push("compact --all compacts every segment with dead records".to_owned());

@@ -39,14 +39,14 @@ impl Steps {
         let cancel = if text.can_cancel { ", q cancels" } else { "" };
         let question = format!("Enter {next}{cancel}: ");
         // An answer that is not understood must not commit, so the question is repeated.
-        let goes_on = loop {
+        let continues = loop {
             match session.ask(&question)?.as_deref() {
                 Some("" | "y" | "yes") => break true,
                 None | Some("q" | "quit" | "n" | "no") => break false,
                 Some(_) => {}
             }
         };
-        Ok(goes_on || !text.can_cancel)
+        Ok(continues || !text.can_cancel)
     }
 }
 

@@ -122,7 +122,7 @@ impl FileTotals {
 impl ForeignDump {
     /// Shows the requested items in the mode of `out`, and returns the totals of the whole file.
     fn show(&self, out: &mut Output) -> Result<FileTotals, Failure> {
-        let (totals, from) = self.survey()?;
+        let (totals, from) = self.totals_and_start()?;
         let look = out.look;
         let mut printer = Printer::new(&self.request, self.shape(&totals), out);
         if printer.form == DumpForm::Drawn {
@@ -136,7 +136,7 @@ impl ForeignDump {
             out.flush()?;
         }
         let mut next = None;
-        self.each(&mut |item| {
+        self.for_each_item(&mut |item| {
             if item.at() < from || !self.takes(item) || next.is_some() {
                 return Ok(());
             }
@@ -183,10 +183,10 @@ impl ForeignDump {
     }
 
     /// Returns the totals, and the offset of the first item to show.
-    fn survey(&self) -> Result<(FileTotals, u64), Failure> {
+    fn totals_and_start(&self) -> Result<(FileTotals, u64), Failure> {
         let mut totals = FileTotals::default();
         let mut tail = VecDeque::new();
-        totals.len = self.each(&mut |item| {
+        totals.len = self.for_each_item(&mut |item| {
             totals.add(item);
             if self.takes(item) {
                 tail.push_back(item.at());
@@ -202,7 +202,10 @@ impl ForeignDump {
     }
 
     /// Passes every item of the file to `take` until Ctrl-C, and returns the length of the file.
-    fn each(&self, take: &mut dyn FnMut(&DumpItem<'_>) -> Result<(), Failure>) -> Result<u64, Failure> {
+    fn for_each_item(
+        &self,
+        take: &mut dyn FnMut(&DumpItem<'_>) -> Result<(), Failure>,
+    ) -> Result<u64, Failure> {
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::Interrupted => Failure::interrupted(),
             _ => Failure::file("read", &self.path, &error),
@@ -211,9 +214,9 @@ impl ForeignDump {
         let mut scanner =
             FileScanner::of(file, self.format, self.record_len_max, &self.interrupt).map_err(failed)?;
         let mut index = 0;
-        while let Some(found) = scanner.next().map_err(failed)? {
+        while let Some(item) = scanner.next().map_err(failed)? {
             self.interrupt.check(index)?;
-            match found {
+            match item {
                 Scanned::Record { at, record } => {
                     let record = PlacedRecord { format: self.format, file: &self.name, at, record };
                     take(&DumpItem::Record(record.dump_record(index)))?;

@@ -14,7 +14,7 @@ use crate::shell::term::fit::hang;
 use crate::shell::term::style::Look;
 use crate::shell::term::units;
 
-/// The panes of the hex view. A narrow screen has fewer bytes a row, and then no text pane.
+/// The panes of the hex view. A narrow screen has fewer bytes per row, and then no text pane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Panes {
     row_len: u64,

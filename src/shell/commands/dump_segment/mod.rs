@@ -23,8 +23,7 @@ use logkv::inspect::{self, Inspection, Item};
 use logkv::{Compact, Error, Location, SegmentId, Store};
 
 use self::printer::Printer;
-use self::request::DumpForm;
-pub use self::request::{DumpRequest, FLAGS};
+use self::request::{DumpForm, DumpRequest, FLAGS};
 use super::compact;
 use crate::shell::lang::command::{ArgKind, Arity, Example, Group, Needs, Outcome};
 use crate::shell::lang::failure::Failure;
@@ -52,8 +51,8 @@ pub const DUMP_SEGMENT: Command = Command {
            record; mode json has the bytes as bytes_b64.\n\n\
            Exit code 4 if a record is damaged.\n\n\
            Mode plain has number, offset, length, kind, seq, milliseconds since 1970, key, value, \
-           checksum, state and the record that killed it or that it hides, separated by tabs; mode json one object \
-           per record, and a summary.",
+           checksum, state and the record that killed it or that it hides, separated by tabs; mode json \
+           one object per record, and a summary.",
     examples: &[
         Example { line: "dump-segment 3", does: "shows the records of 000003.seg" },
         Example { line: "dump-segment 3 --only dead --limit 10", does: "shows ten dead records" },

@@ -62,7 +62,7 @@ impl DataFiles {
         Self { format, files: vec![file], notes: Vec::new() }
     }
 
-    /// Finds the data files in `dir`. Without `format`, their names tell the format.
+    /// Finds the data files in `dir`. Without `format`, their names give the format.
     pub fn of(dir: &Path, format: Option<ForeignFormat>) -> Result<Self, Failure> {
         let failed = |error: io::Error| Failure::file("read", dir, &error);
         let folder = Arc::new(Folder::open(dir).map_err(failed)?);
@@ -171,8 +171,11 @@ fn names(folder: &Folder) -> io::Result<Vec<(OsString, u32)>> {
         // The mode of a directory does not matter. Opening it reports that it is not a file.
         (FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile).then_some(stat.st_mode)
     };
-    let names = folder.names()?.into_iter();
-    Ok(names.map(|name| (mode(&name).unwrap_or(0), name)).map(|(mode, name)| (name, mode)).collect())
+    let with_mode = |name: OsString| {
+        let mode = mode(&name).unwrap_or(0);
+        (name, mode)
+    };
+    Ok(folder.names()?.into_iter().map(with_mode).collect())
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ pub const EXPORT: Command = Command {
 
 fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let file = invocation.args.first().filter(|word| !word.is_dash());
-    let (format, packing) = how(invocation, file)?;
+    let (format, packing) = format_and_packing(invocation, file)?;
     let walk = walk(invocation)?;
     let store = session.store()?;
     if let Some(word) = file
@@ -111,12 +111,15 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
             write(&mut session.out, &run, word, len, snapshot.cursor())?;
         }
     }
-    let damage = run.damage.take().map(|damage| run.with_rest(damage));
+    let damage = run.damage.take().map(|damage| run.with_count(damage));
     session.shown_all(damage)
 }
 
 /// Returns the format and the compression of an export to `file`.
-fn how(invocation: &Invocation, file: Option<&Word>) -> Result<(RowFormat, Option<Packing>), Failure> {
+fn format_and_packing(
+    invocation: &Invocation,
+    file: Option<&Word>,
+) -> Result<(RowFormat, Option<Packing>), Failure> {
     let flag =
         invocation.value("format").and_then(|word| RowFormat::parse(str::from_utf8(&word.bytes).ok()?));
     let Some(word) = file else { return Ok((flag.unwrap_or(RowFormat::Jsonl), None)) };
@@ -223,7 +226,7 @@ impl Export {
     }
 
     /// Adds the number of exported keys to the failure `damage`.
-    fn with_rest(&self, damage: Failure) -> Failure {
+    fn with_count(&self, damage: Failure) -> Failure {
         let rest = units::count(self.count, "key");
         Failure { message: format!("{}; {rest} that can be read were exported", damage.message), ..damage }
     }

@@ -128,16 +128,16 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
     let is_one = planned.len() == 1;
     let mut given_up = 0;
     for planned in &mut planned {
-        let one = run.import(planned, first.take(), &flags, session);
-        let why = match one.ended {
+        let result = run.import(planned, first.take(), &flags, session);
+        let why = match result.ended {
             Ok(()) => None,
             Err(EarlyEnd::One(failure)) if !is_one => Some(failure.message),
             Err(EarlyEnd::One(failure) | EarlyEnd::All(failure)) => return Err(run.give_up(failure, session)),
         };
         let report = if is_one {
-            ImportReport::of(planned, one.counts, one.rejected)
+            ImportReport::of(planned, result.counts, result.rejected)
         } else {
-            ImportReport::of_one(planned, one.counts, one.rejected, why.as_deref())
+            ImportReport::of_one(planned, result.counts, result.rejected, why.as_deref())
         };
         run.report(&report, session)?;
         session.flush();

@@ -88,7 +88,7 @@ impl FileScanner {
                 }
             }
             Checked::Bad(why, needed) => {
-                self.at = self.resumption(at, needed)?;
+                self.at = self.resume_offset(at, needed)?;
                 let is_rest = self.at == self.window.len;
                 Ok(Some(Scanned::Bad(BadRange { at, len: self.at - at, why, is_rest })))
             }
@@ -128,16 +128,16 @@ impl FileScanner {
     /// Returns the offset to continue at after a bad record at `at` of `len` bytes: the end of the
     /// record if another one starts there, else the next record found by its checksum, else the end
     /// of the file.
-    fn resumption(&mut self, at: u64, len: u64) -> io::Result<u64> {
+    fn resume_offset(&mut self, at: u64, len: u64) -> io::Result<u64> {
         /// The most bytes that the search reads, which takes some seconds. Bytes that are read for
         /// several candidates count several times.
         const SEARCH_LEN_MAX: u64 = 2 << 30;
-        let behind = at.saturating_add(len).min(self.window.len);
+        let end = at.saturating_add(len).min(self.window.len);
         if !self.format.has_checksums() {
-            return Ok(behind);
+            return Ok(end);
         }
-        if behind < self.window.len && matches!(self.check(behind)?, Checked::Sound(_)) {
-            return Ok(behind);
+        if end < self.window.len && matches!(self.check(end)?, Checked::Sound(_)) {
+            return Ok(end);
         }
         let header_len = self.format.header_len();
         let mut at = at + 1;

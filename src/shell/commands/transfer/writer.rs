@@ -33,7 +33,7 @@ pub struct ImportCounts {
 
 impl ImportCounts {
     /// Returns the number of writes.
-    pub fn count(self) -> u64 {
+    pub fn write_count(self) -> u64 {
         self.puts + self.deletes
     }
 
@@ -117,7 +117,7 @@ impl Writer {
     }
 
     /// Adds the counts of a write that is already acknowledged.
-    pub fn count(&mut self, counts: ImportCounts) {
+    pub fn add_counts(&mut self, counts: ImportCounts) {
         self.counts += counts;
     }
 

@@ -106,9 +106,9 @@ fn at_once(session: &mut Session, writer: &mut Writer, invocation: &Invocation) 
         session.take_batch();
     }
     if ran? == Outcome::Absent {
-        writer.count(ImportCounts { not_set: 1, ..ImportCounts::default() });
+        writer.add_counts(ImportCounts { not_set: 1, ..ImportCounts::default() });
     }
-    writer.count(match committed {
+    writer.add_counts(match committed {
         Some(counts) => counts,
         None if was_in_batch => ImportCounts::default(),
         None => ImportCounts { deletes: len.saturating_sub(store.len()), ..ImportCounts::default() },

@@ -14,7 +14,6 @@ use crate::shell::commands::transfer::source::{
     BeforeWait, ForeignRecords, ImportSource, TextReader, of_text,
 };
 use crate::shell::commands::words;
-
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::{Word, visible};
 use crate::shell::run::session::{Invocation, Session};
@@ -115,7 +114,7 @@ enum InputKind {
     /// Data files of another store.
     Records(ForeignRecords),
     /// An input that was opened.
-    Begun,
+    Opened,
 }
 
 /// The flags that apply to all inputs.
@@ -268,14 +267,14 @@ impl PlannedInput {
         flags: &ImportFlags,
         before_wait: BeforeWait<'_>,
     ) -> Result<ImportSource, Failure> {
-        let (input, len) = match std::mem::replace(&mut self.kind, InputKind::Begun) {
+        let (input, len) = match std::mem::replace(&mut self.kind, InputKind::Opened) {
             InputKind::Records(records) => return Ok(ImportSource::Records(records)),
             InputKind::Open(input) => (input, None),
             InputKind::File { path, len } => {
                 let input = Input::path(&path).map_err(|error| Failure::file("read", &path, &error))?;
                 (input, Some(len))
             }
-            InputKind::Begun => unreachable!("each input is opened once"),
+            InputKind::Opened => unreachable!("each input is opened once"),
         };
         let ImportFormat::Text(format) = self.format else { unreachable!("data files are handled above") };
         let packing = self.paths.first().and_then(|path| Packing::of_name(path).0);

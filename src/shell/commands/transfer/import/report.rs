@@ -111,7 +111,7 @@ fn written_in_words(format: Option<ImportFormat>, counts: ImportCounts) -> Strin
 pub fn incomplete(rejected: u64, counts: ImportCounts, planned: &PlannedInput) -> Failure {
     let noun = if let ImportFormat::Files(_) = planned.format { "record" } else { "row" };
     let message =
-        format!("{}; {} went in", were(rejected, noun, "rejected"), units::thousands(counts.count()));
+        format!("{}; {} went in", were(rejected, noun, "rejected"), units::thousands(counts.write_count()));
     let failure = Failure::command(message);
     if planned.origin == FormatOrigin::Default {
         failure.hint("--format sets another format")
@@ -125,7 +125,7 @@ pub fn all_incomplete(given_up: u64, rejected: u64, counts: ImportCounts) -> Fai
     let given_up = (given_up > 0).then(|| were(given_up, "file", "given up"));
     let rejected = (rejected > 0).then(|| were(rejected, "row", "rejected"));
     let what: Vec<_> = given_up.into_iter().chain(rejected).collect();
-    Failure::command(format!("{}; {} went in", what.join(" and "), units::count(counts.count(), "row")))
+    Failure::command(format!("{}; {} went in", what.join(" and "), units::count(counts.write_count(), "row")))
 }
 
 fn were(count: u64, noun: &str, what: &str) -> String {
@@ -135,7 +135,7 @@ fn were(count: u64, noun: &str, what: &str) -> String {
 
 /// Adds the imported and rejected rows to `failure`.
 pub fn stopped(failure: Failure, counts: ImportCounts, rejected: u64) -> Failure {
-    let went_in = format!("{} went in", units::count(counts.count(), "row"));
+    let went_in = format!("{} went in", units::count(counts.write_count(), "row"));
     let went_in = match rejected {
         0 => went_in,
         1 => format!("{went_in}, and 1 was rejected"),

@@ -33,7 +33,7 @@ impl CsvRows {
             records.push(b"\n");
         }
         let header = TableHeader::new(&records.fields(), table);
-        let header = header.map_err(|unclear| reader.without_columns(&unclear))?;
+        let header = header.map_err(|problem| reader.header_failure(&problem))?;
         Ok(Self { records, header })
     }
 }

@@ -122,7 +122,7 @@ fn peek(reader: &mut TextReader, before_wait: BeforeWait<'_>) -> Result<Option<u
 fn row_len(reader: &mut TextReader, before_wait: BeforeWait<'_>) -> Result<usize, Failure> {
     let mut scan = ValueScan::default();
     loop {
-        match scan.go_on(reader.input.unread()) {
+        match scan.resume(reader.input.unread()) {
             Ok(Some(len)) => return Ok(len),
             Ok(None) if reader.input.is_at_end() && scan.is_scalar() => return Ok(scan.at),
             Ok(None) if reader.input.is_at_end() => {
@@ -160,7 +160,7 @@ impl ValueScan {
 
     /// Continues in `text`, which starts with the value. Returns the length of the value, or `None`
     /// if `text` ends before it. Fails with a reason at the current position.
-    fn go_on(&mut self, text: &[u8]) -> Result<Option<usize>, &'static str> {
+    fn resume(&mut self, text: &[u8]) -> Result<Option<usize>, &'static str> {
         while let Some(&byte) = text.get(self.at) {
             if self.is_in_string {
                 if !self.pass_string(text)? {
@@ -191,7 +191,7 @@ impl ValueScan {
         Ok(None)
     }
 
-    /// Moves behind the end of a string. Returns `false` if `text` ends before it.
+    /// Moves past the end of a string. Returns `false` if `text` ends before it.
     fn pass_string(&mut self, text: &[u8]) -> Result<bool, &'static str> {
         while let Some(len) = memchr::memchr3(b'"', b'\\', b'\n', &text[self.at..]) {
             self.at += len;
@@ -240,9 +240,9 @@ mod tests {
                 let step = (text.len() / 50).max(1);
                 for cut in (0..text.len()).step_by(step) {
                     let mut scan = ValueScan::default();
-                    let first = scan.go_on(&text.as_bytes()[..cut]);
+                    let first = scan.resume(&text.as_bytes()[..cut]);
                     let found = match first {
-                        Ok(None) => scan.go_on(text.as_bytes()),
+                        Ok(None) => scan.resume(text.as_bytes()),
                         found => found,
                     };
                     assert_eq!(found, Ok(Some(value.len())), "{value:.40} cut at {cut}");
@@ -255,7 +255,7 @@ mod tests {
     fn a_value_that_does_not_end_properly_is_located() {
         for (text, at) in [(r#"{"a":[1}"#, 7), ("{\"a\":\"b\n\"}", 7)] {
             let mut scan = ValueScan::default();
-            assert!(scan.go_on(text.as_bytes()).is_err());
+            assert!(scan.resume(text.as_bytes()).is_err());
             assert_eq!(scan.at, at, "{text}");
         }
     }

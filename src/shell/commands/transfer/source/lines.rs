@@ -26,7 +26,7 @@ impl LineRows {
         reader.header(before_wait)?;
         let names = tsv::fields(reader.input.line()).map_err(|why| reader.broken(&why))?;
         let header = TableHeader::new(&names, Some(table));
-        Ok(Self::Table(header.map_err(|unclear| reader.without_columns(&unclear))?))
+        Ok(Self::Table(header.map_err(|problem| reader.header_failure(&problem))?))
     }
 
     fn read<'a>(&self, line: &'a [u8]) -> Result<ImportRow<'a>, String> {

@@ -130,9 +130,9 @@ impl TextReader {
     }
 
     /// Returns the failure for a header with a problem.
-    pub fn without_columns(&self, unclear: &HeaderProblem) -> Failure {
-        let failure = self.broken(&unclear.why);
-        match unclear.hint {
+    pub fn header_failure(&self, problem: &HeaderProblem) -> Failure {
+        let failure = self.broken(&problem.why);
+        match problem.hint {
             Some(hint) => failure.hint(hint),
             None => failure,
         }
