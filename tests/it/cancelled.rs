@@ -215,7 +215,7 @@ fn ctrl_c_ends_a_restore_with_130_and_nothing_is_left() {
     let _ = fifo.write_all(rest);
     drop(fifo);
     let output = child.wait_with_output().expect("it ends");
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "error: interrupted: nothing was made\n");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "error: interrupted: nothing was created\n");
     assert_eq!(output.status.code(), Some(130));
     assert!(!of("new").exists() && !of("new.unfinished").exists());
 }
