@@ -241,7 +241,7 @@ impl RestoredStore<'_> {
                 let reason = "it is a store that was not closed; `backup` can copy it while it is open";
                 return Err(not_a_backup(reason).into());
             };
-            // Nothing may be appended to a segment of which copies exist.
+            // Copies of the segment may exist, so nothing may be appended to it.
             line.extent = Extent::Sealed(len);
             match self.early.iter().position(|early| early.id == line.id) {
                 None => drop(self.expected.insert(line.id, (len, *line))),

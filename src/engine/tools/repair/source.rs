@@ -132,8 +132,9 @@ impl Repair<'_> {
         let first = scan.first.unwrap_or(found.base_seq);
         let seqs = first..scan.last.map_or(first, |last| last.plus(1));
         let record_count = scan.record_count;
-        // Compaction leaves gaps between sequence numbers, so the count of records that fit into the
-        // file is no upper bound. The records behind the last intact one count from its number on.
+        // Compaction leaves gaps between sequence numbers, so the count of records that fit into
+        // the file is no upper bound. The records behind the last intact one count from its number
+        // on.
         let seq_end = seq_end.max(seqs.end.plus((file_len - scan.last_end) / LEN_MIN));
         Ok(Some(SourceSegment { found, end, seqs, record_count, is_whole, seq_end }))
     }
