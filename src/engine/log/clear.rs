@@ -53,7 +53,7 @@ impl Log {
         self.seal_active(writer);
         let gone_len = self.state.segments().iter().map(|segment| segment.len()).sum();
         self.state.compacted_len.fetch_add(gone_len, Ordering::Relaxed);
-        self.state.clear(&segments, history)?;
+        self.state.clear(&segments, history);
         self.number_clear(writer, seq);
         tracing::info!(keys = key_count, segments = segments.len(), "the store was cleared");
         Ok(Cleared { key_count, segments })

@@ -55,7 +55,8 @@ impl Log {
     /// Releases the pages of a segment that was not completed.
     pub(crate) fn release(&self, first_page: u32) -> Result<()> {
         let _writer = self.lock()?;
-        self.release_pages(first_page)
+        self.state.change_segments(|set| set.release(first_page));
+        Ok(())
     }
 
     /// Removes the files of a segment that was not completed, with `remove`, and releases its
@@ -70,14 +71,9 @@ impl Log {
         if writer.exclusion.is_none() {
             return Err(Error::Closed);
         }
-        remove().and(self.release_pages(first_page))
-    }
-
-    fn release_pages(&self, first_page: u32) -> Result<()> {
-        self.state.change_segments(|set| {
-            set.release(first_page);
-            Ok(())
-        })
+        let removed = remove();
+        self.state.change_segments(|set| set.release(first_page));
+        removed
     }
 
     /// Replaces the inputs by the outputs: in a new MANIFEST, in the set of segments, then slot by
@@ -94,12 +90,10 @@ impl Log {
         let last = with.inputs.last().copied().unwrap_or(SegmentId(0));
         let outputs: Vec<_> = with.outputs.iter().map(|(_, segment)| Arc::clone(segment)).collect();
         let committed = |error| Failure { error, is_undone: false };
-        let grown = self.state.change_segments(|set| {
+        self.state.change_segments(|set| {
             set.insert_after(last, &outputs);
             set.history = set.history.with(with.forgotten);
-            Ok(())
         });
-        grown.map_err(committed)?;
         drop(writer);
         for moved in with.moved.chunks(SWAPPED_AT_ONCE) {
             let mut writer = self.lock().map_err(committed)?;
@@ -107,16 +101,15 @@ impl Log {
         }
         let _writer = self.lock().map_err(committed)?;
         let inputs: HashSet<_> = with.inputs.iter().collect();
-        let shrunk = self.state.change_segments(|set| {
+        self.state.change_segments(|set| {
             let gone = set.iter().filter(|segment| inputs.contains(&segment.id));
             let gone_len = gone.map(|segment| segment.len()).sum();
             self.state.compacted_len.fetch_add(gone_len, Ordering::Relaxed);
             set.remove(with.inputs);
-            Ok(())
         });
         // KEYDIR may have covered the inputs, so it may have to be written again.
         self.state.context.wakeup.ring();
-        shrunk.map_err(committed)
+        Ok(())
     }
 
     fn replace_lines(&self, writer: &mut Writer, with: &Replacement<'_>) -> Result<(), Failure> {

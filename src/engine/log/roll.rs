@@ -118,10 +118,7 @@ impl Log {
             return Err(error);
         }
         self.seal_active(writer);
-        self.state.change_segments(|set| {
-            set.push(Arc::clone(&segment.segment));
-            Ok(())
-        })?;
+        self.state.change_segments(|set| set.push(Arc::clone(&segment.segment)));
         tracing::debug!(segment = id.0, capacity, "a segment was started");
         writer.active = Some(Active { segment, capacity, is_marked: true });
         Ok(())

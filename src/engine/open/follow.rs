@@ -96,10 +96,7 @@ fn advance(
     if let (Some(before), Some(now)) = (&growing, loaded.first().filter(|loaded| !loaded.is_sealed)) {
         now.segment.take_order_of(before);
     }
-    load.state.change_segments(|now| {
-        *now = set;
-        Ok(())
-    })?;
+    load.state.change_segments(|now| *now = set);
     load.index(&loaded)?;
     let known = &earlier.report.damage;
     load.report.damage.retain(|found| !known.contains(found));

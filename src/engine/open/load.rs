@@ -110,10 +110,8 @@ impl<'a> Load<'a> {
             let covered = self.covering.as_ref().and_then(|covering| covering.segments.get(index)).copied();
             loaded.push(self.segment(&mut set, line, seq_end, covered)?);
         }
-        self.state.change_segments(|now| {
-            *now = set;
-            Ok(loaded)
-        })
+        self.state.change_segments(|now| *now = set);
+        Ok(loaded)
     }
 
     /// Opens one segment and adds it to `set`. Does not index its records.

@@ -126,23 +126,22 @@ impl State {
 
     /// Applies `change` to a copy of the segment set and publishes it. The caller is the only
     /// writer.
-    pub(crate) fn change_segments<T>(&self, change: impl FnOnce(&mut SegmentSet) -> Result<T>) -> Result<T> {
+    pub(crate) fn change_segments<T>(&self, change: impl FnOnce(&mut SegmentSet) -> T) -> T {
         let mut set = SegmentSet::clone(&self.set.load());
-        let made = change(&mut set)?;
+        let changed = change(&mut set);
         self.set.store(Arc::new(set));
-        Ok(made)
+        changed
     }
 
     /// Removes everything and sets the history. Readers see all of it or nothing. The caller is the
     /// only writer and has settled the index.
-    pub(crate) fn clear(&self, ids: &[SegmentId], history: History) -> Result<()> {
+    pub(crate) fn clear(&self, ids: &[SegmentId], history: History) {
         let _begun = self.begin_batch();
         self.keydir.clear();
         self.change_segments(|set| {
             set.remove(ids);
             set.history = history;
-            Ok(())
-        })
+        });
     }
 
     /// Hides the records published next until the result is dropped: lookups wait for it. The

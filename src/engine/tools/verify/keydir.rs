@@ -128,10 +128,7 @@ impl Verifier<'_> {
         let segments =
             head.about.segments.iter().map(|covered| self.log_files.open_covered(covered).map(Arc::new));
         let segments = segments.collect::<Result<Vec<_>>>()?;
-        state.change_segments(|set| {
-            segments.iter().cloned().for_each(|segment| set.push(segment));
-            Ok(())
-        })?;
+        state.change_segments(|set| segments.iter().cloned().for_each(|segment| set.push(segment)));
         let set = state.segments();
         let replay = Replay { context, set: &set, keydir: &state.keydir, counts: true };
         for segment in &segments {
