@@ -48,7 +48,7 @@ fn inputs(corpus: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
 /// Checks property `name` on its corpus and on random inputs.
 fn check(name: &str) {
     let (_, property): &(&str, Property) =
-        PROPERTIES.iter().find(|(known, _)| *known == name).expect("there is such a property");
+        PROPERTIES.iter().find(|(known, _)| *known == name).expect("the property exists");
     let corpus = corpus(name);
     corpus.iter().for_each(|input| property(input));
     let failures = FileFailurePersistence::SourceParallel("proptest-regressions");

@@ -52,8 +52,8 @@ fn place() -> TempDir {
     // A link would share the damage with the store's own file.
     let segment = segment_path(&of("damaged"), 1);
     let mut bytes = fs::read(&segment).expect("a segment");
-    *bytes.last_mut().expect("bytes") ^= 1;
-    fs::remove_file(&segment).expect("it is there");
+    *bytes.last_mut().expect("is not empty") ^= 1;
+    fs::remove_file(&segment).expect("exists");
     fs::write(segment, bytes).expect("damage");
     place
 }
@@ -181,11 +181,11 @@ fn with_large_store() -> TempDir {
 /// Sends SIGINT to `child`, which is blocked on its output, and reads the rest. Returns its exit
 /// code and its standard error.
 fn interrupted_while_writing(mut child: Child) -> (Option<i32>, String) {
-    let mut stdout = child.stdout.take().expect("it is piped");
-    stdout.read_exact(&mut [0; 1]).expect("it has begun");
+    let mut stdout = child.stdout.take().expect("is piped");
+    stdout.read_exact(&mut [0; 1]).expect("has started");
     interrupt(&child);
-    std::io::copy(&mut stdout, &mut std::io::sink()).expect("it can be read");
-    let output = child.wait_with_output().expect("it ends");
+    std::io::copy(&mut stdout, &mut std::io::sink()).expect("can be read");
+    let output = child.wait_with_output().expect("exits");
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
@@ -207,14 +207,14 @@ fn ctrl_c_ends_a_restore_with_130_and_nothing_is_left() {
     let made = Command::new("mkfifo").arg(of("fifo")).status();
     assert!(made.is_ok_and(|status| status.success()), "mkfifo is there");
     let child = piped(program(place.path()).args(["new", "restore", "fifo"]));
-    let mut fifo = fs::OpenOptions::new().write(true).open(of("fifo")).expect("it is read");
+    let mut fifo = fs::OpenOptions::new().write(true).open(of("fifo")).expect("is read");
     let (first, rest) = archive.split_at(archive.len() / 2);
-    fifo.write_all(first).expect("it is read");
+    fifo.write_all(first).expect("is read");
     interrupt(&child);
     // The program may stop reading before the end.
     let _ = fifo.write_all(rest);
     drop(fifo);
-    let output = child.wait_with_output().expect("it ends");
+    let output = child.wait_with_output().expect("exits");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "error: interrupted: nothing was created\n");
     assert_eq!(output.status.code(), Some(130));
     assert!(!of("new").exists() && !of("new.unfinished").exists());

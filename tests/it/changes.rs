@@ -116,7 +116,7 @@ fn compacted_records_are_reported_once_and_the_remaining_ones_follow() {
     store.put("l", "1").expect("a put");
     store.compact_recounted(&Compact::All).expect("compacts");
     for mut feed in both(&store, 2) {
-        let gone = feed.next().expect("something").expect_err("the second put is gone");
+        let gone = feed.next().expect("an item").expect_err("the second put is compacted");
         assert!(matches!(gone, Error::CompactedAway { whole_from: Seqno(3) }), "{gone}");
         assert_eq!(all(&mut feed), [put(3, "k", "3"), put(4, "l", "1")]);
     }
@@ -163,7 +163,7 @@ fn a_clear_is_reported_once_even_to_a_feed_that_has_returned_every_record() {
         assert_eq!(all(&mut feed), []);
     }
     store.put("m", "1").expect("a put");
-    let later = store.changes(Seqno(3)).next().expect("something");
+    let later = store.changes(Seqno(3)).next().expect("an item");
     assert!(matches!(later, Err(Error::CompactedAway { .. })), "an old number stays gone");
     for mut feed in both(&store, 4) {
         assert_eq!(all(&mut feed), [put(4, "m", "1")]);
@@ -178,7 +178,7 @@ fn an_expiring_put_is_returned_with_its_expiry_even_after_it_has_expired() {
     let store = open(dir.path());
     store.write(Batch::new().put_expiring("k", "v", Expiry::At(7))).expect("a batch");
     for mut feed in both(&store, 0) {
-        let change = feed.next().expect("something").expect("a record");
+        let change = feed.next().expect("an item").expect("a record");
         assert_eq!((change.meta.expires_ms, change.value.as_deref()), (Some(7), Some(&b"v"[..])));
     }
 }
@@ -201,7 +201,7 @@ fn a_damaged_record_is_one_error_and_costs_no_other_record() {
         let store = Store::open_with(dir.path(), quick().read_only(true)).expect("opens");
         let mut feed = store.changes(Seqno(0));
         assert_eq!(feed.next().map(|change| written(&change.expect("a record"))), Some(put(1, "a", "value")));
-        let error = feed.next().expect("something").expect_err("it is damaged");
+        let error = feed.next().expect("an item").expect_err("is damaged");
         assert!(matches!(error, Error::Damaged { offset: 112, .. }), "{error}");
         assert_eq!(all(&mut feed), [put(3, "c", "value")]);
         assert!(feed.next().is_none(), "the damage is reported once");
@@ -247,7 +247,7 @@ fn no_feed_returns_a_batch_before_all_of_it_is_in_the_file() {
         let reader = Store::open_with(copy.path(), quick().read_only(true)).expect("opens");
         let mut feed = reader.changes(Seqno(0));
         assert_eq!(all(&mut feed), [put(1, "a", "1")], "{len} bytes");
-        std::fs::write(&path, &whole).expect("goes on");
+        std::fs::write(&path, &whole).expect("restores the file");
         assert_eq!(all(&mut feed), [put(2, "b", "2"), put(3, "c", "3"), put(4, "d", "4")], "{len} bytes");
     }
 }
@@ -315,7 +315,7 @@ fn write(store: &Store, random: &mut Random, count: u64) -> Vec<Written> {
                 for (key, value) in &records {
                     batch.put(key, value.as_ref().expect("a put"));
                 }
-                note(store.write(&batch).expect("a batch").expect("it wrote"), records);
+                note(store.write(&batch).expect("a batch").expect("wrote something"), records);
             }
             5 if step % 7 == 0 => drop(store.rotate().expect("rotates")),
             _ => note(store.put(&key, &value).expect("a put"), vec![(key, Some(value))]),

@@ -109,7 +109,7 @@ fn churn_under_snapshots_and_readers(segment_len_max: u64) {
     let read = |looks: &AtomicU64| {
         while !is_done.load(Ordering::Relaxed) {
             let before = round_done.load(Ordering::SeqCst);
-            let values = store.get_many(&keys).expect("a look");
+            let values = store.get_many(&keys).expect("gets");
             looks.fetch_add(1, Ordering::Relaxed);
             for (key, value) in (0..KEYS).cycle().zip(values) {
                 let Some(value) = value.expect("reads") else {

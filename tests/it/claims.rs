@@ -36,8 +36,8 @@ fn a_compressed_value_over_the_limit_is_refused_with_its_place_and_costs_nothing
         let script = "ulimit -v 250000 && exec \"$0\" \"$@\"";
         run(program_of_system("sh", dir.path()).args(["-c", script]).arg(binary()).args(args))
     };
-    let sentence = "error: the value at byte 112 (0x70) of segment 1 decompresses to 314,572,800 bytes; \
-                    the limit here is 67,108,864\nhint: --read-limit 314572800 reads it, and takes that much memory\n";
+    let sentence = "error: the value at byte 112 (0x70) of segment 1 decompresses to 314,572,800 bytes; the \
+        limit here is 67,108,864\nhint: --read-limit 314572800 reads it, and takes that much memory\n";
     for read_with in ["mmap", "pread"] {
         let with =
             |args: &[&'static str]| [&["-m", "plain", "--read-with", read_with, "store"], args].concat();
@@ -62,7 +62,7 @@ fn a_compressed_value_over_the_limit_is_refused_with_its_place_and_costs_nothing
     // A higher limit reads it, and a value that may be written may be read.
     for option in ["--read-limit", "--value-limit"] {
         let got = program(dir.path()).args([option, "300MiB", "-m", "raw", "store", "get", "big"]).output();
-        assert!(got.expect("it starts").stdout == vec![0; 300 << 20], "{option}");
+        assert!(got.expect("starts").stdout == vec![0; 300 << 20], "{option}");
     }
     // Copies of the store keep the value.
     for (args, name) in
@@ -73,7 +73,7 @@ fn a_compressed_value_over_the_limit_is_refused_with_its_place_and_costs_nothing
         let got =
             program(dir.path()).args(["--read-limit", "300MiB", "-m", "raw", name, "get", "big"]).output();
         let of_backup = name == "copy";
-        assert!(of_backup || got.expect("it starts").stdout == vec![0; 300 << 20], "{name}");
+        assert!(of_backup || got.expect("starts").stdout == vec![0; 300 << 20], "{name}");
     }
     assert_eq!(limited(&["restored", "restore", "copy"]).0, Some(0));
 }
@@ -94,7 +94,7 @@ fn run_in_a_minute(command: &mut Command) -> ProgramOutput {
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             }
         });
-        let output = child.wait_with_output().expect("it ends");
+        let output = child.wait_with_output().expect("exits");
         drop(ended);
         said(&output)
     })
@@ -105,7 +105,7 @@ fn sparse_store(len: u64) -> TempDir {
     let dir = sealed_store();
     let store = dir.path().join("store");
     let last = segment_path(&store, 2);
-    fs::OpenOptions::new().write(true).open(last).and_then(|file| file.set_len(len)).expect("it is sparse");
+    fs::OpenOptions::new().write(true).open(last).and_then(|file| file.set_len(len)).expect("is sparse");
     dir
 }
 
@@ -129,7 +129,7 @@ fn a_sparse_store_of_terabytes_is_read_as_fast_as_its_bytes_on_disk() {
             let dir = sparse_store(LEN);
             let store = dir.path().join("store");
             match manifest {
-                "none" => fs::remove_file(store.join("MANIFEST")).expect("it is there"),
+                "none" => fs::remove_file(store.join("MANIFEST")).expect("exists"),
                 "sealed" => rewrite_manifest(&store, |line| match line.split_once(" closed ") {
                     Some((start, _)) => format!("{start} sealed {LEN}"),
                     None => line.to_owned(),
@@ -147,7 +147,7 @@ fn store_with_a_hole() -> TempDir {
     let dir = sealed_store();
     let store = dir.path().join("store");
     let segment = fs::OpenOptions::new().write(true).open(segment_path(&store, 1));
-    segment.and_then(|file| file.set_len(SPARSE_LEN)).expect("it is sparse");
+    segment.and_then(|file| file.set_len(SPARSE_LEN)).expect("is sparse");
     rewrite_manifest(&store, |line| match line.split_once(" sealed ") {
         Some((start, _)) => format!("{start} sealed {SPARSE_LEN}"),
         None => line.to_owned(),
@@ -195,7 +195,7 @@ fn a_value_that_claims_more_than_the_read_limit_is_an_error_with_its_place() {
         let options =
             crate::common::quick().read_with(read_with).value_len_max(1 << 20).value_read_max(2 << 20);
         let store = logkv::Store::open_with(&path, options.clone()).expect("the store opens");
-        let refused = store.get("big").map(drop).expect_err("it is too large");
+        let refused = store.get("big").map(drop).expect_err("is too large");
         let place = (logkv::SegmentId(1), 112);
         assert!(
             matches!(refused, logkv::Error::ValueTooLarge { segment, offset, len, limit }
@@ -209,7 +209,7 @@ fn a_value_that_claims_more_than_the_read_limit_is_an_error_with_its_place() {
             let inspection = store.inspect(logkv::SegmentId(1)).expect("inspects");
             let item =
                 inspection.items(logkv::inspect::Range { record: Some(1), ..Default::default() }).next();
-            match item.expect("a second record").expect("it is read") {
+            match item.expect("a second record").expect("is read") {
                 logkv::inspect::Item::Record(record) => {
                     (record.is_compressed(), record.value == record.stored)
                 }
@@ -219,10 +219,10 @@ fn a_value_that_claims_more_than_the_read_limit_is_an_error_with_its_place() {
         assert_eq!(is_compressed(&store), (false, true));
         store.close().expect("closes");
         let report = logkv::verify::store(&path, &options, &[], &mut |_| ControlFlow::Continue(()));
-        let report = report.expect("it is there");
+        let report = report.expect("exists");
         assert_eq!((report.refused_count, report.damage_count), (1, 0));
         let store = logkv::Store::open_with(&path, options.value_read_max(4 << 20)).expect("the store opens");
-        assert!(store.get("big").expect("it is read").expect("it is there").iter().all(|&byte| byte == 0));
+        assert!(store.get("big").expect("is read").expect("exists").iter().all(|&byte| byte == 0));
         assert_eq!(is_compressed(&store), (true, false));
         store.close().expect("closes");
     }
@@ -249,16 +249,16 @@ fn ctrl_c_stops_the_output_of_a_large_value() {
         }
         let mut child = piped(program(dir.path()).args(args));
         let mut stdout: Box<dyn Read> = if args.contains(&"fifo") {
-            Box::new(fs::File::open(dir.path().join("fifo")).expect("it is opened"))
+            Box::new(fs::File::open(dir.path().join("fifo")).expect("is opened"))
         } else {
-            Box::new(child.stdout.take().expect("it is piped"))
+            Box::new(child.stdout.take().expect("is piped"))
         };
         // The program is in the middle of the value, and blocked on the full pipe.
-        stdout.read_exact(&mut [0; 4096]).expect("it writes");
+        stdout.read_exact(&mut [0; 4096]).expect("writes");
         crate::common::interrupt(&child);
-        let len = std::io::copy(&mut stdout, &mut std::io::sink()).expect("it is read");
+        let len = std::io::copy(&mut stdout, &mut std::io::sink()).expect("is read");
         drop(child.stdin.take());
-        let (code, _, err) = said(&child.wait_with_output().expect("it ends"));
+        let (code, _, err) = said(&child.wait_with_output().expect("exits"));
         assert_eq!(code, Some(130), "{args:?}: {err}");
         assert!(len < LEN as u64, "{args:?}: {len} bytes came after Ctrl-C");
     }
@@ -289,7 +289,7 @@ fn the_holes_of_a_sparse_store_are_not_read() {
         0..READ_MAX => ControlFlow::Continue(()),
         _ => ControlFlow::Break(()),
     });
-    let report = report.expect("it was not broken off");
+    let report = report.expect("was not cancelled");
     assert!(hook.0.0.load(Ordering::Relaxed) < READ_MAX, "{report:?}");
     assert_eq!(report.record_count, 3);
 }
@@ -305,7 +305,7 @@ fn a_sparse_import_file_is_one_rejected_row_and_ctrl_c_stops_it() {
     {
         fs::write(dir.path().join(name), record).expect("a file");
         let file = fs::OpenOptions::new().write(true).open(dir.path().join(name));
-        file.and_then(|file| file.set_len(LEN)).expect("it is sparse");
+        file.and_then(|file| file.set_len(LEN)).expect("is sparse");
         let (code, out, err) =
             run_in_a_minute(program(dir.path()).args(["-m", "plain", "new", "import", name]));
         assert_eq!(code, Some(1), "{err}");
@@ -320,7 +320,7 @@ fn a_sparse_import_file_is_one_rejected_row_and_ctrl_c_stops_it() {
         [&["new", "import", "/dev/zero"][..], &["new", "-f", "/dev/zero"], &["new", "import", "lines"]]
     {
         let lines = fs::File::create(dir.path().join("lines")).expect("a file");
-        lines.set_len(LEN).expect("it is sparse");
+        lines.set_len(LEN).expect("is sparse");
         let mut child = piped(program(dir.path()).args(args));
         let pid = child.id();
         // The import has started once the file is open.
@@ -332,7 +332,7 @@ fn a_sparse_import_file_is_one_rejected_row_and_ctrl_c_stops_it() {
         crate::common::wait_until(|| opened() || child_is_gone(pid));
         crate::common::interrupt(&child);
         drop(child.stdin.take());
-        let (code, _, err) = said(&child.wait_with_output().expect("it ends"));
+        let (code, _, err) = said(&child.wait_with_output().expect("exits"));
         // The line limit of a script may be reached before Ctrl-C.
         assert!(code == Some(130) || args.contains(&"-f") && code == Some(1), "{args:?}: {code:?} {err}");
     }

@@ -65,7 +65,7 @@ fn is_derived(name: &str) -> bool {
 /// Removes KEYDIR and hints.
 pub(crate) fn remove_derived(dir: &Path) {
     for (name, _) in files(dir).iter().filter(|(name, _)| is_derived(name)) {
-        fs::remove_file(dir.join(name)).expect("it can be removed");
+        fs::remove_file(dir.join(name)).expect("is removed");
     }
 }
 
@@ -240,13 +240,13 @@ pub(crate) fn interrupt(child: &Child) {
 /// Sends `signal` to the running `child`.
 pub(crate) fn send(child: &Child, signal: Signal) {
     let pid = Pid::from_raw(child.id() as i32).expect("a process");
-    kill_process(pid, signal).expect("it is there");
+    kill_process(pid, signal).expect("exists");
 }
 
 /// Reports that a test cannot run here. Writes to the standard error, since output of passed tests
 /// is hidden.
 pub(crate) fn skipped(test: &str, reason: &str) {
-    writeln!(io::stderr(), "SKIPPED {test}: {reason}").expect("somebody listens");
+    writeln!(io::stderr(), "SKIPPED {test}: {reason}").expect("standard error is open");
 }
 
 /// A store of two sealed segments and an active one, with replaced and deleted keys.

@@ -30,7 +30,7 @@ fn a_compaction_whose_observer_closes_the_store_removes_no_file_of_the_next_writ
         ControlFlow::Continue(())
     });
     assert!(matches!(outcome, Err(Error::Closed)), "{outcome:?}");
-    next.expect("the stage was reached").close().expect("closes");
+    next.expect("reaches the stage").close().expect("closes");
     let store = open(dir.path());
     assert_eq!(value(&store, "a").as_deref(), Some("2"));
     assert_eq!(value(&store, "b").as_deref(), Some("precious"));
@@ -56,7 +56,7 @@ fn a_compaction_started_by_an_observer_is_refused_and_the_running_one_completes(
 fn a_compacted_segment_keeps_its_space_until_its_last_reader_is_dropped() {
     type Hold = fn(&Store) -> Box<dyn Any>;
     let holds: [Hold; 3] = [
-        |store| Box::new(store.get("k").expect("a get")),
+        |store| Box::new(store.get("k").expect("gets")),
         |store| Box::new(store.snapshot().expect("a snapshot")),
         |store| Box::new(store.scan(..).expect("a scan")),
     ];
@@ -114,7 +114,7 @@ fn a_policy_that_counts_every_segment_as_small_terminates() {
         moments += 1;
         if moments > 100 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    report.expect("it came to its end");
+    report.expect("completes");
 }
 
 #[test]

@@ -179,7 +179,7 @@ fn no_get_sees_a_value_that_its_own_batch_replaces() {
             is_done.store(true, Ordering::Release);
         });
         while !is_done.load(Ordering::Acquire) {
-            let value = store.get("key").expect("reads").expect("it was never deleted");
+            let value = store.get("key").expect("reads").expect("is never deleted");
             assert!(value == last, "a get returned a value that was never the last of a batch");
         }
     });

@@ -21,7 +21,7 @@ fn reader(dir: &Path) -> Store {
 }
 
 fn lineage(store: &Store) -> Lineage {
-    store.snapshot().expect("a snapshot").cursor().lineage.expect("a snapshot knows it")
+    store.snapshot().expect("a snapshot").cursor().lineage.expect("the snapshot has a lineage")
 }
 
 /// The sequence numbers that `changes` returns now.
@@ -34,9 +34,9 @@ fn assert_refused(store: &Store, from: Cursor, is_right: impl Fn(&Error) -> bool
     for store in [store.clone(), reader(store.dir())] {
         let mut feed = store.changes(from);
         for _ in 0..2 {
-            let error = feed.next().expect("not silence").expect_err("it is no place of this log");
+            let error = feed.next().expect("an item").expect_err("is not in this log");
             assert!(is_right(&error), "{error}");
-            let error = feed.wait(LONG).expect_err("nothing is waited for");
+            let error = feed.wait(LONG).expect_err("fails at once");
             assert!(is_right(&error), "{error}");
         }
     }
@@ -91,7 +91,7 @@ fn a_store_restored_from_an_older_backup_refuses_the_cursor_of_its_original() {
         assert_eq!(after.map(|change| change.expect("a record").meta.seq.0).next(), Some(101));
         lineages.push(lineage(&store));
         store.close().expect("closes");
-        assert_eq!(lineage(&open(&new(name))), *lineages.last().expect("some"), "{name}: it stays");
+        assert_eq!(lineage(&open(&new(name))), *lineages.last().expect("at least one"), "{name}: it stays");
     }
     lineages.sort();
     lineages.dedup();
@@ -104,7 +104,10 @@ fn a_feed_refuses_a_number_beyond_the_end_of_the_log_and_waits_for_the_next_one(
     let new = place.path().join("new");
     restore(&place.path().join("copy"), &new).expect("restores");
     let store = open(&new);
-    let beyond = |seq: u64| move |error: &Error| matches!(error, Error::BeyondEnd { seq: at, next: Seqno(6) } if at.0 == seq);
+    let beyond = |seq: u64| {
+        let expected = Seqno(seq);
+        move |error: &Error| matches!(error, Error::BeyondEnd { seq, next: Seqno(6) } if *seq == expected)
+    };
     assert_refused(&store, Seqno(101).into(), beyond(101));
     assert_refused(&store, Seqno(7).into(), beyond(7));
     let own = Cursor { seq: Seqno(7), lineage: Some(lineage(&store)) };
@@ -138,7 +141,7 @@ fn a_repaired_store_refuses_the_cursor_of_the_damaged_one() {
     });
     assert_ne!(lineages[0], lineages[1]);
     assert_eq!(Some(lineage(&open(&aside))), consumed.lineage, "the damaged store keeps its lineage");
-    fs::remove_dir_all(aside).expect("it is ours");
+    fs::remove_dir_all(aside).expect("has permission");
 }
 
 #[test]
@@ -152,9 +155,8 @@ fn a_crash_that_loses_records_keeps_the_lineage_and_skips_their_numbers() {
     assert_eq!(seqs(&mut feed), [1, 2]);
     let consumed = feed.cursor();
     let copy = killed(store, dir.path());
-    let segment =
-        fs::OpenOptions::new().write(true).open(copy.path().join("000001.seg")).expect("it is there");
-    segment.set_len(len).expect("the power goes");
+    let segment = fs::OpenOptions::new().write(true).open(copy.path().join("000001.seg")).expect("exists");
+    segment.set_len(len).expect("truncates");
     let store = open(copy.path());
     let after = store.put("after", "3").expect("a put").last;
     assert!(after > Seqno(2), "the number of the lost record is not reused");
@@ -236,18 +238,18 @@ fn a_feed_reports_compacted_and_cleared_records() {
     }
     store.rotate().expect("rotates");
     store.compact_recounted(&Compact::All).expect("compacts");
-    let told = |cursor| store.changes(cursor).next().expect("not silence").expect_err("some is gone");
+    let told = |cursor| store.changes(cursor).next().expect("an item").expect_err("reports the gap");
     assert!(matches!(told(begin), Error::CompactedAway { .. }));
     // After the error, the feed returns the remaining records without another error.
     let mut feed = store.changes(begin);
-    assert!(feed.next().expect("not silence").is_err() && feed.by_ref().all(|change| change.is_ok()));
+    assert!(feed.next().expect("an item").is_err() && feed.by_ref().all(|change| change.is_ok()));
     assert_eq!(seqs(&mut store.changes(feed.cursor())), [0; 0]);
     let before_clear = store.snapshot().expect("a snapshot").cursor();
     store.clear().expect("clears");
     assert!(matches!(told(before_clear), Error::CompactedAway { .. }));
     for store in [store.clone(), reader(dir.path())] {
         let mut feed = store.changes(before_clear);
-        assert!(feed.next().expect("not silence").is_err() && feed.next().is_none());
+        assert!(feed.next().expect("an item").is_err() && feed.next().is_none());
         assert_eq!(seqs(&mut store.changes(feed.cursor())), [0; 0]);
     }
     assert_eq!(seqs(&mut store.changes(store.snapshot().expect("a snapshot").cursor())), [0; 0]);
@@ -269,14 +271,16 @@ fn a_backup_of_another_lineage_is_not_replaced_if_it_may_hold_more() {
     // After compaction no segment is in both, so that names and numbers prove nothing.
     store.compact_recounted(&Compact::All).expect("compacts");
     let before = files(&all);
-    let error = store.backup(&all, &mut |_| ControlFlow::Continue(())).expect_err("it has 95 records more");
+    let error =
+        store.backup(&all, &mut |_| ControlFlow::Continue(())).expect_err("the backup has 95 more records");
     assert!(matches!(error, Error::Occupied { .. }) && error.to_string().contains("lineage"), "{error}");
     assert!(files(&all) == before);
     assert_eq!(restored(&all), contents(&original));
     // The other backup holds nothing that this store lacks.
     back_up(&store, &copy);
     assert_eq!(restored(&copy), contents(&store));
-    let error = original.backup(&copy, &mut |_| ControlFlow::Continue(())).expect_err("it went another way");
+    let error =
+        original.backup(&copy, &mut |_| ControlFlow::Continue(())).expect_err("the histories diverge");
     assert!(matches!(error, Error::Occupied { .. }), "{error}");
 }
 
@@ -287,7 +291,8 @@ fn a_repaired_store_does_not_replace_the_backup_of_the_damaged_one() {
     back_up(&open(dir.path()), &copy);
     repair::copy(dir.path(), &to, &quick(), &mut |_| ControlFlow::Continue(())).expect("repairs");
     let store = open(&to);
-    let error = store.backup(&copy, &mut |_| ControlFlow::Continue(())).expect_err("it may have lost some");
+    let error =
+        store.backup(&copy, &mut |_| ControlFlow::Continue(())).expect_err("the backup may hold more");
     assert!(matches!(error, Error::Occupied { .. }), "{error}");
     back_up(&store, &other);
     store.put("k", "v").expect("a put");
@@ -302,8 +307,8 @@ fn a_feed_of_files_ends_when_their_lineage_changes() {
     let mut feed = reader(&copy).changes(Seqno(1));
     assert_eq!(seqs(&mut feed), [1, 2, 3, 4, 5]);
     open(&copy).put("k", "another way").expect("a put");
-    assert!(feed.wait(LONG).expect("it is told"));
-    let error = feed.next().expect("not silence").expect_err("it is another log now");
+    assert!(feed.wait(LONG).expect("is known"));
+    let error = feed.next().expect("an item").expect_err("the log was replaced");
     assert!(is_of_another_lineage(&error), "{error}");
 }
 

@@ -50,7 +50,7 @@ impl Disk {
         if !made.is_ok_and(|output| output.status.success()) {
             return Err(format!("there is no mkfs.{kind}"));
         }
-        fs::create_dir(dir.path().join("disk")).expect("a directory can be made");
+        fs::create_dir(dir.path().join("disk")).expect("creates a directory");
         let mut disk = Self { dir, mount: None };
         disk.turn_on()?;
         disk.cut().map_err(|error| format!("{kind} cannot be shut down here: {error}"))?;
@@ -122,7 +122,7 @@ fn cut_writers(kind: &str, len: u64, policy: &str) {
         running.work(&mut steps);
         let settled = if policy == INTERVAL && round % 5 == 4 { running.settle() } else { 0 };
         let (after, last) = (Duration::from_micros(steps.random.below(30_000)), steps.take(200));
-        let cut = running.cut_off(after, last, || disk.cut().expect("it could be cut before"));
+        let cut = running.cut_off(after, last, || disk.cut().expect("the file system was shut down"));
         disk.restart();
         // In every other round the next program opens the store as the cut left it, and may be cut
         // during recovery.

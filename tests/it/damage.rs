@@ -25,7 +25,7 @@ fn indexed_stores() -> [(&'static str, TempDir, &'static [u64]); 3] {
     store.close().expect("closes");
     let with_keydir = copy_of(with_both.path());
     for id in SEALED {
-        fs::remove_file(hint_path(with_keydir.path(), id)).expect("it is there");
+        fs::remove_file(hint_path(with_keydir.path(), id)).expect("exists");
     }
     [("hints", with_hints, &SEALED), ("KEYDIR", with_keydir, &[1, 2, 3]), ("both", with_both, &[1, 2, 3])]
 }

@@ -80,14 +80,14 @@ fn a_compaction_that_meets_damage_continues_and_reports_it_at_the_end() {
         let dir = with_five_segments();
         damage(dir.path(), 3, 0, 41);
         let store = Store::open_with(dir.path(), quick().compaction(policy.clone())).expect("opens");
-        let report = store.compact(&what).expect("the others are compacted");
+        let report = store.compact(&what).expect("compacts the others");
         let [LeftAlone { segment: SegmentId(3), met: Some((64, _)) }] = report.left[..] else {
             panic!("{what:?}: {report:?}")
         };
         assert!(!report.runs.is_empty(), "{what:?}");
         let left: Vec<_> = sealed(&store).into_iter().filter(|id| id.0 <= 5).collect();
         assert_eq!(left, [SegmentId(3)], "{what:?}");
-        let again = store.compact(&what).expect("nothing is left to do");
+        let again = store.compact(&what).expect("plans nothing");
         let known = LeftAlone { segment: SegmentId(3), met: None };
         let expected = if what == Compact::All { vec![known] } else { vec![] };
         assert_eq!((again.runs, again.left), (vec![], expected), "{what:?}");
@@ -106,6 +106,6 @@ fn background_compaction_leaves_out_a_damaged_segment() {
     store.rotate().expect("rotates");
     wait_until(|| sealed(&store).iter().all(|id| id.0 == 3 || id.0 > 6));
     assert!(sealed(&store).contains(&SegmentId(3)), "it stays");
-    assert_eq!(store.get("again").expect("reads").expect("is there"), b"5");
+    assert_eq!(store.get("again").expect("reads").expect("exists"), b"5");
     assert_eq!(store.len(), 7);
 }

@@ -26,14 +26,14 @@ fn a_foreign_file_with_the_next_segment_id_does_not_stop_writes() {
         dir
     });
     let path = segment_path(dir.path(), 2);
-    fs::copy(segment_path(other.path(), 1), &path).expect("a stranger");
-    let stranger = fs::read(&path).expect("the stranger");
+    fs::copy(segment_path(other.path(), 1), &path).expect("a foreign file");
+    let stranger = fs::read(&path).expect("the foreign file");
     let store = open(dir.path());
     assert_eq!(store.open_report().strangers, [SegmentId(2)]);
     store.rotate().expect("rotates");
     let outcome = store.put("k", "v2");
     assert!(outcome.is_ok(), "{:?}", outcome.map_err(|error| error.sentence()));
-    assert!(fs::read(&path).expect("the stranger") == stranger, "the foreign file was overwritten");
+    assert!(fs::read(&path).expect("the foreign file") == stranger, "the foreign file was overwritten");
 }
 
 #[test]

@@ -40,10 +40,10 @@ impl<'scope> Dozer<'scope> {
         let (tell, told) = mpsc::channel();
         let handle = scope.spawn(move || {
             // SAFETY: pthread_self has no preconditions.
-            tell.send(unsafe { libc::pthread_self() }).expect("who spawned it waits for it");
+            tell.send(unsafe { libc::pthread_self() }).expect("the spawner waits");
             work();
         });
-        Self { thread: told.recv().expect("it begins with this"), _handle: handle }
+        Self { thread: told.recv().expect("the thread sends its id"), _handle: handle }
     }
 
     /// Suspends the thread for some milliseconds, at any instruction.

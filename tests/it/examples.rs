@@ -34,7 +34,7 @@ fn every_example_runs_and_is_named_in_readme() {
     found.sort_by_key(|[_, name]| *name);
     assert_eq!(found.iter().map(|[_, name]| *name).collect::<Vec<_>>(), EXAMPLES.map(|(name, _)| name));
     for ([path, name], (_, says)) in found.into_iter().zip(EXAMPLES) {
-        let output = Command::new(path).output().expect("it runs");
+        let output = Command::new(path).output().expect("runs");
         let said = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert_eq!((said.0.as_ref(), said.1.as_ref(), output.status.code()), (says, "", Some(0)), "{name}");
         assert!(readme.contains(&format!("`tests/examples/{name}.rs`")), "{name} is in README");

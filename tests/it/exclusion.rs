@@ -29,7 +29,7 @@ impl NameChange {
         match self {
             Self::LockRemoved => fs::remove_file(lock).expect("LOCK is removed"),
             Self::LockReplaced => {
-                fs::write(dir.join("other"), "").expect("another file");
+                fs::write(dir.join("other"), "").expect("creates another file");
                 fs::rename(dir.join("other"), lock).expect("LOCK is replaced");
             }
             Self::DirectoryReplaced => return replace(dir),
@@ -50,7 +50,7 @@ fn replace(dir: &Path) -> PathBuf {
     let copy = copy_of(dir);
     let moved = dir.with_extension("moved");
     fs::rename(dir, &moved).expect("the directory is renamed");
-    fs::rename(copy.keep(), dir).expect("another takes its place");
+    fs::rename(copy.keep(), dir).expect("replaces it");
     moved
 }
 
@@ -88,11 +88,11 @@ fn a_writer_that_lost_its_lock_changes_no_file_and_says_why() {
         for (name, change) in CHANGES {
             let (_place, dir) = closed_store();
             let store = Store::open_with(&dir, quick().checkpoint_records(1)).expect("opens");
-            let beside = Store::open_with(&dir, quick().read_only(true)).expect("a reader goes beside it");
+            let beside = Store::open_with(&dir, quick().read_only(true)).expect("opens beside the writer");
             let map = contents(&store);
             let kept = kind.apply(&dir);
             let (before, before_at_path) = (files(&kept), files(&dir));
-            let error = change(&store).expect_err("the lock was lost").sentence();
+            let error = change(&store).expect_err("the lock is lost").sentence();
             let reason = match kind {
                 NameChange::DirectoryReplaced => "another directory has replaced the one",
                 _ => "LOCK was removed or replaced",
@@ -148,7 +148,7 @@ fn a_renamed_store_works_until_another_directory_takes_its_place() {
     let other = open(&dir);
     other.put("other", "store").expect("a put");
     let before = files(&dir);
-    let error = store.rotate().expect_err("there are two directories now").sentence();
+    let error = store.rotate().expect_err("the directory was replaced").sentence();
     assert!(error.contains("another directory has replaced the one"), "{error}");
     assert!(store.put("renamed", "3").is_err());
     assert!(files(&dir) == before, "a file of the other store was overwritten");
@@ -163,7 +163,7 @@ fn a_relative_path_still_names_the_store_after_a_change_of_the_working_directory
     const CHILD: &str = "LOGKV_TEST_RELATIVE";
     if std::env::var_os(CHILD).is_some() {
         let store = open(Path::new("store"));
-        fs::create_dir_all("elsewhere/store").expect("another directory of that name");
+        fs::create_dir_all("elsewhere/store").expect("creates the other directory");
         std::env::set_current_dir("elsewhere").expect("the directory is changed");
         store.put("k", "v").expect("a put");
         store.rotate().expect("rotates");
@@ -172,9 +172,9 @@ fn a_relative_path_still_names_the_store_after_a_change_of_the_working_directory
     // The working directory belongs to the whole process, so that the test changes it in a child.
     let place = scratch();
     let name = "exclusion::a_relative_path_still_names_the_store_after_a_change_of_the_working_directory";
-    let program = std::env::current_exe().expect("this program has a name");
+    let program = std::env::current_exe().expect("the path of this program");
     let output = Command::new(program).args(["--exact", name]).env(CHILD, "1").current_dir(&place).output();
-    let output = output.expect("this program can be run");
+    let output = output.expect("runs this program");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     assert_eq!(value(&open(&place.path().join("store")), "k").as_deref(), Some("v"));
 }
@@ -184,7 +184,7 @@ fn a_directory_replaced_between_open_and_lock_is_not_locked() {
     let (_place, dir) = closed_store();
     let directory = OsFileSystem.open_directory(&dir).expect("opens");
     replace(&dir);
-    let error = directory.lock().expect_err("its path leads elsewhere");
+    let error = directory.lock().expect_err("the path names another directory");
     assert!(error.to_string().contains("another directory has replaced the one"), "{error}");
     let outcome = OsFileSystem.open_directory(&dir).expect("opens").lock().expect("locks");
     assert!(matches!(outcome, LockOutcome::Held(_)));
@@ -226,7 +226,7 @@ fn a_writer_whose_directory_is_hidden_by_a_mount_changes_no_file() {
     let (_place, dir) = closed_store();
     let store = open(&dir);
     store.put("before", "1").expect("a put");
-    let beside = Store::open_with(&dir, quick().read_only(true)).expect("a reader goes beside it");
+    let beside = Store::open_with(&dir, quick().read_only(true)).expect("opens beside the writer");
     let map = contents(&store);
     let Some(mount) = Mount::over(&dir) else {
         eprintln!("SKIPPED: mounting a file system needs root");
@@ -234,7 +234,7 @@ fn a_writer_whose_directory_is_hidden_by_a_mount_changes_no_file() {
     };
     let other = open(&dir);
     other.put("other", "store").expect("a put");
-    let error = store.rotate().expect_err("its path leads elsewhere").sentence();
+    let error = store.rotate().expect_err("the path names another directory").sentence();
     assert!(error.contains("another directory has replaced the one"), "{error}");
     assert!(matches!(store.put("after", "it"), Err(Error::Poisoned { .. })));
     assert_eq!((contents(&store), contents(&beside)), (map.clone(), map.clone()));
@@ -247,19 +247,19 @@ fn a_writer_whose_directory_is_hidden_by_a_mount_changes_no_file() {
 fn a_repair_in_place_leaves_alone_a_directory_that_replaced_the_damaged_one() {
     let (place, dir) = closed_store();
     let mut bytes = fs::read(segment_path(&dir, 1)).expect("a segment");
-    *bytes.last_mut().expect("bytes") ^= 1;
+    *bytes.last_mut().expect("is not empty") ^= 1;
     fs::write(segment_path(&dir, 1), bytes).expect("damage");
     let (aside, moved) = (place.path().join("aside"), place.path().join("moved"));
     let mut is_replaced = false;
     let repaired = repair::in_place(&dir, &aside, &quick(), &mut |_| {
         if !std::mem::replace(&mut is_replaced, true) {
             fs::rename(&dir, &moved).expect("the directory is renamed");
-            fs::create_dir(&dir).expect("another takes its place");
+            fs::create_dir(&dir).expect("replaces it");
             fs::write(dir.join("somebody's"), "own").expect("a file");
         }
         ControlFlow::Continue(())
     });
-    let error = repaired.expect_err("another directory has that name").sentence();
+    let error = repaired.expect_err("the name is taken").sentence();
     assert!(error.contains("another directory has replaced the one"), "{error}");
     assert_eq!(files(&dir), [("somebody's".to_owned(), b"own".to_vec())]);
     assert!(!aside.exists() && !place.path().join("store.repairing").exists());
@@ -281,8 +281,8 @@ fn a_backup_writes_only_to_the_directory_that_it_locked() {
             });
             ControlFlow::Continue(())
         });
-        let error = error.expect_err("the lock was lost").sentence();
-        let (before, before_at_path, kept) = kept.expect("it made progress");
+        let error = error.expect_err("the lock is lost").sentence();
+        let (before, before_at_path, kept) = kept.expect("reported progress");
         assert!(files(&to) == before_at_path, "{kind:?}: {error}");
         let names =
             |files: &[(String, Vec<u8>)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();

@@ -146,14 +146,14 @@ fn each_submitted_write_that_does_not_fit_on_the_disk_fails_and_later_writes_suc
             .map(|key| store.submit(Batch::new().put(key, "lost")).expect("submits"))
             .collect();
         let mut lost = lost.into_iter();
-        let first = lost.next().expect("three").wait();
+        let first = lost.next().expect("an item").wait();
         assert!(matches!(first, Err(Error::Io { .. })), "{first:?}");
         let kept = store.submit(Batch::new().put("d", "kept")).expect("submits");
         for pending in lost {
             let outcome = pending.wait();
             assert!(matches!(outcome, Err(Error::NotWritten { .. })), "{outcome:?}");
         }
-        assert_eq!(kept.wait().expect("there is room again").map(|commit| commit.last.0), Some(2));
+        assert_eq!(kept.wait().expect("has free space").map(|commit| commit.last.0), Some(2));
         store.close().expect("closes");
         let expected = [("d", "kept"), ("first", "1")];
         assert_eq!(
@@ -198,7 +198,7 @@ fn a_write_reported_as_failed_is_absent_after_a_kill_although_its_bytes_were_in_
     let submit = |key: &str| store.submit(Batch::new().put(key, "1")).expect("submits");
     let lost = ["lost1", "lost2"].map(submit);
     // The disk has room for the first record and half of the second.
-    let len = store.get_entry("first").expect("reads").expect("it is there").meta.len as usize;
+    let len = store.get_entry("first").expect("reads").expect("exists").meta.len as usize;
     *disk.room.lock().expect("no panic") = Some(len + len / 2);
     for pending in lost {
         let outcome = pending.wait();
@@ -222,7 +222,7 @@ fn a_closed_log_that_failed_writes_nothing_on_a_read() {
     std::thread::scope(|scope| {
         let sync = scope.spawn(|| store.sync());
         wait_until(|| gate.arrivals() > before);
-        store.put("b", "2").expect("a put that is held back");
+        store.put("b", "2").expect("buffers a put");
         gate.set_shut(false);
         assert!(sync.join().expect("no panic").is_err());
     });

@@ -123,7 +123,7 @@ fn the_store_written_by_version_1_opens() {
 #[test]
 fn the_hint_written_by_version_1_is_used() {
     let dir = copy_of(&fixtures().join("v1"));
-    fs::remove_file(dir.path().join("KEYDIR")).expect("it is there");
+    fs::remove_file(dir.path().join("KEYDIR")).expect("exists");
     let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens read-only");
     assert_v1(&reader);
     // A segment that is read at open reports its damage.
@@ -178,7 +178,7 @@ fn the_compressed_values_written_by_version_1_are_read() {
                     assert_eq!(store.get(&key).expect("reads").as_deref(), Some(&value[..]), "{key}");
                 }
             }
-            let (report, stats) = (store.open_report(), store.stats().expect("figures"));
+            let (report, stats) = (store.open_report(), store.stats().expect("statistics"));
             assert_eq!(report.damage, []);
             assert_eq!(report.record_count, if has_derived { 0 } else { 9 });
             // 580 bytes of text, once as lz4 and once as zstd.
@@ -204,7 +204,7 @@ fn an_unknown_codec_is_an_error_of_one_record_and_its_bytes_stay() {
     bytes[at + 4..at + 8].copy_from_slice(&rcrc);
     fs::write(&path, &bytes).expect("the later version's record");
     let store = open(dir.path());
-    let error = store.get("k").expect_err("nobody can read it");
+    let error = store.get("k").expect_err("the codec is unknown");
     assert!(matches!(error, Error::Damaged { damage: Damage::Codec(3), .. }), "{error}");
     assert_eq!(value(&store, "other").as_deref(), Some("value"));
     store.rotate().expect("rotates");
@@ -247,7 +247,7 @@ fn a_higher_major_version_or_an_unknown_feature_is_refused_and_nothing_changes()
         seal_segment_header(&mut bytes);
         fs::write(&path, bytes).expect("the change");
         let before = files(dir.path());
-        let error = Store::open_with(dir.path(), quick()).map(drop).expect_err("must be refused");
+        let error = Store::open_with(dir.path(), quick()).map(drop).expect_err("is refused");
         assert!(matches!(error, Error::Unsupported { .. }));
         assert_eq!(
             error.to_string(),

@@ -94,7 +94,7 @@ impl StoreAndLog {
     }
 
     fn store(&self) -> &Store {
-        self.store.as_ref().expect("open between steps")
+        self.store.as_ref().expect("is open between steps")
     }
 
     fn note(&mut self, seq: Seqno, key: u8, value: Option<String>, expires_ms: Option<u64>) {
@@ -112,7 +112,7 @@ impl StoreAndLog {
                 None => batch.put(name(key), value),
             };
         }
-        let first = self.store().write(&batch).expect("a batch").expect("puts").first;
+        let first = self.store().write(&batch).expect("a batch").expect("has a commit").first;
         for ((&key, value), seq) in keys.iter().zip(values).zip(first.0..) {
             self.note(Seqno(seq), key, Some(value), expires_ms);
         }
@@ -175,7 +175,7 @@ impl StoreAndLog {
             written.value.is_some() && !is_past
         };
         let there = map.into_iter().filter(|(_, written)| is_there(written));
-        there.map(|(key, written)| (key, written.value.clone().expect("it was put"))).collect()
+        there.map(|(key, written)| (key, written.value.clone().expect("was put"))).collect()
     }
 
     /// The last record written by `at_ms`.
@@ -290,7 +290,7 @@ fn kept_versions_are_shown_and_older_ones_are_reported_as_compacted() {
     let values: Vec<_> = versions.map(|version| version.expect("reads").value).collect();
     assert_eq!(values.iter().flatten().map(|value| value[0]).collect::<Vec<_>>(), b"345");
     for (seq, expected) in [(3, b"3"), (4, b"4"), (5, b"5")] {
-        let found = store.get_at("k", At::Seq(Seqno(seq))).expect("told").expect("there");
+        let found = store.get_at("k", At::Seq(Seqno(seq))).expect("is known").expect("exists");
         assert_eq!(found.value, expected);
     }
     let gone = store.get_at("k", At::Seq(Seqno(2)));
@@ -327,11 +327,11 @@ fn a_read_only_open_of_a_store_that_lost_its_newest_records_shows_the_remaining_
         store.put("k", "1").expect("a put");
         store.delete("k").expect("a delete");
         act(&store);
-        let last_seq = store.stats().expect("figures").last_seq;
+        let last_seq = store.stats().expect("statistics").last_seq;
         let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens");
-        assert_eq!(reader.stats().expect("figures").last_seq, last_seq);
+        assert_eq!(reader.stats().expect("statistics").last_seq, last_seq);
         for at in [At::Seq(last_seq), At::Seq(Seqno(u64::MAX))] {
-            assert_eq!(reader.get_at("k", at).expect("told"), None);
+            assert_eq!(reader.get_at("k", at).expect("is known"), None);
         }
     }
 }
@@ -356,7 +356,7 @@ fn the_next_open_reports_cleared_history_as_gone() {
         let (past, now) = (At::Seq(Seqno(1)), At::Seq(Seqno(u64::MAX)));
         let gone = pair.store().get_at(name(1), past);
         assert!(matches!(gone, Err(Error::CompactedAway { whole_from: Seqno(2) })), "{gone:?}");
-        assert_eq!(pair.store().get_at(name(1), now).expect("told"), None);
+        assert_eq!(pair.store().get_at(name(1), now).expect("is known"), None);
         assert_eq!(pair.store().versions(name(1)).expect("reads").dropped_to(), Some(Seqno(2)));
         pair.step(&Step::Reopen);
     }
@@ -370,18 +370,21 @@ fn history_survives_a_repair_that_keeps_every_record() {
     let store = open(to.path());
     let versions = store.versions("key 0").expect("reads");
     assert_eq!((versions.dropped_to(), versions.given_up_to()), (None, None));
-    assert_eq!(versions.map(|version| version.expect("intact").meta.seq.0).collect::<Vec<_>>(), [1]);
-    assert_eq!(store.get_at("key 4", At::Seq(Seqno(3))).expect("it is told"), None);
+    assert_eq!(versions.map(|version| version.expect("reads").meta.seq.0).collect::<Vec<_>>(), [1]);
+    assert_eq!(store.get_at("key 4", At::Seq(Seqno(3))).expect("is known"), None);
     let told: Vec<_> =
-        store.changes(Seqno(0)).map(|change| change.expect("all is there").meta.seq.0).collect();
-    let last = *told.last().expect("there are records");
+        store.changes(Seqno(0)).map(|change| change.expect("no record is missing").meta.seq.0).collect();
+    let last = *told.last().expect("has records");
     assert_eq!(told, (1..=last).collect::<Vec<_>>());
     // Writes lost in the crash may have used the numbers up to here.
     let skipped_to = store.put("after", "the repair").expect("a put").last;
     assert!(skipped_to.0 > last + 1, "{skipped_to}");
     let between = Seqno(skipped_to.0 - 1);
-    assert!(store.get_at("key 4", At::Seq(between)).expect("it is told").is_some());
-    assert_eq!(store.changes(between).map(|change| change.expect("told").meta.seq).next(), Some(skipped_to));
+    assert!(store.get_at("key 4", At::Seq(between)).expect("is known").is_some());
+    assert_eq!(
+        store.changes(between).map(|change| change.expect("is known").meta.seq).next(),
+        Some(skipped_to)
+    );
 }
 
 #[test]
@@ -402,7 +405,7 @@ fn numbers_given_up_by_a_repair_are_reported_as_lost_and_not_as_compacted() {
     assert!(matches!(gone, Err(Error::GivenUp { whole_from: Seqno(7) })), "{gone:?}");
     let mut feed = store.changes(Seqno(1));
     assert!(matches!(feed.next(), Some(Err(Error::GivenUp { whole_from: Seqno(2) }))));
-    assert_eq!(feed.map(|change| change.expect("told").meta.seq.0).collect::<Vec<_>>(), [2, 3, 4, 5, 6]);
+    assert_eq!(feed.map(|change| change.expect("is known").meta.seq.0).collect::<Vec<_>>(), [2, 3, 4, 5, 6]);
     assert_eq!(
         store.changes(Seqno(2)).filter(Result::is_err).count(),
         0,

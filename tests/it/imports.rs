@@ -34,7 +34,7 @@ impl Imports {
         let texts: BTreeMap<Module, String> = sources(&src.join(top))
             .into_iter()
             .filter(|(path, _)| !path.ends_with("tests.rs"))
-            .map(|(path, text)| (module_of(path.strip_prefix(&src).expect("below it")), text))
+            .map(|(path, text)| (module_of(path.strip_prefix(&src).expect("is below the folder")), text))
             .collect();
         let known: BTreeSet<Module> = texts.keys().cloned().collect();
         let arrows = texts.iter().map(|(module, text)| (module.clone(), used(text, module, &known)));
@@ -127,7 +127,7 @@ fn code(text: &str) -> Vec<(Module, String)> {
     let mut inner: Vec<(usize, String)> = Vec::new();
     let mut skipped: Option<usize> = None;
     for line in text.lines() {
-        let code = line.split("//").next().expect("a first part");
+        let code = line.split("//").next().expect("a part before the comment");
         let indent = code.len() - code.trim_start().len();
         let code = code.trim();
         if code == "#[cfg(test)]" {

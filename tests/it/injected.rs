@@ -62,16 +62,16 @@ impl Bench {
     }
 
     fn trace(&self) -> String {
-        fs::read_to_string(self.dir.path().join("trace")).expect("strace writes one")
+        fs::read_to_string(self.dir.path().join("trace")).expect("strace wrote a trace")
     }
 
     /// Runs the script under `strace` with `args`, on a new copy of the store.
     fn run(&self, args: &[String]) -> Output {
         drop(fs::remove_dir_all(self.store()));
-        fs::rename(copy_of(self.left.path()).keep(), self.store()).expect("both are temporary");
+        fs::rename(copy_of(self.left.path()).keep(), self.store()).expect("renames");
         let script: String = steps().into_iter().map(|step| step.lines).collect();
         let script_path = self.dir.path().join("script");
-        fs::write(&script_path, script).expect("a file can be written");
+        fs::write(&script_path, script).expect("writes a file");
         Command::new("strace")
             .args(["-f", "-qq", "-o", "trace"])
             .args(args)
@@ -83,7 +83,7 @@ impl Bench {
             .current_dir(self.dir.path())
             .stdin(Stdio::null())
             .output()
-            .expect("strace was seen to work")
+            .expect("strace works")
     }
 
     /// The names of the system calls on the store's files, and the paths of the files.
@@ -111,7 +111,7 @@ impl Bench {
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         let answers = String::from_utf8_lossy(&output.stdout).into_owned();
         assert_eq!(output.status.signal(), None, "{what}: {errors}");
-        let code = output.status.code().expect("it ended by itself");
+        let code = output.status.code().expect("exited by itself");
         assert!([0, 1, 3, 4].contains(&code), "{what}: exit code {code}: {errors}");
         assert_eq!(code == 0, errors.is_empty(), "{what}: exit code {code}: {errors}");
         assert!(code == 0 || errors.contains("error: "), "{what}: {errors}");

@@ -42,7 +42,7 @@ fn an_inspection_explains_every_byte_of_a_damaged_segment_in_a_store_that_does_n
             let items = inspection.items(Range::default()).collect::<Result<Vec<_>, _>>().expect("items");
             assert!(items.len() <= 6, "{items:?}");
         }
-        fs::write(&path, whole).expect("the whole again");
+        fs::write(&path, whole).expect("restores the file");
     }
 }
 
@@ -59,7 +59,7 @@ fn an_inspection_names_the_record_that_replaced_each_dead_one() {
     for (id, expected) in expected {
         for inspection in [
             store.inspect(SegmentId(id)).expect("inspects"),
-            inspect::segment(dir.path(), &quick(), SegmentId(id)).expect("inspects from the files"),
+            inspect::segment(dir.path(), &quick(), SegmentId(id)).expect("inspects the files"),
         ] {
             assert_eq!(fates(&inspection), expected, "segment {id}");
             let item_count = inspection.items(Range::default()).count();
@@ -83,10 +83,8 @@ fn an_inspection_shows_a_torn_tail_with_the_records_that_the_next_open_drops() {
     let inspection = inspect::segment(dir.path(), &quick(), SegmentId(1)).expect("inspects");
     let items: Vec<_> = inspection.items(Range::default()).map(|item| item.expect("reads")).collect();
     assert!(matches!(items[0], Item::Record(_)));
-    assert!(
-        matches!(items[1], Item::Torn { at: 112, len, records: 2, .. } if len == bytes.len() as u64 - 5 - 112),
-        "{items:?}"
-    );
+    let torn_len = bytes.len() as u64 - 5 - 112;
+    assert!(matches!(items[1], Item::Torn { at: 112, len, records: 2, .. } if len == torn_len), "{items:?}");
     assert_eq!(inspection.extents.last().map(|extent| extent.kind), Some(ExtentKind::Torn));
 }
 
@@ -133,7 +131,7 @@ fn a_record_in_the_torn_tail_replaces_no_other_record() {
     let dir = killed(store, dir.path());
     let path = segment_path(dir.path(), 2);
     let bytes = fs::read(&path).expect("the segment");
-    fs::write(&path, &bytes[..bytes.len() - 8]).expect("the batch has no end");
+    fs::write(&path, &bytes[..bytes.len() - 8]).expect("cuts the batch");
     let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens read-only");
     assert_eq!(value(&reader, "k").as_deref(), Some("1"));
     let inspection = inspect::segment(dir.path(), &quick(), SegmentId(1)).expect("inspects");
@@ -170,7 +168,7 @@ fn a_segment_can_be_inspected_while_a_later_one_is_missing() {
         store.rotate().expect("rotates");
     }
     store.close().expect("closes");
-    fs::remove_file(segment_path(dir.path(), 2)).expect("gone");
+    fs::remove_file(segment_path(dir.path(), 2)).expect("removes the file");
     assert!(matches!(Store::open_with(dir.path(), quick()), Err(Error::SegmentMissing { .. })));
     let outcome = inspect::segment(dir.path(), &quick(), SegmentId(1));
     assert!(outcome.is_ok(), "the inspection needs an open store: {:?}", outcome.map(drop));

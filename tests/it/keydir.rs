@@ -110,7 +110,7 @@ fn colliding_keys(dir: &Path) -> (String, String) {
         let known = xxh3_64_with_seed(name(n).as_bytes(), seed) >> 30;
         names.insert(known, n).map(|other| (name(other), name(n)))
     });
-    pair.expect("two of a million are colliding_keys")
+    pair.expect("two of a million keys collide")
 }
 
 fn name(n: u64) -> String {
@@ -192,7 +192,7 @@ fn a_keydir_written_while_a_write_waits_for_its_sync_does_not_hide_it_from_the_n
         gates.hints.set_shut(false);
         wait_until(|| dir.path().join("KEYDIR").exists());
         gates.syncs.set_shut(false);
-        put.join().expect("no panic").expect("acknowledged");
+        put.join().expect("no panic").expect("the put is acknowledged");
     });
     let dir = killed(store, dir.path());
     let store = Store::open_with(dir.path(), eager()).expect("opens");

@@ -37,7 +37,7 @@ fn kill_writers(policy: &str) {
         let store = Store::open_with(&path, quick().read_only(round % 2 == 0));
         let store = match store {
             Err(logkv::Error::Missing { .. }) if least == 0 && before.is_empty() => continue,
-            opened => opened.expect("the store opens after a kill"),
+            opened => opened.expect("opens after a kill"),
         };
         assert_eq!(store.open_report().damage, [], "round {round}");
         torn_count += u32::from(store.open_report().torn.is_some());
@@ -94,15 +94,14 @@ fn kill_9_during_an_open_loses_nothing_and_the_next_open_finishes_the_recovery()
     let dir = killed(store, dir.path());
     // Work for the recovery: a long log to read, a torn tail to truncate, a file to remove.
     let mut active = OpenOptions::new().append(true).open(segment_path(dir.path(), 1)).expect("the segment");
-    active.write_all(&[0xa5; 1000]).expect("a torn end");
-    std::fs::write(segment_path(dir.path(), 99), "").expect("a file of a rotation that was never finished");
-    let start = |dir: &Path| {
-        program(dir).args(["--quiet", ".", "put", "by", "the program"]).spawn().expect("it starts")
-    };
+    active.write_all(&[0xa5; 1000]).expect("tears the end");
+    std::fs::write(segment_path(dir.path(), 99), "").expect("an unfinished segment file");
+    let start =
+        |dir: &Path| program(dir).args(["--quiet", ".", "put", "by", "the program"]).spawn().expect("starts");
 
     let started = Instant::now();
     let copy = copy_of(dir.path());
-    assert!(start(copy.path()).wait().expect("it ends").success());
+    assert!(start(copy.path()).wait().expect("exits").success());
     let longest = started.elapsed().as_micros() as u64;
 
     for _ in 0..kills().div_ceil(4) {
@@ -110,8 +109,8 @@ fn kill_9_during_an_open_loses_nothing_and_the_next_open_finishes_the_recovery()
         for _ in 0..4 {
             let mut child = start(copy.path());
             std::thread::sleep(Duration::from_micros(random.below(longest)));
-            child.kill().expect("it is there");
-            child.wait().expect("it ends");
+            child.kill().expect("exists");
+            child.wait().expect("exits");
         }
         let store = open(copy.path());
         let mut found = texts(&store);
@@ -120,7 +119,7 @@ fn kill_9_during_an_open_loses_nothing_and_the_next_open_finishes_the_recovery()
         assert!(found == expected, "{} keys of {}", found.len(), expected.len());
         store.put("new", "it writes on").expect("a put");
         store.close().expect("closes");
-        assert_eq!(open(copy.path()).get("new").expect("reads").expect("is there"), b"it writes on");
+        assert_eq!(open(copy.path()).get("new").expect("reads").expect("exists"), b"it writes on");
         assert!(!segment_path(copy.path(), 99).exists(), "the leftover file was not removed");
     }
 }

@@ -30,7 +30,7 @@ pub(crate) fn ok(out: &str) -> ProgramOutput {
 
 /// Runs `command` to its end.
 pub(crate) fn run(command: &mut Command) -> ProgramOutput {
-    said(&command.stdin(Stdio::null()).output().expect("it starts"))
+    said(&command.stdin(Stdio::null()).output().expect("starts"))
 }
 
 pub(crate) fn logkv(dir: &Path, args: &[&str]) -> ProgramOutput {
@@ -116,9 +116,9 @@ fn a_user_without_free_threads_can_read_and_write() {
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("permissions");
     fs::copy(binary(), dir.path().join("logkv")).expect("a copy");
     for (name, _) in files(&store) {
-        chown(store.join(name), Some(SOMEBODY), Some(SOMEBODY)).expect("root may");
+        chown(store.join(name), Some(SOMEBODY), Some(SOMEBODY)).expect("root has permission");
     }
-    chown(&store, Some(SOMEBODY), Some(SOMEBODY)).expect("root may");
+    chown(&store, Some(SOMEBODY), Some(SOMEBODY)).expect("root has permission");
     let as_somebody = |args: &[&str]| {
         let mut command = program_of_system("setpriv", dir.path());
         command.args(["--reuid", "54321", "--regid", "54321", "--clear-groups"]);
@@ -171,7 +171,8 @@ fn a_file_system_without_modes_can_hold_a_store_and_its_backups() {
     // Files in these directories need another mode than they are created with.
     for name in ["store", "new"] {
         fs::create_dir(dir.path().join(name)).expect("a directory");
-        fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(0o750)).expect("it is ours");
+        fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(0o750))
+            .expect("has permission");
     }
     for args in [
         &["-q", "store", "put", "a", "1"][..],
@@ -220,20 +221,24 @@ fn a_mapped_file_truncated_by_another_process_ends_the_program_with_a_message() 
     {
         let dir = sealed_store();
         let mut child = piped(program(dir.path()).args(["-m", "plain", "store"]));
-        let mut stdin = child.stdin.take().expect("it is piped");
-        let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut stdin = child.stdin.take().expect("is piped");
+        let mut stdout = BufReader::new(child.stdout.take().expect("is piped"));
         stdin.write_all(b"get one\n").expect("the program reads");
         let mut answer = String::new();
         stdout.read_line(&mut answer).expect("the program answers");
         assert_eq!(answer, "1\n");
         let path = segment_path(&dir.path().join("store"), 1);
-        fs::OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(0)).expect("it is cut");
+        fs::OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .and_then(|file| file.set_len(0))
+            .expect("is truncated");
         drop(stdin.write_all(format!("{command}\n").as_bytes()));
         drop(stdin);
-        let (code, _, err) = said(&child.wait_with_output().expect("it ends"));
+        let (code, _, err) = said(&child.wait_with_output().expect("exits"));
         assert_eq!(code, Some(4), "{command}: {err}");
         if command != "verify" {
-            let path = path.canonicalize().expect("it is there");
+            let path = path.canonicalize().expect("exists");
             let sentence = format!(
                 "error: cannot read {}: another process cut it short while it was open, or its disk failed\n\
                  hint: --read-with pread maps nothing; verify says what is damaged\n",
@@ -250,13 +255,13 @@ fn a_bus_error_from_another_process_ends_the_program_as_usual() {
     use std::os::unix::process::ExitStatusExt;
     let dir = sealed_store();
     let mut child = piped(program(dir.path()).args(["-m", "plain", "store"]));
-    let mut stdin = child.stdin.take().expect("it is piped");
-    let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut stdin = child.stdin.take().expect("is piped");
+    let mut stdout = BufReader::new(child.stdout.take().expect("is piped"));
     stdin.write_all(b"get one\n").expect("the program reads");
     stdout.read_line(&mut String::new()).expect("the program answers");
     let pid = rustix::process::Pid::from_raw(child.id() as i32).expect("a process");
-    rustix::process::kill_process(pid, rustix::process::Signal::BUS).expect("it is there");
-    let output = child.wait_with_output().expect("it ends");
+    rustix::process::kill_process(pid, rustix::process::Signal::BUS).expect("exists");
+    let output = child.wait_with_output().expect("exits");
     assert_eq!(output.status.signal(), Some(libc::SIGBUS));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
@@ -269,8 +274,8 @@ fn open_few(dir: &Path) -> logkv::Store {
 
 /// The number of open files below `dir`.
 fn open_below(dir: &Path) -> usize {
-    let dir = dir.canonicalize().expect("it is there");
-    let all = fs::read_dir("/proc/self/fd").expect("there is a /proc");
+    let dir = dir.canonicalize().expect("exists");
+    let all = fs::read_dir("/proc/self/fd").expect("/proc");
     all.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok()).filter(|path| path.starts_with(&dir)).count()
 }
 
@@ -349,7 +354,7 @@ fn the_number_of_descriptors_does_not_grow_with_the_segments() {
         for (args, name) in [(&["backup", "copy"][..], "copy"), (&["repair", "--to", "new"], "new")] {
             let (code, _, err) = limited("40", &with(args));
             assert_eq!((code, err.as_str()), (Some(0), ""), "{args:?}");
-            fs::remove_dir_all(dir.path().join(name)).expect("it was made");
+            fs::remove_dir_all(dir.path().join(name)).expect("was created");
         }
         assert_eq!(limited("40", &with(&["put", "new", "1"])), ok(""));
         // The program raises the soft limit to the hard limit.

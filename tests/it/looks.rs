@@ -14,18 +14,18 @@ fn with_every_fate() -> TempDir {
     let dir = scratch();
     let store = open(&dir.path().join("d"));
     let put = |key: &str, value: &str| {
-        store.put(key, value).expect("it is written");
+        store.put(key, value).expect("is acknowledged");
     };
     put("user:1", "alice");
     put("user:1", "Alice Cooper");
     put("user:2", "bob");
     put(&format!("a:long:key:{}", "of:parts:".repeat(12)), &"and a long value ".repeat(20));
     put("expired", "1");
-    store.delete("user:2").expect("it is written");
-    store.expire("expired", Expiry::At(1)).expect("it is written");
-    store.rotate().expect("it is sealed");
+    store.delete("user:2").expect("is acknowledged");
+    store.expire("expired", Expiry::At(1)).expect("is acknowledged");
+    store.rotate().expect("is sealed");
     put("user:1", "Alicia");
-    store.close().expect("it is closed");
+    store.close().expect("is closed");
     dir
 }
 
@@ -54,9 +54,9 @@ fn shown(dir: &Path, args: &[&str]) -> Vec<(String, String)> {
     let run = |line: &str| {
         let mut command = program(dir);
         command.args(["-m", "table"]).args(args).arg("d").args(line.split(' '));
-        String::from_utf8(command.output().expect("it runs").stdout).expect("text")
+        String::from_utf8(command.output().expect("runs").stdout).expect("text")
     };
-    let names = program(dir).args(["-m", "json", "d", "help"]).output().expect("it runs").stdout;
+    let names = program(dir).args(["-m", "json", "d", "help"]).output().expect("runs").stdout;
     let names = String::from_utf8(names).expect("text");
     let name = |line: &str| line.split('"').nth(3).expect("a name").to_owned();
     let helps = names.lines().map(|line| format!("help {}", name(line)));
@@ -105,7 +105,7 @@ fn a_table_names_the_columns_it_omits_and_truncates_text_without_changing_it() {
     let at = |width: &str, line: &str| {
         let mut command = program(dir.path());
         command.args(["-m", "table", "--width", width, "d"]).args(line.split(' '));
-        String::from_utf8(command.output().expect("it runs").stdout).expect("text")
+        String::from_utf8(command.output().expect("runs").stdout).expect("text")
     };
     for (line, width, said) in [
         ("keys --long", "60", "no room for time (UTC), expires in: a wider terminal or\n--json shows them\n"),

@@ -29,10 +29,10 @@ fn said(code: i32, out: &str, err: &str) -> ProgramOutput {
 /// Runs `command` with `input` on its standard input.
 fn run(mut command: Command, input: &[u8]) -> ProgramOutput {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("it starts");
+    let mut child = command.spawn().expect("starts");
     // A program that rejects its arguments exits without reading.
-    drop(child.stdin.take().expect("it is piped").write_all(input));
-    let output = child.wait_with_output().expect("it ends");
+    drop(child.stdin.take().expect("is piped").write_all(input));
+    let output = child.wait_with_output().expect("exits");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     ProgramOutput { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
@@ -65,7 +65,7 @@ impl Mount {
     /// Mounts at a new directory `name` in `dir`. Returns `None` without permission.
     pub(crate) fn new(dir: &Path, name: &str, args: &[&str]) -> Option<Self> {
         let at = dir.join(name);
-        fs::create_dir(&at).expect("a directory can be made");
+        fs::create_dir(&at).expect("creates a directory");
         Self::at(at, args)
     }
 
@@ -112,7 +112,7 @@ fn a_write_that_does_not_fit_on_the_disk_fails_and_later_writes_succeed_when_spa
 
     // A file that a forked child of another test still has open keeps its space after removal, so
     // that the test truncates it.
-    filler.set_len(0).expect("it can be cut");
+    filler.set_len(0).expect("truncates");
     assert_eq!(logkv(&disk.0, &["store", "put", "b", "2"], b""), said(0, "", ""));
     assert_eq!(logkv(&disk.0, &["store", "scan"], b""), said(0, "a\t1\nb\t2\n", ""));
 }
@@ -140,7 +140,7 @@ fn a_repair_with_little_memory_succeeds_or_reports_the_lack_of_memory() {
     }
     let path = segment_path(&dir.path().join("store"), 1);
     let mut bytes = fs::read(&path).expect("the segment");
-    *bytes.last_mut().expect("it has bytes") ^= 1;
+    *bytes.last_mut().expect("is not empty") ^= 1;
     fs::write(path, bytes).expect("the damage");
     for kib in [27_500, 30_000, 45_000, 60_000, 400_000] {
         for args in [&["store", "repair", "--to", "new"][..], &["store", "verify"]] {
@@ -212,11 +212,11 @@ fn with_bail_a_script_ends_at_a_failed_write_without_waiting_for_another_line() 
     let mut command = program_of_system("sh", dir.path());
     command.args(["-c", "ulimit -f 64 && exec \"$0\" --ack --bail store"]).arg(binary());
     let mut child = piped(&mut command);
-    let mut stdin = child.stdin.take().expect("it is piped");
+    let mut stdin = child.stdin.take().expect("is piped");
     let big = [b"put big ".to_vec(), vec![b'b'; 100_000], b"\n".to_vec()].concat();
     stdin.write_all(&big).expect("the program reads");
     // The pipe stays open.
-    let output = child.wait_with_output().expect("it ends");
+    let output = child.wait_with_output().expect("exits");
     drop(stdin);
     let answer = "ERR 1 cannot write store/000001.seg: File too large\n";
     assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stdout)), (Some(1), answer));
@@ -263,13 +263,13 @@ fn a_directory_without_write_permission_is_read_only() {
     if !geteuid().is_root() || !works("setpriv", &["--version"]) {
         return skipped("a directory of another user", "becoming another user needs root, and setpriv");
     }
-    chown(&path, Some(SOMEBODY), None).expect("root may");
+    chown(&path, Some(SOMEBODY), None).expect("root has permission");
     // Other users cannot enter temporary directories, and the build directory may be private.
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("permissions");
     fs::copy(binary(), dir.path().join("logkv")).expect("a copy");
     for (name, _) in files(&path) {
         fs::set_permissions(path.join(&name), fs::Permissions::from_mode(0o444)).expect("permissions");
-        chown(path.join(name), Some(SOMEBODY), None).expect("root may");
+        chown(path.join(name), Some(SOMEBODY), None).expect("root has permission");
     }
     fs::set_permissions(&path, fs::Permissions::from_mode(0o555)).expect("permissions");
     let before = files(&path);
@@ -318,7 +318,7 @@ fn a_script_whose_reader_leaves_ends_silently_and_closes_the_store() {
     let dir = with_store();
     let puts: String = (0..20_000).map(|n| format!("put key{n:05} v\n")).collect();
     let script = format!("{puts}keys --all\nput last 1\n");
-    fs::write(dir.path().join("script"), script).expect("a file can be written");
+    fs::write(dir.path().join("script"), script).expect("writes a file");
     let mut child = program(dir.path())
         .args(["--sync", "never", "store", "-f", "script"])
         .stdout(Stdio::piped())
@@ -326,8 +326,8 @@ fn a_script_whose_reader_leaves_ends_silently_and_closes_the_store() {
         .spawn()
         .expect("the program starts");
     let mut line = String::new();
-    BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line).expect("a key comes");
-    let output = child.wait_with_output().expect("it ends");
+    BufReader::new(child.stdout.take().expect("is piped")).read_line(&mut line).expect("reads a key");
+    let output = child.wait_with_output().expect("exits");
     assert_eq!((output.status.code(), output.stderr.as_slice(), line.as_str()), (Some(0), &b""[..], "a\n"));
     assert!(is_closed(&dir.path().join("store")));
     assert_eq!(open(&dir.path().join("store")).len(), 20_001);
@@ -339,8 +339,8 @@ fn an_interrupt_ends_a_script_with_130_and_keeps_every_acknowledged_write() {
     for is_endless in [false, true] {
         let dir = with_store();
         let mut child = piped(program(dir.path()).args(["--json", "store"]));
-        let mut stdin = child.stdin.take().expect("it is piped");
-        let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut stdin = child.stdin.take().expect("is piped");
+        let mut stdout = BufReader::new(child.stdout.take().expect("is piped"));
         let mut answer = String::new();
         stdin.write_all(b"put k0 v\n").expect("the program reads");
         stdout.read_line(&mut answer).expect("the program answers");
@@ -355,11 +355,11 @@ fn an_interrupt_ends_a_script_with_130_and_keeps_every_acknowledged_write() {
         }
         interrupt(&child);
         stdout.read_to_string(&mut answer).expect("text");
-        let output = child.wait_with_output().expect("it ends");
+        let output = child.wait_with_output().expect("exits");
         let err = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(err.starts_with("-:") && err.ends_with(": error: interrupted\n"), "{err}");
         assert_eq!(output.status.code(), Some(130));
-        feeder.join().expect("it ends with the program");
+        feeder.join().expect("ends with the program");
         let acknowledged = answer.lines().filter(|line| line.starts_with("{\"ok\":true")).count();
         assert!(acknowledged > usize::from(is_endless), "{answer}");
         assert!(is_closed(&dir.path().join("store")));
@@ -376,10 +376,10 @@ fn an_interrupt_ends_a_long_open_at_once_and_changes_nothing() {
     let dir = scratch();
     let store = dir.path().join("store");
     let puts: String = (0..COUNT).map(|n| format!("put key{n:06} v\n")).collect();
-    fs::write(dir.path().join("script"), puts).expect("a file can be written");
+    fs::write(dir.path().join("script"), puts).expect("writes a file");
     let written = program(dir.path()).args(["--sync", "never", "store", "-f", "script"]).status();
     assert!(written.expect("the program starts").success());
-    fs::remove_file(store.join("KEYDIR")).expect("it is there");
+    fs::remove_file(store.join("KEYDIR")).expect("exists");
     let mut child = program(dir.path())
         .args(["store", "count"])
         .stdout(Stdio::piped())
@@ -387,11 +387,11 @@ fn an_interrupt_ends_a_long_open_at_once_and_changes_nothing() {
         .expect("the program starts");
     // Opening first takes the lock, and writes the process id into it.
     let pid = child.id().to_string();
-    while fs::read_to_string(store.join("LOCK")).expect("it is there").trim() != pid {
-        assert_eq!(child.try_wait().expect("it is a child"), None, "the program is opening the store");
+    while fs::read_to_string(store.join("LOCK")).expect("exists").trim() != pid {
+        assert_eq!(child.try_wait().expect("is a child"), None, "the program is opening the store");
     }
     interrupt(&child);
-    let output = child.wait_with_output().expect("it ends");
+    let output = child.wait_with_output().expect("exits");
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(130), &b""[..]));
     assert_eq!(open(&store).len(), COUNT);
 }
@@ -405,7 +405,7 @@ fn a_long_script_of_large_values_needs_memory_for_its_keys_only() {
         .stdout(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    let mut stdin = child.stdin.take().expect("it is piped");
+    let mut stdin = child.stdin.take().expect("is piped");
     let value = "v".repeat(700);
     let puts: String = (0..1000).map(|n| format!("put key{n:03}NNN {value}\n")).collect();
     for thousand in 0..200 {
@@ -414,14 +414,14 @@ fn a_long_script_of_large_values_needs_memory_for_its_keys_only() {
     }
     stdin.write_all(b"count\n").expect("the program reads");
     let mut count = String::new();
-    let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut stdout = BufReader::new(child.stdout.take().expect("is piped"));
     stdout.read_line(&mut count).expect("the program answers");
     assert_eq!(count, "200000\n");
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).expect("Linux");
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
     let peak_kib: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
     drop(stdin);
-    assert!(child.wait().expect("it ends").success());
+    assert!(child.wait().expect("exits").success());
     // 140 MB were written, and are in the files.
     let stored: usize = files(&dir.path().join("store")).iter().map(|(_, bytes)| bytes.len()).sum();
     assert!(stored > 140_000_000, "{stored} bytes are stored");

@@ -94,7 +94,7 @@ fn the_memory_for_operations_grows_linearly_with_the_number_of_segments() {
 #[test]
 fn opening_a_killed_store_reports_a_missing_segment() {
     let dir = killed_store(store_of(20).path());
-    fs::remove_file(segment_path(dir.path(), 7)).expect("it was there");
-    let error = Store::open_with(dir.path(), options()).expect_err("one is missing");
+    fs::remove_file(segment_path(dir.path(), 7)).expect("exists");
+    let error = Store::open_with(dir.path(), options()).expect_err("a segment is missing");
     assert!(matches!(error, logkv::Error::SegmentMissing { segment: SegmentId(7) }), "{error}");
 }

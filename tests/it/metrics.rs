@@ -50,7 +50,7 @@ fn the_metrics_equal_the_work_of_the_store() {
     assert_eq!(seen.compaction_run_count, 1);
     assert_eq!((seen.compaction_read_len, seen.compaction_written_len), (run.before_len, run.after_len));
     assert_eq!(seen.compaction_freed_len(), run.before_len - run.after_len);
-    assert_eq!(seen.stats, store.stats().expect("figures"));
+    assert_eq!(seen.stats, store.stats().expect("statistics"));
     assert_eq!(seen.open_took, store.open_report().took);
 }
 
@@ -115,7 +115,7 @@ fn a_failure_is_counted_where_it_occurred() {
     let store = Store::open_with(dir.path(), options).expect("opens");
     store.put("a", "1").expect("a put");
     disk.0.store(true, Ordering::Relaxed);
-    store.put("k", "too long").expect_err("it is too long");
+    store.put("k", "too long").expect_err("is too long");
     assert!(matches!(store.put("k", "v"), Err(Error::OutcomeUnknown { .. })));
     let seen = metrics(&store);
     assert_eq!((seen.write_error_count, seen.sync_error_count, seen.put_count), (2, 1, 1));
@@ -128,7 +128,7 @@ fn a_failure_is_counted_where_it_occurred() {
     let mut bytes = fs::read(&path).expect("the segment");
     bytes[location.offset as usize + 40] ^= 1;
     fs::write(&path, bytes).expect("the damage");
-    store.get("k").expect_err("it is damaged");
+    store.get("k").expect_err("is damaged");
     let seen = metrics(&store);
     assert_eq!((seen.get_count, seen.read_error_count, seen.hit_count, seen.miss_count), (1, 1, 0, 0));
 }
@@ -156,8 +156,8 @@ fn promtool_accepts_the_exported_metrics() {
         Ok(check) => check,
         Err(error) => return skipped("promtool_accepts_the_exported_metrics", &error.to_string()),
     };
-    check.stdin.take().expect("it is piped").write_all(&output.stdout).expect("it reads");
-    let found = check.wait_with_output().expect("it ends");
+    check.stdin.take().expect("is piped").write_all(&output.stdout).expect("reads");
+    let found = check.wait_with_output().expect("exits");
     assert!(found.status.success(), "{}{}", text(&found.stdout), text(&found.stderr));
     assert_eq!((text(&found.stdout), text(&found.stderr)), ("", ""));
 }
@@ -182,13 +182,13 @@ fn a_metrics_file_is_updated_while_the_program_runs_and_is_correct_at_its_end() 
         .stdin(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    let mut stdin = child.stdin.take().expect("it is piped");
+    let mut stdin = child.stdin.take().expect("is piped");
     for n in ["1", "2"] {
-        stdin.write_all(b"put a 1\n").expect("it reads");
+        stdin.write_all(b"put a 1\n").expect("reads");
         wait_until(|| in_file(&path, "logkv_puts_total").as_deref() == Some(n));
     }
     drop(stdin);
-    assert!(child.wait().expect("it ends").success());
+    assert!(child.wait().expect("exits").success());
 
     let args = ["--metrics-file", "m.prom", "--metrics-interval", "1h", "d", "put", "b", "1"];
     assert!(run(dir.path(), &args, &[]).status.success());
@@ -276,16 +276,16 @@ fn a_log_event_appears_above_the_line_being_typed() {
 fn a_metrics_file_that_is_no_regular_file_is_not_replaced() {
     let dir = scratch();
     fs::write(dir.path().join("notes"), "mine").expect("a file");
-    symlink("notes", dir.path().join("link.prom")).expect("a link");
-    symlink("/dev/null", dir.path().join("device.prom")).expect("a link");
+    symlink("notes", dir.path().join("link.prom")).expect("is a link");
+    symlink("/dev/null", dir.path().join("device.prom")).expect("is a link");
     for name in ["link.prom", "device.prom"] {
         let mut program = program(dir.path());
-        let output = program.args(["--metrics-file", name, "d", "put", "a", "1"]).output().expect("it runs");
+        let output = program.args(["--metrics-file", name, "d", "put", "a", "1"]).output().expect("runs");
         let said = text(&output.stderr);
         assert!(said.contains(&format!("cannot write {name}: it is not a regular file")), "{said}");
         assert!(dir.path().join(name).is_symlink(), "{name}");
     }
-    assert_eq!(fs::read(dir.path().join("notes")).expect("it is there"), b"mine");
+    assert_eq!(fs::read(dir.path().join("notes")).expect("exists"), b"mine");
 }
 
 #[test]
@@ -314,9 +314,9 @@ fn memory_is_reported_as_allocated_or_mapped() {
     assert_eq!(store.scan(..).expect("scans").count() as u64, KEYS);
     let memory = store.memory();
     assert_eq!((memory.keydir_len, memory.order_len), (empty.keydir_len, 0));
-    let len = |name: &str| fs::metadata(path.join(name)).expect("it is there").len();
+    let len = |name: &str| fs::metadata(path.join(name)).expect("exists").len();
     assert!((8 * KEYS..len("KEYDIR")).contains(&memory.keydir_mapped_len), "{memory:?}");
-    let files = (len("000001.hint"), store.stats().expect("figures").disk_len);
+    let files = (len("000001.hint"), store.stats().expect("statistics").disk_len);
     assert_eq!((memory.hint_mapped_len, memory.segment_mapped_len), files);
     store.close().expect("closes");
     let output = run(dir.path(), &["-m", "json", "d", "stats", "--memory"], &[]);
@@ -325,6 +325,6 @@ fn memory_is_reported_as_allocated_or_mapped() {
     assert!(told["process_peak_bytes"].as_u64() >= told["process_bytes"].as_u64(), "{told}");
     assert!(told["process_bytes"].as_u64() > Some(100_000), "{told}");
     let refused =
-        program(dir.path()).args(["d", "stats", "--memory", "--prometheus"]).output().expect("it runs");
+        program(dir.path()).args(["d", "stats", "--memory", "--prometheus"]).output().expect("runs");
     assert_eq!(refused.status.code(), Some(2));
 }

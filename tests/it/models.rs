@@ -275,7 +275,7 @@ fn freeze_beside_a_write(dir: &Path) {
         scope.spawn(|| {
             for _ in 0..2 {
                 let snapshot = store.snapshot().expect("a snapshot");
-                let read = |key| snapshot.get(key).expect("reads").expect("is there").to_vec();
+                let read = |key| snapshot.get(key).expect("reads").expect("exists").to_vec();
                 let first = (read("left"), read("right"));
                 assert_eq!(first.0, first.1);
                 thread::yield_now();
@@ -353,7 +353,7 @@ fn write_and_transact(dir: &Path, sync: Sync) {
         scope.spawn(|| write_beside_transactions(&store, ROUNDS));
         scope.spawn(|| (0..ROUNDS).for_each(|_| assert!(store.incr("counter", 1).expect("a number") > 0)));
     });
-    let last = |key| value(&store, key).expect("is there");
+    let last = |key| value(&store, key).expect("exists");
     assert_eq!(["left", "right", "alone"].map(last), ["2", "2", "2"], "a write is missing");
     assert_eq!(last("counter"), (3 * ROUNDS).to_string(), "a count was lost");
     store.close().expect("closes");

@@ -192,7 +192,7 @@ fn a_dry_run_judges_a_put_and_its_delete_at_one_time() {
                 }
                 ControlFlow::Continue(())
             };
-            store.compaction_decisions(&plan, run, &mut tell).expect("decides");
+            store.compaction_decisions(&plan, run, &mut tell).expect("lists decisions");
         }
         assert!(matches!(kept[..], [] | [true, true] | [false, false]), "{kept:?} as of {}", plan.at_ms);
     }
@@ -262,7 +262,7 @@ fn a_transaction_sees_its_expiring_puts_disappear_together() {
             }
             Ok(transaction.scan(..)?.count())
         });
-        let seen = seen.expect("goes through");
+        let seen = seen.expect("commits");
         assert!(seen == 0 || seen == 4, "the transaction saw {seen} keys, started at reading {reading}");
     }
 }
@@ -275,7 +275,7 @@ fn keys_of_one_batch_with_equal_lifetimes_expire_together() {
         batch.put_expiring(key, "twin", Expiry::In(Duration::from_secs(60)));
     }
     store.write(&batch).expect("a batch");
-    let end = |key| store.get_entry(key).expect("reads").expect("there").meta.expires_ms;
+    let end = |key| store.get_entry(key).expect("reads").expect("exists").meta.expires_ms;
     assert_eq!(end("a"), end("b"));
 }
 
@@ -283,7 +283,7 @@ fn keys_of_one_batch_with_equal_lifetimes_expire_together() {
 fn a_diff_over_a_span_without_writes_is_empty() {
     for reading in 0..READINGS {
         let (_dir, _clock, store) = store(|clock| options(clock, 1, 0), twins, reading);
-        let found = store.diff(At::Seq(Seqno(2)), None).expect("both are told").count();
+        let found = store.diff(At::Seq(Seqno(2)), None).expect("both are known").count();
         assert_eq!(found, 0, "started at reading {reading}");
     }
 }
@@ -354,7 +354,7 @@ fn a_segment_that_reaches_its_age_during_a_put_is_not_sealed_while_it_syncs() {
         wait_until(|| clock.hands().latest_ms >= 1_000_000 + AGE_MS);
         // `stats` gets the lock when the put waits for the running sync, or when it seals the
         // segment beside it.
-        let looked = scope.spawn(|| store.stats().expect("figures"));
+        let looked = scope.spawn(|| store.stats().expect("statistics"));
         wait_until(|| looked.is_finished() || gate.arrivals() > before + 1);
         let arrivals = gate.arrivals();
         gate.set_shut(false);

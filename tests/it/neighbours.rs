@@ -26,7 +26,7 @@ fn is_root(test: &str) -> bool {
 fn under(umask: &str, dir: &Path, args: &[&str]) -> Output {
     let mut shell = program_of_system("sh", dir);
     shell.args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\"")]).arg(binary()).args(args);
-    shell.output().expect("it runs")
+    shell.output().expect("runs")
 }
 
 fn assert_done(output: &Output) {
@@ -34,19 +34,19 @@ fn assert_done(output: &Output) {
 }
 
 fn set_mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
+    fs::set_permissions(path, Permissions::from_mode(mode)).expect("has permission");
 }
 
 /// The mode and the owner of a file.
 fn owned(path: &Path) -> (u32, u32) {
-    let metadata = path.symlink_metadata().expect("it is there");
+    let metadata = path.symlink_metadata().expect("exists");
     (metadata.mode() & 0o7777, metadata.uid())
 }
 
 /// A store with one key, and a file of two rows, one of them invalid.
 fn with_store() -> TempDir {
     let dir = scratch();
-    assert_done(&program(dir.path()).args(["d", "put", "a", "1"]).output().expect("it runs"));
+    assert_done(&program(dir.path()).args(["d", "put", "a", "1"]).output().expect("runs"));
     fs::write(dir.path().join("rows"), "{\"key\":\"b\",\"value\":\"2\"}\nno row\n").expect("a file");
     dir
 }
@@ -72,7 +72,7 @@ fn a_replaced_file_keeps_its_mode_under_any_umask_and_metrics_stay_readable() {
                 set_mode(&path, mode);
                 under(umask, dir.path(), args);
                 assert_eq!(owned(&path), (mode, me), "{umask} {args:?}");
-                assert!(path.metadata().expect("it is there").len() > 0, "{args:?}");
+                assert!(path.metadata().expect("exists").len() > 0, "{args:?}");
             }
         }
     }
@@ -94,14 +94,14 @@ fn a_file_left_by_another_user_passes_no_mode_or_owner_to_its_replacement() {
         fs::create_dir(&shared).expect("a directory");
         set_mode(&shared, 0o1777);
         fs::write(&path, "theirs").expect("a file");
-        chown(&path, Some(NEIGHBOUR), Some(NEIGHBOUR)).expect("root may");
+        chown(&path, Some(NEIGHBOUR), Some(NEIGHBOUR)).expect("root has permission");
         set_mode(&path, 0o6777);
         under("022", dir.path(), args);
         assert_eq!(owned(&path), (0o644, 0), "{args:?}");
         // In the other user's own directory the file stays theirs, and gains no permission that a
         // new file would lack.
-        chown(&shared, Some(NEIGHBOUR), None).expect("root may");
-        chown(&path, Some(NEIGHBOUR), Some(NEIGHBOUR)).expect("root may");
+        chown(&shared, Some(NEIGHBOUR), None).expect("root has permission");
+        chown(&path, Some(NEIGHBOUR), Some(NEIGHBOUR)).expect("root has permission");
         set_mode(&path, 0o6777);
         under("022", dir.path(), args);
         assert_eq!(owned(&path), (0o644, NEIGHBOUR), "{args:?}");
@@ -125,12 +125,12 @@ fn a_link_planted_by_another_user_is_not_followed_on_write() {
             fs::create_dir(dir.path().join("shared")).expect("a directory");
             fs::write(dir.path().join("there"), "kept").expect("a file");
             let link = dir.path().join("shared/file");
-            symlink(dir.path().join(victim), &link).expect("a link");
-            lchown(&link, Some(NEIGHBOUR), Some(NEIGHBOUR)).expect("root may");
-            let output = program(dir.path()).args(args).output().expect("it runs");
+            symlink(dir.path().join(victim), &link).expect("is a link");
+            lchown(&link, Some(NEIGHBOUR), Some(NEIGHBOUR)).expect("root has permission");
+            let output = program(dir.path()).args(args).output().expect("runs");
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(said.contains("cannot write shared/file: it is "), "{args:?}: {said}");
-            assert_eq!(fs::read(dir.path().join("there")).expect("it is there"), b"kept", "{args:?}");
+            assert_eq!(fs::read(dir.path().join("there")).expect("exists"), b"kept", "{args:?}");
             assert!(!dir.path().join("missing").exists() && link.is_symlink(), "{args:?}");
         }
     }
@@ -150,18 +150,18 @@ fn root_in_the_home_of_another_user_runs_none_of_their_commands_and_follows_none
     fs::write(victim.join("logkv/init"), "put owned yes\n").expect("a file");
     for link in [home.join(".local/state"), home.join(".config/logkv")] {
         symlink(if link.ends_with("state") { victim.clone() } else { victim.join("logkv") }, link)
-            .expect("a link");
+            .expect("is a link");
     }
     let all = [home.clone(), home.join(".local"), home.join(".config"), home.join(".local/state")];
     for path in all.iter().chain([&home.join(".config/logkv")]) {
-        lchown(path, Some(NEIGHBOUR), Some(NEIGHBOUR)).expect("root may");
+        lchown(path, Some(NEIGHBOUR), Some(NEIGHBOUR)).expect("root has permission");
     }
     let env = [("HOME", home.to_str().expect("text"))];
     let mut person = Person::at_terminal(dir.path(), &["d"], &env, (24, 250));
     person.sees("cannot keep the history in").sees("cannot read").sees_at_end(PROMPT);
     person.enters("count").sees("\n0\n").sees_at_end(PROMPT).types(CTRL_D);
     assert_eq!(person.sees_it_end(), Some(0));
-    let names: Vec<_> = fs::read_dir(victim.join("logkv")).expect("it is there").collect();
+    let names: Vec<_> = fs::read_dir(victim.join("logkv")).expect("exists").collect();
     assert_eq!(names.len(), 1, "{names:?}");
 }
 
@@ -173,12 +173,12 @@ fn a_history_file_whose_directory_is_swapped_keeps_its_open_file() {
     fs::write(victim.join("history"), "kept").expect("a file");
     let mut person = Person::at(dir.path(), &["d"], &[]);
     person.sees_at_end(PROMPT).enters("put a 1").sees("OK").sees_at_end(PROMPT);
-    fs::rename(&state, dir.path().join("aside")).expect("it was made");
-    symlink(&victim, &state).expect("a link");
+    fs::rename(&state, dir.path().join("aside")).expect("was created");
+    symlink(&victim, &state).expect("is a link");
     person.enters("count").sees("\n1\n").sees_at_end(PROMPT).types(CTRL_D);
     assert_eq!(person.sees_it_end(), Some(0));
-    assert_eq!(fs::read(victim.join("history")).expect("it is there"), b"kept");
-    let kept = fs::read_to_string(dir.path().join("aside/history")).expect("it is there");
+    assert_eq!(fs::read(victim.join("history")).expect("exists"), b"kept");
+    let kept = fs::read_to_string(dir.path().join("aside/history")).expect("exists");
     assert_eq!(kept, "#V2\nput a 1\ncount\n");
 }
 
@@ -190,15 +190,13 @@ fn a_link_in_a_foreign_directory_is_refused_by_name_and_nothing_is_imported() {
         let dir = with_store();
         let foreign = dir.path().join("foreign");
         fs::create_dir(&foreign).expect("a directory");
-        symlink("/etc/shadow", foreign.join(name)).expect("a link");
-        let output = program(dir.path())
-            .args(["d", "import", "foreign", "--format", format])
-            .output()
-            .expect("it runs");
+        symlink("/etc/shadow", foreign.join(name)).expect("is a link");
+        let output =
+            program(dir.path()).args(["d", "import", "foreign", "--format", format]).output().expect("runs");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let told = format!("error: cannot read foreign/{name}: it is a link, which is not followed\n");
         assert_eq!((output.status.code(), said), (Some(1), told));
-        let count = program(dir.path()).args(["d", "count"]).output().expect("it runs");
+        let count = program(dir.path()).args(["d", "count"]).output().expect("runs");
         assert_eq!(count.stdout, b"1\n");
     }
 }
@@ -211,10 +209,11 @@ fn options_that_root_writes_into_the_store_of_another_user_get_that_store_s_owne
     for (mode, made) in [(0o700, 0o600), (0o750, 0o640)] {
         let dir = with_store();
         let store = dir.path().join("d");
-        for entry in fs::read_dir(&store).expect("it is there") {
-            chown(entry.expect("an entry").path(), Some(NEIGHBOUR), Some(NEIGHBOUR)).expect("root may");
+        for entry in fs::read_dir(&store).expect("exists") {
+            chown(entry.expect("an entry").path(), Some(NEIGHBOUR), Some(NEIGHBOUR))
+                .expect("root has permission");
         }
-        chown(&store, Some(NEIGHBOUR), Some(NEIGHBOUR)).expect("root may");
+        chown(&store, Some(NEIGHBOUR), Some(NEIGHBOUR)).expect("root has permission");
         set_mode(&store, mode);
         assert_done(&under("077", dir.path(), &["--trust", "d", "config", "--init"]));
         assert_eq!(owned(&store.join("logkv.toml")), (made, NEIGHBOUR), "{mode:o}");

@@ -205,7 +205,7 @@ fn a_file_named_like_a_segment_with_an_unreachable_id_blocks_no_writer() {
         let (dir, refused) = written_to(dir.path(), End::Closed, "a stranger");
         assert_eq!(refused.map(|error| error.sentence()), None, "{id}");
         assert!(verified(dir.path()).0.is_intact(), "{id}");
-        assert_eq!(fs::read(segment_path(dir.path(), id)).expect("it is there"), b"a stranger's", "{id}");
+        assert_eq!(fs::read(segment_path(dir.path(), id)).expect("exists"), b"a stranger's", "{id}");
     }
 }
 
@@ -220,7 +220,7 @@ fn edit(dir: &Path, change: impl FnOnce(&mut Image)) {
     change(&mut image);
     seal::all_records(&mut image);
     for (name, bytes) in image {
-        fs::write(dir.join(name.to_string()), bytes).expect("it can be written");
+        fs::write(dir.join(name.to_string()), bytes).expect("can be written");
     }
 }
 
@@ -234,7 +234,7 @@ fn starts(image: &Image, id: u64) -> Vec<usize> {
 }
 
 fn record_field(name: &str) -> &'static Field {
-    RECORD_FIELDS.iter().find(|field| field.name == name).expect("there is such a field")
+    RECORD_FIELDS.iter().find(|field| field.name == name).expect("the field exists")
 }
 
 fn set_record_field(image: &mut Image, id: u64, at: usize, name: &str, number: u64) {
@@ -265,7 +265,7 @@ fn a_store_with_any_number_in_a_record_can_be_written_or_verify_gives_the_reason
 fn a_store_with_any_number_in_a_segment_header_can_be_written_or_verify_gives_the_reason() {
     let dir = small_store();
     for name in ["header_len", "record_header_len", "segment", "base_seq", "created_ms", "salt"] {
-        let field = SEGMENT_FIELDS.iter().find(|field| field.name == name).expect("there is such a field");
+        let field = SEGMENT_FIELDS.iter().find(|field| field.name == name).expect("the field exists");
         for number in numbers(field.len) {
             let copy = copy_of(dir.path());
             let path = segment_path(copy.path(), 3);
@@ -352,7 +352,7 @@ fn whatever_the_numbers_in_keydir_the_numbering_does_not_change() {
 #[test]
 fn whatever_the_numbers_in_a_hint_the_numbering_does_not_change() {
     let dir = indexed_store();
-    fs::remove_file(dir.path().join("KEYDIR")).expect("it was there");
+    fs::remove_file(dir.path().join("KEYDIR")).expect("exists");
     for &(field, at, len) in OF_HINT {
         for number in numbers(len) {
             let copy = copy_of(dir.path());

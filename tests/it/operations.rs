@@ -82,7 +82,7 @@ fn an_options_file_is_written_as_a_template_and_never_overwrites_one() {
     assert!(!transcript.path("notes/logkv.toml").exists());
     transcript.compare("shell-config-init");
     let path = transcript.path("d/logkv.toml");
-    assert_eq!(fs::metadata(&path).expect("it is there").permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(&path).expect("exists").permissions().mode() & 0o777, 0o600);
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("../../snapshots");
     settings.set_prepend_module_to_snapshot(false);
@@ -121,11 +121,11 @@ fn the_first_of_many_keys_are_listed_at_once() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    let mut lines = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut lines = BufReader::new(child.stdout.take().expect("is piped"));
     let mut first = String::new();
     lines.read_line(&mut first).expect("a line");
     drop(lines);
-    let output = child.wait_with_output().expect("it ends");
+    let output = child.wait_with_output().expect("exits");
     assert_eq!(
         (first.as_str(), output.stderr.as_slice(), output.status.code()),
         ("key:000000000\n", &[][..], Some(0))

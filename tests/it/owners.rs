@@ -24,11 +24,11 @@ pub(crate) fn is_root() -> bool {
 }
 
 pub(crate) fn set_mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
+    fs::set_permissions(path, Permissions::from_mode(mode)).expect("has permission");
 }
 
 fn mode(path: &Path) -> u32 {
-    path.symlink_metadata().expect("it is there").mode() & 0o7777
+    path.symlink_metadata().expect("exists").mode() & 0o7777
 }
 
 /// The mode of each file in `dir`.
@@ -39,16 +39,16 @@ fn modes(dir: &Path) -> Vec<(String, u32)> {
 /// Gives the store in `dir` and its files to another user and group.
 fn give_away(dir: &Path) {
     for (name, _) in files(dir) {
-        chown(dir.join(name), Some(OWNER), Some(GROUP)).expect("root may");
+        chown(dir.join(name), Some(OWNER), Some(GROUP)).expect("root has permission");
     }
-    chown(dir, Some(OWNER), Some(GROUP)).expect("root may");
+    chown(dir, Some(OWNER), Some(GROUP)).expect("root has permission");
 }
 
 /// Checks that everything in `dir` belongs to that user and group.
 fn assert_given(dir: &Path, what: &str) {
     let all = files(dir).into_iter().map(|(name, _)| dir.join(name)).chain([dir.to_owned()]);
     for path in all {
-        let found = path.metadata().expect("it is there");
+        let found = path.metadata().expect("exists");
         assert_eq!((found.uid(), found.gid()), (OWNER, GROUP), "{what}: {}", path.display());
     }
 }
@@ -67,7 +67,7 @@ pub(crate) fn shared(store: TempDir) -> (TempDir, PathBuf) {
 pub(crate) fn run_as(dir: &Path, [uid, gid]: [u32; 2], args: &[&str]) -> (Option<i32>, String) {
     let mut command = program_of_system("setpriv", dir);
     command.args(["--reuid", &uid.to_string(), "--regid", &gid.to_string(), "--clear-groups", "./logkv"]);
-    let output = command.args(args).output().expect("it runs");
+    let output = command.args(args).output().expect("runs");
     let said = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8_lossy(&said).into_owned())
 }
@@ -134,8 +134,7 @@ fn a_group_reader_keeps_access_after_every_write_under_any_umask() {
     for (umask, key) in [("077", "a"), ("000", "b")] {
         let script = format!("umask {umask}; exec ./logkv -q store put {key} 1");
         let mut command = Command::new("sh");
-        let done =
-            command.args(["-c", &script]).current_dir(dir.path()).env_clear().status().expect("it runs");
+        let done = command.args(["-c", &script]).current_dir(dir.path()).env_clear().status().expect("runs");
         assert!(done.success());
         assert!(modes(&path).iter().all(|(_, mode)| *mode == 0o640), "{umask}: {:?}", modes(&path));
     }
@@ -176,8 +175,8 @@ fn a_rebuilt_hint_is_readable_by_the_readers_of_its_segment() {
     let name_of_hint = |(name, _): (String, _)| name.ends_with(".hint").then_some(name);
     let hint = dir.path().join(files(dir.path()).into_iter().find_map(name_of_hint).expect("a hint"));
     set_mode(&hint.with_extension("seg"), 0o644);
-    fs::write(&hint, "damaged").expect("it is ours");
-    fs::remove_file(dir.path().join("KEYDIR")).expect("without it, opening looks at the hints");
+    fs::write(&hint, "damaged").expect("has permission");
+    fs::remove_file(dir.path().join("KEYDIR")).expect("removes KEYDIR");
     open(dir.path()).close().expect("closes");
     assert!(fs::read(&hint).is_ok_and(|bytes| bytes != b"damaged"));
     assert_eq!(mode(&hint), 0o644);
@@ -273,7 +272,7 @@ fn a_store_restored_into_an_empty_directory_gets_its_owner_and_mode() {
     // A directory that another user owns, or that every user may write to, needs the trust option.
     let others: [(&str, Change); 2] = [
         ("open_to_all", |to| set_mode(to, 0o777)),
-        ("anothers", |to| chown(to, Some(OWNER), Some(GROUP)).expect("root may")),
+        ("anothers", |to| chown(to, Some(OWNER), Some(GROUP)).expect("root has permission")),
     ];
     let count = if is_root() { 2 } else { 1 };
     for (name, change) in others.into_iter().take(count) {
@@ -291,7 +290,7 @@ fn a_store_restored_into_an_empty_directory_gets_its_owner_and_mode() {
             assert!(matches!(refused, Err(Error::Untrusted { .. })), "{name}: {refused:?}");
         }
         assert_eq!(fs::read_dir(&to).expect("a directory").count(), 0);
-        backup::restore(from.path(), &to, &quick().trust(true), &mut keep_going).expect("it is trusted");
+        backup::restore(from.path(), &to, &quick().trust(true), &mut keep_going).expect("is trusted");
         if name == "anothers" {
             assert_given(&to, "restored");
         }
@@ -324,7 +323,7 @@ fn a_link_owned_by_root_is_followed_in_a_user_namespace_without_root() {
     let [(..), (_, _, words)] = SANDBOXES;
     let run = |args: &[&str]| {
         let mut command = program_of_system(words[0], dir.path());
-        command.args(&words[1..]).args(args).stdout(Stdio::null()).output().expect("it runs")
+        command.args(&words[1..]).args(args).stdout(Stdio::null()).output().expect("runs")
     };
     if !run(&["true"]).status.success() {
         return skipped(TEST, "user namespaces are not available");
@@ -344,24 +343,24 @@ fn a_store_whose_group_cannot_be_set_is_written_and_repaired_and_hides_new_files
         let (dir, path) = shared(copy_of(small_store().path()));
         let run = |args: &[&str]| {
             let mut command = program_of_system(words[0], dir.path());
-            let output = command.args(&words[1..]).args(args).output().expect("it runs");
+            let output = command.args(&words[1..]).args(args).output().expect("runs");
             (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
         };
         if !run(&["true"]).0 {
             skipped(TEST, &format!("{sandbox} is not available"));
             continue;
         }
-        chown(dir.path(), Some(user), None).expect("root may");
+        chown(dir.path(), Some(user), None).expect("root has permission");
         for (name, _) in files(&path) {
-            chown(path.join(&name), Some(user), Some(GROUP)).expect("root may");
+            chown(path.join(&name), Some(user), Some(GROUP)).expect("root has permission");
             set_mode(&path.join(name), 0o640);
         }
-        chown(&path, Some(user), Some(GROUP)).expect("root may");
+        chown(&path, Some(user), Some(GROUP)).expect("root has permission");
         set_mode(&path, 0o750);
         let (is_done, said) =
             run(&["./logkv", "-q", "--compaction", "off", "store", "put", "in_the_sandbox", "1"]);
         assert!(is_done, "{sandbox}: {said}");
-        let manifest = path.join("MANIFEST").metadata().expect("it is there");
+        let manifest = path.join("MANIFEST").metadata().expect("exists");
         assert_eq!((manifest.uid(), manifest.mode() & 0o777), (user, 0o600), "{sandbox}");
         assert_ne!(manifest.gid(), GROUP, "{sandbox}");
         damage_first_record(&path);

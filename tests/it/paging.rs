@@ -14,9 +14,9 @@ fn with_keys(count: usize) -> TempDir {
     let dir = scratch();
     let store = open(&dir.path().join("d"));
     for number in 0..count {
-        store.put(format!("key{number:05}"), "value").expect("it is written");
+        store.put(format!("key{number:05}"), "value").expect("is acknowledged");
     }
-    store.close().expect("it is closed");
+    store.close().expect("is closed");
     dir
 }
 
@@ -94,7 +94,7 @@ fn time_in_the_pager_does_not_count_as_time_of_the_command() {
     let mut person = with_pager(&dir, "cat >/dev/null; sleep 3", &[]);
     person.enters("timer on").sees_at_end(PROMPT).enters("clear").enters("scan --all").sees("s)\n");
     let screen = person.screen();
-    let told = screen.lines().filter_map(|line| line.strip_prefix('(')).next_back().expect("it is told");
+    let told = screen.lines().filter_map(|line| line.strip_prefix('(')).next_back().expect("is known");
     let seconds = told.strip_suffix(" s)").map_or(0.0, |seconds| seconds.parse().expect("a number"));
     assert!(seconds < 3.0, "{screen}");
 
@@ -109,7 +109,7 @@ fn a_locale_without_utf_8_gets_ascii_tables() {
     let shown = |env: &[(&str, &str)], args: &[&str]| {
         let mut command = program(dir.path());
         command.envs(env.iter().copied()).args(["-m", "table"]).args(args).args(["d", "segments"]);
-        let output = command.output().expect("it runs");
+        let output = command.output().expect("runs");
         String::from_utf8(output.stdout).expect("text").is_ascii()
     };
     assert!(!shown(&[], &[]), "without a locale, a terminal accepts UTF-8");
@@ -135,7 +135,7 @@ fn a_dumb_terminal_gets_a_prompt_without_escape_sequences() {
     person.enters("del --glob key*").sees("[y/N]").enters("y").sees("deleted 100").sees_at_end(PROMPT);
     assert!(!person.sees_escapes());
     let history = dir.path().join(".local/state/logkv/history");
-    assert!(fs::read_to_string(history).expect("it is kept").contains("put a 1"));
+    assert!(fs::read_to_string(history).expect("is kept").contains("put a 1"));
     person.types(CTRL_D);
     assert_eq!(person.sees_it_end(), Some(0));
 }

@@ -47,15 +47,15 @@ impl Person {
     pub(crate) fn at_terminal(dir: &Path, args: &[&str], env: &[(&str, &str)], size: (u16, u16)) -> Self {
         let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
             .expect("a terminal can be opened");
-        grantpt(&keyboard).and_then(|()| unlockpt(&keyboard)).expect("it can be unlocked");
-        let name = ptsname(&keyboard, Vec::new()).expect("it has a name");
+        grantpt(&keyboard).and_then(|()| unlockpt(&keyboard)).expect("is unlocked");
+        let name = ptsname(&keyboard, Vec::new()).expect("has a name");
         let terminal = OpenOptions::new()
             .read(true)
             .write(true)
-            .open(OsStr::new(name.to_str().expect("its name is text")))
-            .expect("its other end can be opened");
-        tcsetwinsize(&keyboard, winsize(size)).expect("it has a size");
-        let side = || Stdio::from(terminal.try_clone().expect("it can be opened again"));
+            .open(OsStr::new(name.to_str().expect("the name is UTF-8")))
+            .expect("opens the other end");
+        tcsetwinsize(&keyboard, winsize(size)).expect("has a size");
+        let side = || Stdio::from(terminal.try_clone().expect("reopens"));
         // `setsid` makes this terminal the source of Ctrl-C. `env` resets signals that the test
         // runner ignores.
         let mut command = Command::new("setsid");
@@ -81,7 +81,7 @@ impl Person {
             changed: Condvar::new(),
         });
         let keyboard = File::from(keyboard);
-        let output = keyboard.try_clone().expect("it can be opened again");
+        let output = keyboard.try_clone().expect("reopens");
         std::thread::spawn({
             let screen = Arc::clone(&screen);
             move || screen.follow(output)
@@ -149,7 +149,7 @@ impl Person {
     /// Resizes the window.
     pub(crate) fn resizes(&mut self, size: (u16, u16)) -> &mut Self {
         self.screen.lock().parser.screen_mut().set_size(size.0, size.1);
-        tcsetwinsize(&self.keyboard, winsize(size)).expect("it has a size");
+        tcsetwinsize(&self.keyboard, winsize(size)).expect("has a size");
         self
     }
 
@@ -162,7 +162,7 @@ impl Person {
     /// Waits until the program exits. Returns its exit code.
     pub(crate) fn sees_it_end(mut self) -> Option<i32> {
         self.waits_for("its end", |state| state.has_ended);
-        self.child.wait().expect("it is a child of ours").code()
+        self.child.wait().expect("is a child of ours").code()
     }
 }
 

@@ -95,7 +95,7 @@ fn a_reader_opened_before_a_compaction_still_reads_after_the_removal() {
         assert_eq!(compacted.expect("compacts").runs.len(), 1);
         assert!((1..=5).all(|id| !segment_path(dir.path(), id).exists()), "the inputs still exist");
         writer.delete("again").expect("a delete");
-        for reader in [reader, among.expect("it was committed")] {
+        for reader in [reader, among.expect("was committed")] {
             assert!(contents(&reader) == map, "{read_with:?}");
             for (key, value) in &map {
                 assert_eq!(

@@ -103,7 +103,7 @@ fn session(block: &str) -> Vec<(&str, Vec<&str>)> {
 /// A directory for the sessions of a page, with the program in its path.
 fn stage() -> tempfile::TempDir {
     let dir = scratch();
-    symlink(root().join("tests"), dir.path().join("tests")).expect("a link");
+    symlink(root().join("tests"), dir.path().join("tests")).expect("is a link");
     fs::create_dir(dir.path().join("bin")).expect("a directory");
     let logkv = dir.path().join("bin/logkv");
     let script = format!(
@@ -172,7 +172,7 @@ fn the_exit_codes_equal_those_of_help() {
     let dir = scratch();
     let help = program(dir.path()).args(["--help"]).output().expect("the program runs");
     let help = String::from_utf8(help.stdout).expect("text");
-    let (_, told) = help.split_once("Exit codes:").expect("help tells them");
+    let (_, told) = help.split_once("Exit codes:").expect("help has exit codes");
     let number = Regex::new(r"\b\d+\b").expect("a pattern");
     let numbers = |text: &str| {
         let mut numbers: Vec<_> = number.find_iter(text).map(|found| found.as_str().to_owned()).collect();
@@ -246,7 +246,7 @@ fn field<'a>(object: &'a str, name: &str) -> &'a str {
     let (_, rest) =
         object.split_once(&format!("\"{name}\":")).unwrap_or_else(|| panic!("{name} in {object}"));
     let end = if rest.starts_with('[') { rest.find(']') } else { rest[1..].find('"').map(|at| at + 1) };
-    rest[..end.expect("it ends")].trim_start_matches(['[', '"'])
+    rest[..end.expect("exits")].trim_start_matches(['[', '"'])
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn the_error_kinds_equal_those_of_help() {
         .map(|row| row[0].trim_matches('`').to_owned())
         .collect();
     let help = objects("help");
-    let about_mode = help.iter().find(|object| field(object, "command") == "mode").expect("there is one");
+    let about_mode = help.iter().find(|object| field(object, "command") == "mode").expect("exists");
     assert!(about_mode.contains(&format!("kind ({})", kinds.join(", "))), "{about_mode}");
 }
 
@@ -302,7 +302,7 @@ fn drawing(fields: &[Field]) -> String {
             if at.is_multiple_of(8) {
                 rows.push(format!("{at:>4} "));
             }
-            let row = rows.last_mut().expect("a field starts a row, or follows one");
+            let row = rows.last_mut().expect("a row has been started");
             if at == field.at {
                 let width = BYTE * field.len.min(8 - at % 8);
                 row.push_str(&format!("|{:<1$}", field.name, width - 1));
@@ -343,7 +343,7 @@ fn every_path_named_in_a_page_exists() {
 
 /// The first number that `pattern` captures in the file `path`.
 fn number_in(path: &str, pattern: &str) -> usize {
-    let text = fs::read_to_string(root().join(path)).expect("it is there");
+    let text = fs::read_to_string(root().join(path)).expect("exists");
     let found = Regex::new(pattern).expect("a pattern").captures(&text);
     let number = found.unwrap_or_else(|| panic!("{pattern} in {path}"))[1].replace('_', "");
     number.parse().expect("a number")
@@ -351,7 +351,7 @@ fn number_in(path: &str, pattern: &str) -> usize {
 
 /// The number of matches of `pattern` in the file `path`.
 fn count_in(path: &str, pattern: &str) -> usize {
-    let text = fs::read_to_string(root().join(path)).expect("it is there");
+    let text = fs::read_to_string(root().join(path)).expect("exists");
     Regex::new(pattern).expect("a pattern").find_iter(&text).count()
 }
 

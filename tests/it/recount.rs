@@ -142,7 +142,7 @@ pub(crate) fn recount(store: &Store) {
     for path in paths.iter().chain([&store.dir().join("MANIFEST")]) {
         fs::copy(path, copy.path().join(path.file_name().expect("a name"))).expect("a copy");
     }
-    let copied = Store::open_with(copy.path(), looking(store.now_ms())).expect("the copy opens");
+    let copied = Store::open_with(copy.path(), looking(store.now_ms())).expect("opens the copy");
     let difference = difference(&copied, &puts).expect("reads");
     assert_eq!(difference, None, "in a copy without KEYDIR and hints");
 }

@@ -94,7 +94,7 @@ fn damage_before_durable_records_stops_a_writer_but_no_reader() {
                     bytes,
                     "the refused open changed the segment"
                 );
-                let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("a reader opens");
+                let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens");
                 for other in (0..10).filter(|&other| other != n) {
                     assert_eq!(
                         value(&reader, &format!("key{other}")).as_deref(),
@@ -105,7 +105,7 @@ fn damage_before_durable_records_stops_a_writer_but_no_reader() {
                 assert_eq!(reader.open_report().damage.len(), 1);
             }
         }
-        fs::write(&path, &whole).expect("the whole again");
+        fs::write(&path, &whole).expect("restores the file");
     }
 }
 
@@ -136,7 +136,7 @@ fn an_active_segment_of_another_store_is_not_truncated() {
         killed(store, dir.path())
     });
     let foreign = fs::read(segment_path(other.path(), 1)).expect("the other's segment");
-    fs::write(segment_path(dir.path(), 1), &foreign).expect("put in the wrong place");
+    fs::write(segment_path(dir.path(), 1), &foreign).expect("copies the segment");
     let outcome = Store::open_with(dir.path(), quick()).map(drop);
     let now = fs::read(segment_path(dir.path(), 1)).ok();
     assert!(now.as_ref() == Some(&foreign), "data of another store was destroyed; the open said {outcome:?}");
@@ -219,7 +219,7 @@ fn bytes_after_the_end_of_a_closed_segment_are_reported_when_truncated() {
     let path = segment_path(dir.path(), 1);
     let mut bytes = fs::read(&path).expect("the segment");
     bytes.extend([7; 4096]);
-    fs::write(&path, &bytes).expect("a longer file");
+    fs::write(&path, &bytes).expect("extends the file");
     let store = open(dir.path());
     let report = store.open_report();
     let is_cut = fs::read(&path).expect("the segment").len() < bytes.len();

@@ -111,7 +111,7 @@ fn a_store_whose_segment_was_moved_away_has_every_acknowledged_write_when_it_is_
     Removal::SegmentMoved.apply(&dir);
     assert!(store.put("k", "not acknowledged").is_err());
     drop(store);
-    fs::rename(dir.join("other"), segment_path(&dir, 1)).expect("it is put back");
+    fs::rename(dir.join("other"), segment_path(&dir, 1)).expect("renames back");
     let store = Store::open(&dir).expect("opens");
     assert!(matches!(value(&store, "k").as_deref(), Some("acknowledged" | "not acknowledged")));
 }

@@ -126,7 +126,7 @@ fn without_manifest_a_repair_orders_the_segments_by_their_headers() {
         let copy = copy_of(dir.path());
         let path = copy.path().join("MANIFEST");
         match manifest {
-            None => fs::remove_file(path).expect("it is there"),
+            None => fs::remove_file(path).expect("exists"),
             Some(bytes) => fs::write(path, bytes).expect("the damage"),
         }
         assert!(Store::open_with(copy.path(), quick()).is_err());
@@ -150,7 +150,7 @@ fn records_in_two_segments_are_kept_once_in_the_order_of_their_numbers() {
             fs::write(dir.path().join(name), bytes).expect("an input");
         }
     }
-    fs::remove_file(dir.path().join("MANIFEST")).expect("it is there");
+    fs::remove_file(dir.path().join("MANIFEST")).expect("exists");
     let (to, report) = repaired(dir.path());
     assert!(report.duplicate_count > 0, "{report:?}");
     assert_eq!(contents(&open(to.path())), expected);
@@ -160,7 +160,7 @@ fn records_in_two_segments_are_kept_once_in_the_order_of_their_numbers() {
 fn a_missing_segment_is_given_up_by_name_and_its_hint_identifies_its_keys() {
     let dir = small_store();
     open(dir.path()).close().expect("closes");
-    fs::remove_file(segment_path(dir.path(), 2)).expect("it is there");
+    fs::remove_file(segment_path(dir.path(), 2)).expect("exists");
     assert!(Store::open_with(dir.path(), quick()).is_err());
     let (to, report) = repaired(dir.path());
     let [given_up] = &report.given_up[..] else { panic!("{report:?}") };
@@ -178,7 +178,7 @@ fn an_overwritten_segment_is_given_up_and_a_renamed_one_is_kept() {
     let [first, second] = [1, 2].map(|id| segment_path(dir.path(), id));
     let of_first = fs::read(&first).expect("a segment");
     let of_second = fs::read(&second).expect("a segment");
-    fs::write(&second, &of_first).expect("it is overwritten");
+    fs::write(&second, &of_first).expect("is overwritten");
     let (_, report) = repaired(dir.path());
     let [given_up] = &report.given_up[..] else { panic!("{report:?}") };
     assert_eq!(
@@ -186,7 +186,7 @@ fn an_overwritten_segment_is_given_up_and_a_renamed_one_is_kept() {
         (SegmentId(2), &Reason::Replaced, 2)
     );
     assert!(!report.is_whole());
-    fs::write(&first, &of_second).expect("they have changed places");
+    fs::write(&first, &of_second).expect("exchanges the names");
     let (_, report) = repaired(dir.path());
     assert_eq!(report.given_up, []);
 }
@@ -240,7 +240,7 @@ fn intact_records_after_an_unprovable_hole_are_reported_by_verify_and_open_and_k
     let (to, report) = repaired(dir.path());
     assert_eq!((open(to.path()).len(), report.given_up.len()), (4, 1));
     let store = Store::open_with(dir.path(), quick()).expect("opens");
-    let torn = store.open_report().torn.expect("it was cut off");
+    let torn = store.open_report().torn.expect("was truncated");
     assert_eq!((store.len(), torn.at.offset, torn.intact_count), (1, places[1] as u64, 3));
 }
 
@@ -301,7 +301,7 @@ fn a_manifest_of_another_store_is_ignored_and_the_segments_are_used() {
 fn without_manifest_the_numbers_of_a_missing_segment_are_reported() {
     let dir = small_store();
     for gone in [dir.path().join("MANIFEST"), segment_path(dir.path(), 2)] {
-        fs::remove_file(gone).expect("it is there");
+        fs::remove_file(gone).expect("exists");
     }
     let (_, report) = repaired(dir.path());
     let [gap] = &report.gaps[..] else { panic!("{report:?}") };
@@ -312,7 +312,7 @@ fn without_manifest_the_numbers_of_a_missing_segment_are_reported() {
 fn a_segment_that_cannot_be_opened_costs_only_itself() {
     let dir = small_store();
     let path = segment_path(dir.path(), 2);
-    fs::remove_file(&path).expect("it is there");
+    fs::remove_file(&path).expect("exists");
     fs::create_dir(&path).expect("a directory");
     let to = scratch();
     let report = repair::copy(dir.path(), to.path(), &quick(), &mut |_| ControlFlow::Continue(()));
@@ -399,22 +399,22 @@ fn a_directory_that_only_looks_like_a_killed_repair_stays() {
         &|| {
             fs::create_dir(&making).expect("a directory");
             fs::write(making.join("LOCK"), "an unfinished repair\n").expect("a mark");
-            fs::write(making.join("holiday.jpg"), "a picture").expect("a stranger");
+            fs::write(making.join("holiday.jpg"), "a picture").expect("a foreign file");
         },
     ];
     for plant in plants {
         plant();
         let before = |path: &Path| if path.is_dir() { files(path) } else { Vec::new() };
         let (old, other) = (log_files(&path), before(&making));
-        let refused = repair::in_place(&path, &aside, &quick(), go_on).expect_err("it is in the way");
+        let refused = repair::in_place(&path, &aside, &quick(), go_on).expect_err("the name is taken");
         assert!(refused.sentence().contains("store.repairing: it exists"), "{}", refused.sentence());
         let mut now = log_files(&path);
         now.retain(|file| old.contains(file) || file.0 != "LOCK");
         assert!(now == old && before(&making) == other && !aside.exists());
         if making.is_dir() {
-            fs::remove_dir_all(&making).expect("it is ours");
+            fs::remove_dir_all(&making).expect("has permission");
         } else {
-            fs::remove_file(&making).expect("it is ours");
+            fs::remove_file(&making).expect("has permission");
         }
     }
 }
@@ -428,7 +428,7 @@ fn a_repair_to_another_directory_creates_no_lock_file_and_respects_an_existing_l
     repair::copy(&path, &dir.path().join("new"), &quick(), go_on).expect("repairs");
     assert!(files(&path) == before && !path.join("LOCK").exists());
     let lock = fs::File::create(path.join("LOCK")).expect("a lock");
-    lock.lock().expect("nobody has it");
+    lock.lock().expect("the lock is free");
     let refused = repair::copy(&path, &dir.path().join("newer"), &quick(), go_on);
     assert!(matches!(refused, Err(Error::Locked { .. })), "{refused:?}");
     assert!(!dir.path().join("newer").exists());

@@ -47,7 +47,7 @@ pub(crate) fn written(dir: &Path) -> BTreeMap<u64, Vec<Written>> {
 }
 
 fn records_of(dir: &Path, id: u64, bytes: &[u8]) -> Vec<Written> {
-    let inspection = inspect::segment(dir, &quick(), SegmentId(id)).expect("it can be looked at");
+    let inspection = inspect::segment(dir, &quick(), SegmentId(id)).expect("reads");
     let items = inspection.items(Range::default()).map(|item| item.expect("reads"));
     let record = |item| match item {
         Item::Record(record) => {
@@ -127,7 +127,7 @@ impl DamagedStore {
             0 => {
                 let path = wreck.dir.path().join("MANIFEST");
                 match random.below(3) {
-                    0 => fs::remove_file(path).expect("it is there"),
+                    0 => fs::remove_file(path).expect("exists"),
                     1 => fs::write(path, "garbage").expect("the damage"),
                     _ => {
                         let bytes = fs::read(&path).expect("MANIFEST");
@@ -147,7 +147,7 @@ impl DamagedStore {
 
     fn any(&self, random: &mut Random) -> u64 {
         let at = random.below(self.segments.len() as u64) as usize;
-        *self.segments.keys().nth(at).expect("there is one")
+        *self.segments.keys().nth(at).expect("exists")
     }
 
     fn path(&self, id: u64) -> std::path::PathBuf {
@@ -159,12 +159,12 @@ impl DamagedStore {
         let (one, other, free) = (self.any(random), self.any(random), FREE);
         match random.below(5) {
             0 => {
-                fs::remove_file(self.path(one)).expect("it is there");
+                fs::remove_file(self.path(one)).expect("exists");
                 self.segments.remove(&one);
             }
             1 => {
-                fs::rename(self.path(one), self.path(free)).expect("another name");
-                let of = self.segments.remove(&one).expect("it was there");
+                fs::rename(self.path(one), self.path(free)).expect("renames");
+                let of = self.segments.remove(&one).expect("exists");
                 self.segments.insert(free, of);
             }
             2 => {
@@ -173,8 +173,8 @@ impl DamagedStore {
             }
             3 => {
                 let bytes = [one, other].map(|id| fs::read(self.path(id)).expect("a segment"));
-                fs::write(self.path(one), &bytes[1]).expect("another's name");
-                fs::write(self.path(other), &bytes[0]).expect("another's name");
+                fs::write(self.path(one), &bytes[1]).expect("exchanges the names");
+                fs::write(self.path(other), &bytes[0]).expect("exchanges the names");
                 self.segments.insert(one, other);
                 self.segments.insert(other, one);
             }
@@ -311,7 +311,7 @@ fn a_repaired_store_holds_every_intact_record_and_reports_the_rest() {
 fn a_segment_header_lost_together_with_manifest_costs_no_record() {
     let dir = small_store();
     let expected = contents(&open(dir.path()));
-    fs::remove_file(dir.path().join("MANIFEST")).expect("it is there");
+    fs::remove_file(dir.path().join("MANIFEST")).expect("exists");
     for damage in [0..64, 0..8, 8..16, 16..32, 56..60] {
         let copy = copy_of(dir.path());
         for id in 1..=3 {
@@ -336,7 +336,7 @@ fn a_segment_header_lost_together_with_manifest_costs_no_record() {
 #[test]
 fn a_segment_without_a_readable_record_is_reported_as_given_up() {
     let dir = small_store();
-    fs::remove_file(dir.path().join("MANIFEST")).expect("it is there");
+    fs::remove_file(dir.path().join("MANIFEST")).expect("exists");
     let path = segment_path(dir.path(), 2);
     let len = fs::read(&path).expect("the segment").len();
     fs::write(path, vec![0xee; len]).expect("the damage");
@@ -360,7 +360,7 @@ fn a_hole_in_a_leftover_input_of_a_compaction_costs_only_its_own_records() {
             fs::write(dir.path().join(name), bytes).expect("an input");
         }
     }
-    fs::remove_file(dir.path().join("MANIFEST")).expect("it is there");
+    fs::remove_file(dir.path().join("MANIFEST")).expect("exists");
     // A hole in the first input, whose numbers the output also has. The output kept only its last
     // record.
     for (id, hole) in [(1, 64..104), (4, 64..104)] {
@@ -379,7 +379,7 @@ fn a_hole_in_a_leftover_input_of_a_compaction_costs_only_its_own_records() {
 fn a_listed_segment_replaced_by_one_of_another_store_is_given_up() {
     let (dir, other) = (small_store(), scratch());
     open(other.path()).put("stranger", "in a strange land").expect("a put");
-    fs::copy(segment_path(other.path(), 1), segment_path(dir.path(), 1)).expect("another's");
+    fs::copy(segment_path(other.path(), 1), segment_path(dir.path(), 1)).expect("replaces the segment");
     let (to, report) = repaired(dir.path());
     assert!(report.given_up.iter().any(|part| part.segment == SegmentId(1)), "{report:?}");
     assert_eq!(contents(&open(to.path())).len(), 2, "two and four");
@@ -400,7 +400,7 @@ fn an_outdated_manifest_is_detected_and_a_repair_keeps_the_segments_it_lacks() {
     store.put("newest", "3").expect("a put");
     let expected = contents(&store);
     store.close().expect("closes");
-    fs::write(dir.path().join("MANIFEST"), manifest).expect("the old one");
+    fs::write(dir.path().join("MANIFEST"), manifest).expect("restores the older file");
     let before = files(dir.path());
     let opened = Store::open_with(dir.path(), quick());
     assert!(matches!(opened, Err(Error::ManifestDamaged { .. })), "{opened:?}");
@@ -421,7 +421,7 @@ fn an_unfinished_hint_of_a_dead_writer_is_only_a_note() {
     let hint = hint_path(dir.path(), 1);
     let mut bytes = fs::read(&hint).expect("a hint");
     bytes[..96].fill(0);
-    fs::write(&hint, &bytes[..bytes.len() - 3]).expect("what was written by then");
+    fs::write(&hint, &bytes[..bytes.len() - 3]).expect("truncates the hint");
     let (report, findings) = verified(dir.path());
     assert!(report.is_intact() && findings.len() == 1, "{findings:?}");
     assert_eq!(findings[0].fault, Fault::Unfinished);
@@ -430,7 +430,7 @@ fn an_unfinished_hint_of_a_dead_writer_is_only_a_note() {
 #[test]
 fn unreadable_options_and_foreign_files_are_left_out_by_name() {
     let dir = small_store();
-    std::os::unix::fs::symlink("elsewhere", dir.path().join("logkv.toml")).expect("a link");
+    std::os::unix::fs::symlink("elsewhere", dir.path().join("logkv.toml")).expect("is a link");
     fs::write(dir.path().join("notes.txt"), "mine").expect("a file");
     let go_on = &mut |_| std::ops::ControlFlow::Continue(());
     let to = scratch();

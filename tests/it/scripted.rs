@@ -158,11 +158,11 @@ impl Running {
             .arg(store)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(File::create(&errors).expect("a file can be made"))
+            .stderr(File::create(&errors).expect("creates a file"))
             .spawn()
             .expect("the program starts");
-        let stdin = child.stdin.take().expect("it is piped");
-        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let stdin = child.stdin.take().expect("is piped");
+        let stdout = BufReader::new(child.stdout.take().expect("is piped"));
         Self { child, stdin, stdout, errors, steps: Vec::new(), sent: 0, answered: 0 }
     }
 
@@ -228,9 +228,9 @@ impl Running {
             let waiting = ioctl_fionread(self.stdout.get_ref()).expect("a pipe");
             said = self.stdout.buffer().len() + waiting as usize;
             end();
-            self.child.kill().expect("it is there");
+            self.child.kill().expect("exists");
         });
-        self.child.wait().expect("it ends");
+        self.child.wait().expect("exits");
         let mut answered_before = self.answered;
         loop {
             match self.hear() {
@@ -289,7 +289,8 @@ impl CutOff {
             step.changes.iter().for_each(|of_key| change(&mut expected, of_key));
             states.push((count, differing(&expected)));
         }
-        let (count, keys) = states.into_iter().min_by_key(|(_, keys)| keys.len()).expect("no step is one");
+        let (count, keys) =
+            states.into_iter().min_by_key(|(_, keys)| keys.len()).expect("zero steps are a state");
         format!("after {count} of them other values of {keys:?} were expected")
     }
 }
@@ -297,7 +298,7 @@ impl CutOff {
 /// The contents of the store as text.
 pub(crate) fn texts(store: &Store) -> Contents {
     let entries = store.scan(..).expect("a scan");
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("only text was written");
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("is UTF-8");
     let pair = |entry: logkv::Entry| (text(&entry.meta.key), text(&entry.value));
-    entries.map(|entry| pair(entry.expect("every record is whole"))).collect()
+    entries.map(|entry| pair(entry.expect("reads"))).collect()
 }

@@ -58,10 +58,10 @@ fn iterating_key_by_key_also_steps_over_keys_without_a_result() {
     store.delete("a").expect("a delete");
     store.put("c", "2").expect("a put");
     let (middle, now) = (At::Seq(Seqno(4)), At::Seq(Seqno(5)));
-    let mut differences = store.diff(middle, Some(now)).expect("told");
+    let mut differences = store.diff(middle, Some(now)).expect("is known");
     let steps = std::iter::from_fn(|| differences.next_key()).map(|step| step.expect("reads").is_some());
     assert_eq!(steps.collect::<Vec<_>>(), [false, false, true]);
-    let mut keys = store.at(now).expect("told").scan(..).expect("told");
+    let mut keys = store.at(now).expect("is known").scan(..).expect("is known");
     let steps = std::iter::from_fn(|| keys.next_key()).map(|step| step.expect("reads").is_some());
     assert_eq!(steps.collect::<Vec<_>>(), [false, true, true]);
 }
@@ -95,7 +95,7 @@ fn the_first_version_is_returned_before_the_others_are_read() {
     assert_eq!(store.versions("k").expect("reads").count() as u64, COUNT);
     let before = read_len.load(Ordering::Relaxed);
     let mut versions = store.versions("k").expect("reads");
-    let first = versions.next().expect("there are some").expect("reads");
+    let first = versions.next().expect("has some").expect("reads");
     assert_eq!(first.meta.seq, Seqno(1));
     let for_first = read_len.load(Ordering::Relaxed) - before;
     assert!(for_first < COUNT * LEN / 10, "{for_first} bytes were read");

@@ -127,31 +127,32 @@ const WRONG: &[&str] = &[
 #[test]
 fn every_error_is_one_sentence_with_the_documented_exit_code() {
     let mut transcript = Transcript::new();
-    std::fs::create_dir(transcript.path("foreign")).expect("a directory can be made");
-    std::fs::write(transcript.path("foreign/notes.txt"), "mine").expect("a file can be written");
-    std::fs::write(transcript.path("file"), "").expect("a file can be written");
+    std::fs::create_dir(transcript.path("foreign")).expect("creates a directory");
+    std::fs::write(transcript.path("foreign/notes.txt"), "mine").expect("writes a file");
+    std::fs::write(transcript.path("file"), "").expect("writes a file");
     for line in WRONG {
         transcript.run(line);
     }
     for text in ["sync = \"often\"", "snyc = \"always\"", "sync = [1]", "sync =", "trust = true"] {
-        std::fs::write(transcript.path("d/logkv.toml"), text).expect("a file can be written");
+        std::fs::write(transcript.path("d/logkv.toml"), text).expect("writes a file");
         transcript.run("d get a");
     }
-    assert_eq!(std::fs::read(transcript.path("foreign/notes.txt")).expect("it is there"), b"mine");
-    assert_eq!(std::fs::read_dir(transcript.path("foreign")).expect("it is there").count(), 1);
+    assert_eq!(std::fs::read(transcript.path("foreign/notes.txt")).expect("exists"), b"mine");
+    assert_eq!(std::fs::read_dir(transcript.path("foreign")).expect("exists").count(), 1);
     transcript.compare("shell-errors");
 }
 
 #[test]
 fn a_script_continues_after_an_error_and_names_its_line() {
-    let script = b"\xef\xbb\xbfput a 1\r\n\n# a comment\nfrob\nput b \"two\nlines\"\nget b\nget nokey\nput c \"\\q\"\ncount\nget 'open\n";
+    let script = b"\xef\xbb\xbfput a 1\r\n\n# a comment\nfrob\nput b \"two\nlines\"\nget b\nget nokey\nput \
+        c \"\\q\"\ncount\nget 'open\n";
     let mut transcript = Transcript::new();
     transcript.run_with("d", script).run_with("--bail d", script).run_with("-e d", b"get a\nquit\nget a\n");
-    std::fs::write(transcript.path("inner"), "get a\nfrob\n").expect("a file can be written");
-    std::fs::write(transcript.path("itself"), "read itself\n").expect("a file can be written");
+    std::fs::write(transcript.path("inner"), "get a\nfrob\n").expect("writes a file");
+    std::fs::write(transcript.path("itself"), "read itself\n").expect("writes a file");
     transcript.run("d -c 'read inner' -c count").run("d read inner").run("d -f itself").run("d -f inner");
     transcript.run_with("d", b"output out\nkeys\noutput\ncount\n");
-    assert_eq!(std::fs::read(transcript.path("out")).expect("it was written"), b"a\nb\n");
+    assert_eq!(std::fs::read(transcript.path("out")).expect("was written"), b"a\nb\n");
     transcript.compare("shell-scripts");
 }
 
@@ -160,7 +161,7 @@ fn an_option_comes_from_the_flag_then_the_environment_then_the_file_then_the_def
     let mut transcript = Transcript::new();
     transcript.run("d put a 1");
     std::fs::write(transcript.path("d/logkv.toml"), "sync = \"100ms\"\nsegment-size = \"4k\"\n")
-        .expect("a file can be written");
+        .expect("writes a file");
     let output = transcript
         .command(&["--sync", "never", "d", "config"])
         .env("LOGKV_SYNC", "always")
@@ -170,12 +171,12 @@ fn an_option_comes_from_the_flag_then_the_environment_then_the_file_then_the_def
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
         "sync\tnever\tflag\nsegment-size\t4KiB\td/logkv.toml\nsegment-age\t1h\tLOGKV_SEGMENT_AGE\n\
-         value-limit\t64MiB\tdefault\nread-limit\t64MiB\tdefault\ncompression\tnone\tdefault\nread-with\tmmap\tdefault\n\
-         compaction\tauto\tdefault\ncompact-dead-percent\t50%\tdefault\ncompact-dead-size\t256MiB\tdefault\n\
-         compact-small-percent\t25%\tdefault\n\
-         compact-rate\tnone\tdefault\n\
-         expiry-grace\t1h\tdefault\nkeep-versions\t1\tdefault\nkeep-for\t0s\tdefault\ntrust\tno\tdefault\n\
-         metrics-file\tnone\tdefault\nmetrics-interval\t15s\tdefault\nlog\toff\tdefault\n"
+        value-limit\t64MiB\tdefault\nread-limit\t64MiB\tdefault\ncompression\tnone\tdefault\n\
+        read-with\tmmap\tdefault\ncompaction\tauto\tdefault\ncompact-dead-percent\t50%\tdefault\n\
+        compact-dead-size\t256MiB\tdefault\ncompact-small-percent\t25%\tdefault\n\
+        compact-rate\tnone\tdefault\nexpiry-grace\t1h\tdefault\nkeep-versions\t1\tdefault\n\
+        keep-for\t0s\tdefault\ntrust\tno\tdefault\nmetrics-file\tnone\tdefault\n\
+        metrics-interval\t15s\tdefault\nlog\toff\tdefault\n"
     );
 }
 
@@ -184,9 +185,9 @@ fn binary_values_survive_a_put_from_stdin_or_a_file_and_a_get() {
     let mut transcript = Transcript::new();
     let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
     transcript.run_with("d put k -", &bytes);
-    std::fs::write(transcript.path("in"), &bytes).expect("a file can be written");
+    std::fs::write(transcript.path("in"), &bytes).expect("writes a file");
     transcript.run("d put f --file in").run("d get f -o out");
-    assert_eq!(std::fs::read(transcript.path("out")).expect("it was written"), bytes);
+    assert_eq!(std::fs::read(transcript.path("out")).expect("was written"), bytes);
     let output = transcript.command(&["-m", "raw", "d", "get", "k"]).output().expect("the program runs");
     assert_eq!(output.stdout, bytes);
 }
@@ -200,8 +201,8 @@ fn a_program_can_converse_with_a_script_over_a_pipe() {
         .stdout(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    let mut stdin = child.stdin.take().expect("it is piped");
-    let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut stdin = child.stdin.take().expect("is piped");
+    let mut stdout = BufReader::new(child.stdout.take().expect("is piped"));
     for round in 0..20 {
         writeln!(stdin, "put k {round}").expect("the program reads");
         let mut reply = String::new();
@@ -216,7 +217,7 @@ fn a_program_can_converse_with_a_script_over_a_pipe() {
 fn a_closed_output_ends_the_program_silently() {
     let transcript = Transcript::new();
     let script: String = (0..50_000).map(|number| format!("put k{number} v\n")).collect();
-    std::fs::write(transcript.path("script"), script).expect("a file can be written");
+    std::fs::write(transcript.path("script"), script).expect("writes a file");
     let status =
         transcript.command(&["--sync", "never", "d", "-f", "script"]).status().expect("the program runs");
     assert!(status.success());
@@ -227,7 +228,7 @@ fn a_closed_output_ends_the_program_silently() {
         .spawn()
         .expect("the program starts");
     let mut line = String::new();
-    BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line).expect("a key comes");
+    BufReader::new(child.stdout.take().expect("is piped")).read_line(&mut line).expect("reads a key");
     let output = child.wait_with_output().expect("the program ends");
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
 }

@@ -22,8 +22,9 @@ fn person(dir: &TempDir) -> Person {
 #[test]
 fn a_put_of_several_pairs_reports_the_number_of_keys_also_in_a_batch() {
     let mut transcript = Transcript::new();
-    let script = b"put title The Old Man\nput a 1 a 2\nput a 1 a 2 b 3 --ttl 1d\nput t The Old\nbegin\nput x 1 y 2\nput z 3\ndel x b\n\
-        del --glob 'title' -y\ndel --prefix O -y\ncommit\ndel x y\nscan\nbegin\ndel --all -y\nrollback\n";
+    let script = b"put title The Old Man\nput a 1 a 2\nput a 1 a 2 b 3 --ttl 1d\nput t The Old\nbegin\nput \
+        x 1 y 2\nput z 3\ndel x b\ndel --glob 'title' -y\ndel --prefix O -y\ncommit\ndel x y\nscan\nbegin\n\
+        del --all -y\nrollback\n";
     for mode in ["table", "plain", "json"] {
         transcript.run_with(&format!("-q -m {mode} {mode}"), script);
     }
@@ -210,9 +211,8 @@ fn shell_operators_get_a_hint_at_the_prompt_and_are_plain_words_in_a_script() {
     }
 
     let transcript = Transcript::new();
-    fs::write(transcript.path("script"), "put a 1;\nput > | ; x;\nget a > ;\n")
-        .expect("a file can be written");
-    let output = transcript.command(&["-q", "-m", "table", "d", "-f", "script"]).output().expect("it runs");
+    fs::write(transcript.path("script"), "put a 1;\nput > | ; x;\nget a > ;\n").expect("writes a file");
+    let output = transcript.command(&["-q", "-m", "table", "d", "-f", "script"]).output().expect("runs");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "OK\nOK, 2 keys\n1;\n|\nx;\n");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     assert_eq!(value(&open(&transcript.path("d")), "a").as_deref(), Some("1;"));

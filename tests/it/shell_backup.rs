@@ -37,8 +37,7 @@ fn a_backup_and_a_restore_report_their_result() {
     transcript.run("-m table d backup copy0/").run("-r copy0 get user:4").run("d backup plain.tar");
     transcript.run("again restore plain.tar").run("-r -m table d -c 'backup copy0' -c 'backup twice.tzst'");
     transcript.compare("shell-backup");
-    let mode =
-        |name: &str| transcript.path(name).metadata().expect("it is there").permissions().mode() & 0o777;
+    let mode = |name: &str| transcript.path(name).metadata().expect("exists").permissions().mode() & 0o777;
     assert_eq!((mode("plain.tar"), mode("copy0"), mode("again")), (0o600, 0o700, 0o700));
 }
 
@@ -59,7 +58,7 @@ fn a_backup_or_restore_that_is_impossible_is_refused_in_one_sentence() {
     fs::create_dir(transcript.path("mine")).expect("a directory");
     fs::write(transcript.path("mine/notes"), "mine").expect("a file");
     fs::create_dir(transcript.path("open")).expect("a directory");
-    fs::set_permissions(transcript.path("open"), Permissions::from_mode(0o1777)).expect("it is ours");
+    fs::set_permissions(transcript.path("open"), Permissions::from_mode(0o1777)).expect("has permission");
     for line in [
         "backup",
         "backup a b",
@@ -100,7 +99,7 @@ fn a_backup_or_restore_that_is_impossible_is_refused_in_one_sentence() {
 }
 
 fn run(transcript: &Transcript, args: &[&str], input: Stdio) -> Output {
-    transcript.command(args).stdin(input).output().expect("it runs")
+    transcript.command(args).stdin(input).output().expect("runs")
 }
 
 #[test]
@@ -120,7 +119,7 @@ fn a_backup_to_a_pipe_writes_only_the_archive() {
             let made = run(&transcript, &["-q", &new, "restore", "-"], input.into());
             assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
             assert_eq!(contents(&open(&transcript.path(&new))), contents(&open(&transcript.path("d"))));
-            fs::remove_dir_all(transcript.path(&new)).expect("it is ours");
+            fs::remove_dir_all(transcript.path(&new)).expect("has permission");
         }
     }
 }
@@ -130,12 +129,12 @@ fn archives_packed_by_tar_and_gzip_restore_and_other_packings_are_named() {
     let transcript = with_store();
     assert!(run(&transcript, &["d", "backup", "copy"], Stdio::null()).status.success());
     let mut tar = tar::Builder::new(Vec::new());
-    tar.append_dir_all("./copy", transcript.path("copy")).expect("it is read");
-    let tar = tar.into_inner().expect("memory takes it");
+    tar.append_dir_all("./copy", transcript.path("copy")).expect("is read");
+    let tar = tar.into_inner().expect("writes to memory");
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    gzip.write_all(&tar).expect("memory takes it");
-    let gzip = gzip.finish().expect("memory takes it");
-    let zstd = zstd::encode_all(&*tar, 1).expect("memory takes it");
+    gzip.write_all(&tar).expect("writes to memory");
+    let gzip = gzip.finish().expect("writes to memory");
+    let zstd = zstd::encode_all(&*tar, 1).expect("writes to memory");
     // The contents decide, whatever the name.
     for (name, bytes) in [("a.tar", &tar), ("a.tar.gz", &gzip), ("a.tgz", &zstd), ("a.tar.zst", &gzip)] {
         fs::write(transcript.path(name), bytes).expect("a file");
@@ -193,8 +192,8 @@ fn an_archive_replaces_an_older_one_after_confirmation() {
 fn two_backups_to_one_file_exclude_each_other_and_leftovers_of_a_killed_one_do_not_block() {
     let transcript = with_store();
     let draft = transcript.path("a.tar.zst.unfinished");
-    let held = fs::File::create(&draft).expect("a draft");
-    held.lock().expect("nobody has it");
+    let held = fs::File::create(&draft).expect("a staged file");
+    held.lock().expect("the lock is free");
     let back_up = || run(&transcript, &["d", "backup", "a.tar.zst"], Stdio::null());
     let refused = back_up();
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
@@ -202,7 +201,7 @@ fn two_backups_to_one_file_exclude_each_other_and_leftovers_of_a_killed_one_do_n
     assert_eq!((refused.status.code(), draft.exists()), (Some(1), true));
     // As after a kill.
     drop(held);
-    fs::write(&draft, vec![b'x'; 1 << 20]).expect("the draft");
+    fs::write(&draft, vec![b'x'; 1 << 20]).expect("a staged file");
     assert!(back_up().status.success());
     assert!(run(&transcript, &["new", "restore", "a.tar.zst"], Stdio::null()).status.success());
 }
@@ -212,14 +211,14 @@ fn an_archive_is_readable_by_its_owner_only_whatever_was_at_its_staging_name() {
     let transcript = with_store();
     let draft = transcript.path("a.tar.unfinished");
     fs::write(&draft, "left").expect("a file");
-    fs::set_permissions(&draft, Permissions::from_mode(0o666)).expect("it is ours");
+    fs::set_permissions(&draft, Permissions::from_mode(0o666)).expect("has permission");
     let back_up = |name: &str| run(&transcript, &["d", "backup", name], Stdio::null());
     assert!(back_up("a.tar").status.success());
-    let mode = fs::metadata(transcript.path("a.tar")).expect("it is there").permissions().mode();
+    let mode = fs::metadata(transcript.path("a.tar")).expect("exists").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     fs::write(transcript.path("precious"), "mine").expect("a file");
     fs::hard_link(transcript.path("precious"), transcript.path("b.tar.unfinished")).expect("a second name");
-    symlink("precious", transcript.path("c.tar.unfinished")).expect("a link");
+    symlink("precious", transcript.path("c.tar.unfinished")).expect("is a link");
     fs::create_dir(transcript.path("d.tar.unfinished")).expect("a directory");
     for name in ["b.tar", "c.tar", "d.tar"] {
         assert!(back_up(name).status.success(), "{name}");
@@ -227,13 +226,13 @@ fn an_archive_is_readable_by_its_owner_only_whatever_was_at_its_staging_name() {
             transcript.path(&format!("{name}.unfinished")).symlink_metadata().is_ok(),
             "{name}: it is no staged file"
         );
-        let mode = fs::symlink_metadata(transcript.path(name)).expect("it is there").permissions().mode();
+        let mode = fs::symlink_metadata(transcript.path(name)).expect("exists").permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
     let is_draft = |name: &std::ffi::OsString| name.to_string_lossy().starts_with(".logkv-");
-    let mut names = fs::read_dir(transcript.path(".")).expect("it can be read");
+    let mut names = fs::read_dir(transcript.path(".")).expect("can be read");
     assert!(!names.any(|entry| is_draft(&entry.expect("an entry").file_name())));
-    assert_eq!(fs::read(transcript.path("precious")).expect("it is there"), b"mine");
+    assert_eq!(fs::read(transcript.path("precious")).expect("exists"), b"mine");
 }
 
 #[test]

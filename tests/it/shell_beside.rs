@@ -65,8 +65,8 @@ fn each_line_of_a_read_only_session_sees_the_writes_before_it() {
         .stdout(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    let mut stdin = child.stdin.take().expect("it is piped");
-    let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut stdin = child.stdin.take().expect("is piped");
+    let mut stdout = BufReader::new(child.stdout.take().expect("is piped"));
     let mut ask = |line: &str| {
         writeln!(stdin, "{line}").expect("the program reads");
         let mut reply = String::new();
@@ -104,13 +104,13 @@ fn each_command_of_a_read_only_shell_shows_the_latest_writes() {
     writer.put("k", "third").expect("a put");
     person.enters("get k").sees("\nthird\n").sees_at_end("logkv d(ro)>");
     drop(writer);
-    std::fs::rename(&store, dir.path().join("elsewhere")).expect("moved");
+    std::fs::rename(&store, dir.path().join("elsewhere")).expect("renames");
     person.enters("get k").sees("error: there is no store at d").sees_at_end("logkv d(ro)>");
     person.enters("mode plain").sees("mode plain\n").sees_at_end("logkv d(ro)>");
     person.enters("help quit").sees("Leaves the shell").sees_at_end("logkv d(ro)>");
-    std::fs::rename(dir.path().join("elsewhere"), &store).expect("moved back");
+    std::fs::rename(dir.path().join("elsewhere"), &store).expect("renames back");
     person.enters("count").sees("\n1\n").sees_at_end("logkv d(ro)>");
-    std::fs::rename(&store, dir.path().join("elsewhere")).expect("moved");
+    std::fs::rename(&store, dir.path().join("elsewhere")).expect("renames");
     person.enters("quit");
     assert_eq!(person.sees_it_end(), Some(0));
 }
@@ -121,8 +121,8 @@ fn each_line_of_a_reader_is_an_error_while_the_store_is_missing() {
     let (store, elsewhere) = (dir.path().join("d"), dir.path().join("elsewhere"));
     open(&store).put("k", "value").expect("a put");
     let mut child = piped(&mut command(dir.path(), &["-q", "-r", "--ack", "d"]));
-    let mut stdin = child.stdin.take().expect("it is piped");
-    let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut stdin = child.stdin.take().expect("is piped");
+    let mut stdout = BufReader::new(child.stdout.take().expect("is piped"));
     let mut ask = |lines: &str, answer: &str| {
         stdin.write_all(lines.as_bytes()).expect("the program reads");
         for line in answer.lines() {
@@ -132,16 +132,16 @@ fn each_line_of_a_reader_is_an_error_while_the_store_is_missing() {
         }
     };
     ask("get k\n", "value\nOK");
-    std::fs::rename(&store, &elsewhere).expect("moved");
+    std::fs::rename(&store, &elsewhere).expect("renames");
     let gone = "ERR 3 there is no store at d";
     ask("get k\nscan\nget k\n", &format!("{gone}\n{gone}\n{gone}"));
     ask("# nothing\nversion\nmode plain\n", &format!("OK\nlogkv {}\nOK\nOK", env!("CARGO_PKG_VERSION")));
-    std::fs::rename(&elsewhere, &store).expect("moved back");
+    std::fs::rename(&elsewhere, &store).expect("renames back");
     ask("get k\n", "value\nOK");
     ask("count\n", "1\nOK");
-    std::fs::rename(&store, &elsewhere).expect("moved");
+    std::fs::rename(&store, &elsewhere).expect("renames");
     ask("quit\n", "OK");
-    let output = child.wait_with_output().expect("it ends");
+    let output = child.wait_with_output().expect("exits");
     assert_eq!(output.status.code(), Some(3));
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     for line in 2..=4 {

@@ -22,28 +22,28 @@ fn options() -> Options {
 /// Writes a store of four segments to `dir`: the first is dead, the second has a tombstone for it,
 /// the third is live, and the fourth, active, has a dead record.
 fn write_history(dir: &Path) {
-    fs::create_dir(dir).expect("a directory can be made");
+    fs::create_dir(dir).expect("creates a directory");
     // A seal would start a compaction in the background.
-    fs::write(dir.join("logkv.toml"), "compaction = \"off\"\n").expect("a file can be written");
+    fs::write(dir.join("logkv.toml"), "compaction = \"off\"\n").expect("writes a file");
     let store = Store::open_with(dir, without_background(options())).expect("a new store opens");
     let put = |key: &str, value: &str| {
-        store.put(key, value).expect("it is written");
+        store.put(key, value).expect("is acknowledged");
     };
     put("a", "1");
     put("b", "2");
     put("c", "3");
-    store.rotate().expect("it is sealed");
+    store.rotate().expect("is sealed");
     put("a", "one");
-    store.delete("b").expect("it is written");
+    store.delete("b").expect("is acknowledged");
     put("d", "4");
     put("c", "three");
-    store.rotate().expect("it is sealed");
+    store.rotate().expect("is sealed");
     put("e", &"5".repeat(200));
-    store.rotate().expect("it is sealed");
+    store.rotate().expect("is sealed");
     put("d", "four");
     put("f", "6");
     put("f", "six");
-    store.close().expect("it is closed");
+    store.close().expect("is closed");
 }
 
 /// Without background compaction, which a seal would start.
@@ -118,19 +118,19 @@ fn if_nothing_is_due_the_segments_closest_to_it_are_listed() {
         Store::open_with(transcript.path("d"), without_background(options())).expect("a new store opens");
     for keys in [&["a", "b", "c", "d"][..], &["a", "e", "f"], &["b"]] {
         for key in keys {
-            store.put(key, "value").expect("it is written");
+            store.put(key, "value").expect("is acknowledged");
         }
-        store.rotate().expect("it is sealed");
+        store.rotate().expect("is sealed");
     }
-    store.close().expect("it is closed");
+    store.close().expect("is closed");
     for mode in MODES {
         for command in ["compact", "compact --dry-run", "segments"] {
             transcript.run(&format!("{mode} --compact-dead-percent 60 d {command}"));
         }
     }
     let store = open(&transcript.path("new"));
-    store.put("a", "1").expect("it is written");
-    store.close().expect("it is closed");
+    store.put("a", "1").expect("is acknowledged");
+    store.close().expect("is closed");
     for arguments in ["", "--all", "--dry-run"] {
         transcript.run(format!("-m table --width 80 new compact {arguments}").trim_end());
     }
@@ -174,13 +174,13 @@ fn a_damaged_segment_is_left_alone_and_reported() {
         write_history(&path);
         if dir == "hinted" {
             // Opening writes the hints, and a segment with a hint is not read at the next open.
-            open(&path).close().expect("it is closed");
+            open(&path).close().expect("is closed");
         }
         let path = segment_path(&path, 1);
-        let mut bytes = fs::read(&path).expect("it is there");
+        let mut bytes = fs::read(&path).expect("exists");
         // A byte of the first value.
         bytes[64 + 40] ^= 1;
-        fs::write(&path, bytes).expect("it can be written");
+        fs::write(&path, bytes).expect("can be written");
         for command in
             ["compact 1", "compact 1 --dry-run", "compact", "segments", "dump-segment 1", "compact --all"]
         {
@@ -244,7 +244,7 @@ fn enter_advances_a_stepwise_compaction() {
 fn q_before_the_commit_cancels_a_compaction_without_a_trace() {
     let dir = crate::common::scratch();
     write_history(&dir.path().join("d"));
-    let segments = |store: &Store| store.segments().expect("it can be read");
+    let segments = |store: &Store| store.segments().expect("can be read");
     let before = segments(&open(&dir.path().join("d")));
     let mut person = Person::at_terminal(dir.path(), &["d"], &[], (40, 100));
     person.sees_at_end(PROMPT).enters("compact 1 --step").sees_at_end("q cancels:").enters("");
@@ -283,18 +283,18 @@ fn ctrl_c_stops_a_compaction_with_130_and_reports_that_nothing_was_compacted() {
 #[test]
 fn a_page_of_a_dry_run_shows_the_number_of_remaining_records() {
     let dir = crate::common::scratch();
-    fs::create_dir(dir.path().join("d")).expect("a directory can be made");
+    fs::create_dir(dir.path().join("d")).expect("creates a directory");
     // A session may compact due segments in the background.
-    fs::write(dir.path().join("d/logkv.toml"), "compaction = \"off\"\n").expect("a file can be written");
+    fs::write(dir.path().join("d/logkv.toml"), "compaction = \"off\"\n").expect("writes a file");
     let store =
         Store::open_with(dir.path().join("d"), without_background(options())).expect("a new store opens");
     for _ in 0..2 {
         for number in 0..50 {
-            store.put(format!("key{number:02}"), "value").expect("it is written");
+            store.put(format!("key{number:02}"), "value").expect("is acknowledged");
         }
-        store.rotate().expect("it is sealed");
+        store.rotate().expect("is sealed");
     }
-    store.close().expect("it is closed");
+    store.close().expect("is closed");
     let mut person = Person::at_terminal(dir.path(), &["d"], &[], (70, 100));
     person.sees_at_end(PROMPT).enters("compact --dry-run 1").sees("… 40 of 50 records");
     person.sees_at_end(PROMPT).enters("clear").enters("compact --dry-run 1 --limit 50").sees("key49");

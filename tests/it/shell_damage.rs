@@ -82,15 +82,15 @@ fn a_warning_at_open_is_not_dimmed_and_has_the_same_text_without_colours() {
     with_damage(&transcript, "d", false);
     let told = |color: &str| {
         let output = transcript.command(&["-r", "--color", color, "d", "get", "user:1"]).output();
-        String::from_utf8(output.expect("it runs").stderr).expect("text")
+        String::from_utf8(output.expect("runs").stderr).expect("text")
     };
     let (plain, coloured) = (told("never"), told("always"));
     assert!(plain.starts_with("warning: 48 B at 1:0x000070 are damaged: "), "{plain}");
     assert!(coloured.starts_with("\u{1b}[33;1mwarning:\u{1b}[0m 48 B at "), "{coloured:?}");
     assert!(!coloured.contains("\u{1b}[2m"), "{coloured:?}");
     let stats = transcript.command(&["-r", "--color", "always", "-m", "table", "d", "stats"]).output();
-    let stats = String::from_utf8(stats.expect("it runs").stdout).expect("text");
-    let last = stats.lines().rev().nth(1).expect("a line, and the rest of it");
+    let stats = String::from_utf8(stats.expect("runs").stdout).expect("text");
+    let last = stats.lines().rev().nth(1).expect("a second line");
     assert!(last.starts_with("\u{1b}[31;1m1 damaged range in segment 1"), "{last:?}");
 }
 
@@ -104,7 +104,7 @@ fn a_sealed_damaged_log_end_is_listed_as_sealed_everywhere() {
     fs::write(path, bytes).expect("writes");
     for (options, told) in [("-q", "sealed"), ("-q -r", "active")] {
         let words = options.split(' ').chain(["--json", "d", "-c", "segments", "-c", "dump-segment 1"]);
-        let output = transcript.command(&words.collect::<Vec<_>>()).output().expect("it runs");
+        let output = transcript.command(&words.collect::<Vec<_>>()).output().expect("runs");
         let shown = String::from_utf8(output.stdout).expect("text");
         assert!(shown.contains(&format!("\"segment\":1,\"state\":\"{told}\"")), "{options}: {shown}");
         assert!(shown.contains(&format!("\"segment\":1,\"role\":\"{told}\"")), "{options}: {shown}");

@@ -20,7 +20,7 @@ fn options(clock: &Arc<ManualClock>) -> Options {
 /// A store `d` of two segments, with keys of every kind and records of every fate.
 fn with_history() -> Transcript {
     let transcript = Transcript::new();
-    write_history(&transcript.path("d")).close().expect("it is closed");
+    write_history(&transcript.path("d")).close().expect("is closed");
     transcript
 }
 
@@ -29,9 +29,9 @@ fn with_killed_writer() -> Transcript {
     let transcript = Transcript::new();
     let original = scratch();
     let store = write_history(original.path());
-    fs::create_dir(transcript.path("d")).expect("a directory can be made");
+    fs::create_dir(transcript.path("d")).expect("creates a directory");
     for (name, bytes) in files(original.path()) {
-        fs::write(transcript.path("d").join(name), bytes).expect("a file can be written");
+        fs::write(transcript.path("d").join(name), bytes).expect("writes a file");
     }
     drop(store);
     transcript
@@ -42,28 +42,28 @@ fn write_history(dir: &Path) -> Store {
     let store = Store::open_with(dir, options(&clock)).expect("a new store opens");
     let put = |key: &[u8], value: &[u8]| {
         clock.advance(405);
-        store.put(key, value).expect("it is written");
+        store.put(key, value).expect("is acknowledged");
     };
     put(b"user:1", b"alice");
     put(b"user:2", b"bob");
     put(b"user:1", b"Alice Cooper");
-    store.delete("user:2").expect("it is written");
+    store.delete("user:2").expect("is acknowledged");
     put(b"\x00\xff binary", &(0..=255).collect::<Vec<u8>>());
     put(b"\x1b[31mred\x1b]0;title\x07", b"\x1b[2Jcleared");
     put("日本".as_bytes(), "語".as_bytes());
     put(b"empty", b"");
-    store.rotate().expect("it is sealed");
+    store.rotate().expect("is sealed");
     put(b"user:1", b"Alice C. Cooper");
-    store.delete("nobody").expect("nothing is there");
+    store.delete("nobody").expect("the key is missing");
     put(b"two\nlines", b"one\ttab");
-    store.delete("empty").expect("it is written");
+    store.delete("empty").expect("is acknowledged");
     store
 }
 
 fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
-    let mut bytes = fs::read(path).expect("the file is there");
+    let mut bytes = fs::read(path).expect("exists");
     change(&mut bytes);
-    fs::write(path, bytes).expect("it can be written");
+    fs::write(path, bytes).expect("can be written");
 }
 
 #[test]
@@ -74,9 +74,9 @@ fn a_compressed_value_is_shown_decompressed_with_its_stored_length() {
         [("a", Compression::None), ("b", Compression::Lz4), ("c", Compression::Zstd { level: 3 })]
     {
         let store = Store::open_with(transcript.path("d"), options(&clock).compression(compression));
-        let store = store.expect("it opens");
-        store.put(key, "again and ".repeat(20)).expect("it is written");
-        store.close().expect("it is closed");
+        let store = store.expect("opens");
+        store.put(key, "again and ".repeat(20)).expect("is acknowledged");
+        store.close().expect("is closed");
     }
     transcript
         .run("d get c")
@@ -161,9 +161,9 @@ fn a_damaged_record_is_shown_with_both_checksums_and_the_records_after_it() {
     let mut transcript = with_history();
     // A byte of the value of record 2, and one of the header of record 6.
     change(&segment_path(&transcript.path("d"), 1), |bytes| {
-        let at = bytes.windows(12).position(|window| window == b"Alice Cooper").expect("it is there");
+        let at = bytes.windows(12).position(|window| window == b"Alice Cooper").expect("exists");
         bytes[at] ^= 1;
-        let at = bytes.windows(6).position(|window| window == "日本".as_bytes()).expect("it is there");
+        let at = bytes.windows(6).position(|window| window == "日本".as_bytes()).expect("exists");
         bytes[at - 16] ^= 1;
     });
     for options in ["-m table --width 80", "-m table --width 48 --ascii", "-m plain", "-m json"] {
@@ -194,12 +194,12 @@ fn a_torn_tail_is_shown_before_it_is_truncated() {
         let len = bytes.len();
         bytes.truncate(len - 13);
     });
-    let torn = fs::read(&active).expect("the file is there");
+    let torn = fs::read(&active).expect("exists");
     for options in ["-m table --width 80", "-m table --width 48 --ascii", "-m plain", "-m json"] {
         transcript.run(&format!("-r {options} d dump-segment 2"));
     }
     transcript.run("-m table --width 80 d dump-segment 2");
-    assert_eq!(fs::read(&active).expect("the file is there"), torn, "the dump changed the file");
+    assert_eq!(fs::read(&active).expect("exists"), torn, "the dump changed the file");
     transcript.run("d count").run("-m table --width 80 d dump-segment 2");
     transcript.compare("shell-dump-torn-tail");
 }
@@ -216,7 +216,7 @@ fn a_closed_active_segment_that_was_truncated_is_damaged_and_not_torn() {
 fn an_orphan_segment_can_be_dumped() {
     let mut transcript = with_history();
     fs::copy(segment_path(&transcript.path("d"), 1), segment_path(&transcript.path("d"), 9))
-        .expect("a file can be copied");
+        .expect("copies a file");
     transcript.run("-r -m table --width 80 d dump-segment 9");
     transcript.run("-r -m table --width 80 d dump-segment 7");
     transcript.compare("shell-dump-orphan");
@@ -231,7 +231,7 @@ fn a_segment_of_a_store_that_does_not_open_can_be_dumped() {
         transcript.run(&format!("-m {mode} --width 80 d dump-segment 2"));
     }
     transcript.run("d dump-segment 3");
-    fs::remove_file(transcript.path("d").join("MANIFEST")).expect("it is there");
+    fs::remove_file(transcript.path("d").join("MANIFEST")).expect("exists");
     transcript.run("-m table --width 80 d dump-segment 2");
     transcript.run("foreign dump-segment 1");
     transcript.compare("shell-dump-unopened");
@@ -243,9 +243,9 @@ fn a_page_of_records_ends_with_the_next_page_command() {
     let clock = Arc::new(ManualClock::at(NOON));
     let store = Store::open_with(transcript.path("d"), options(&clock)).expect("a new store opens");
     for number in 0..45 {
-        store.put(format!("key{number:02}"), "value").expect("it is written");
+        store.put(format!("key{number:02}"), "value").expect("is acknowledged");
     }
-    store.close().expect("it is closed");
+    store.close().expect("is closed");
     for mode in ["table", "plain"] {
         transcript.run(&format!("-m {mode} --width 80 d keys"));
         transcript.run(&format!("-m {mode} --width 40 d scan --reverse"));
@@ -261,14 +261,14 @@ fn a_state_has_the_same_name_in_every_mode_and_in_its_flag() {
     let dir = scratch();
     let store = Store::open_with(dir.path().join("d"), quick()).expect("a new store opens");
     for (key, value) in [("a", "1"), ("a", "2"), ("b", "1"), ("c", "1")] {
-        store.put(key, value).expect("it is written");
+        store.put(key, value).expect("is acknowledged");
     }
-    store.delete("b").expect("it is written");
-    store.expire("c", Expiry::At(1)).expect("it is written");
-    store.close().expect("it is closed");
+    store.delete("b").expect("is acknowledged");
+    store.expire("c", Expiry::At(1)).expect("is acknowledged");
+    store.close().expect("is closed");
     let shown = |mode: &str, line: &[&str]| {
         let output = program(dir.path()).args(["--width", "120", "-m", mode, "d"]).args(line).output();
-        String::from_utf8(output.expect("it runs").stdout).expect("text")
+        String::from_utf8(output.expect("runs").stdout).expect("text")
     };
     for (state, key) in [("live", "a"), ("dead", "a"), ("tomb", "b"), ("expired", "c")] {
         for line in [&["dump-segment", "1", "--only", state][..], &["versions", key]] {

@@ -55,11 +55,11 @@ fn an_increment_keeps_the_expiry() {
 
 #[test]
 fn a_batch_holds_expiries_and_sums_and_shows_them_before_the_commit() {
-    let script = b"put old 1 --ttl 100d\nput n 5\nbegin\nput a 1 --ttl 100d\nput b 2 --ttl 1d\nincr n\n\
-        incr n 10\nincr new -1\nexpire n 100d\npersist old\npersist new\nexpire b 100d\n\
-        put t x\nttl a b n old\nexists b\nget a n old\nkeys --long\ncommit\n\
-        ttl a b n old\nget a b n new old t\nbegin\nincr n\nexpire t 1h\nrollback\nget n\nttl t\n\
-        begin\nput half 1\nincr t\nincr a text\nincr '' 1\ncommit\nexists half\nbegin\nput whole 1\ncommit\nexists whole\n";
+    let script = b"put old 1 --ttl 100d\nput n 5\nbegin\nput a 1 --ttl 100d\nput b 2 --ttl 1d\nincr n\nincr \
+        n 10\nincr new -1\nexpire n 100d\npersist old\npersist new\nexpire b 100d\nput t x\nttl a b n old\n\
+        exists b\nget a n old\nkeys --long\ncommit\nttl a b n old\nget a b n new old t\nbegin\nincr n\n\
+        expire t 1h\nrollback\nget n\nttl t\nbegin\nput half 1\nincr t\nincr a text\nincr '' 1\ncommit\n\
+        exists half\nbegin\nput whole 1\ncommit\nexists whole\n";
     for mode in MODES {
         let mut transcript = Transcript::new();
         transcript.run_with(&format!("-m {mode} --width 80 d"), script);
@@ -136,8 +136,7 @@ fn human_times_are_accepted_and_never_means_no_expiry() {
         let left: u64 = run("ttl k").1.trim().parse().expect("seconds");
         assert!(left_s.contains(&left), "{command}: {left}");
     }
-    let in_two_days =
-        transcript.command(&["d", "expire", "k", "--at", "in 2 days"]).status().expect("it runs");
+    let in_two_days = transcript.command(&["d", "expire", "k", "--at", "in 2 days"]).status().expect("runs");
     assert!(in_two_days.success());
     for command in ["expire k never", "expire k --at never", "put k v --ttl never", "put k v --until NEVER"] {
         assert_eq!(run("expire k 1h").0, Some(0));

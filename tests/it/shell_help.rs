@@ -82,8 +82,8 @@ fn runs(stage: &Path, line: &str) {
     let mut child = piped(&mut shell);
     drop(child.stdin.take());
     if goes_on {
-        let out = child.stdout.as_mut().expect("it is piped");
-        out.read_exact(&mut [0]).expect("it shows what is there");
+        let out = child.stdout.as_mut().expect("is piped");
+        out.read_exact(&mut [0]).expect("prints earlier records");
         interrupt(&child);
     }
     let output = child.wait_with_output().expect("the program ends");
@@ -140,8 +140,8 @@ fn is_unbreakable(line: &str, examples: &[String]) -> bool {
 fn each_example_in_the_program_help_works() {
     let stage = stage();
     let help = printed(stage.path(), &["--help"]);
-    let (_, examples) = help.split_once("Examples:\n").expect("it has examples");
-    let (examples, _) = examples.split_once("\n\n").expect("they end");
+    let (_, examples) = help.split_once("Examples:\n").expect("has examples");
+    let (examples, _) = examples.split_once("\n\n").expect("the examples end");
     let command = Regex::new(r"^  (logkv .*?)(?:  .*)?$").expect("a pattern");
     for line in examples.lines() {
         let found = command.captures(line).unwrap_or_else(|| panic!("{line} is a command"));

@@ -13,7 +13,7 @@ use crate::transcript::Transcript;
 pub(crate) fn with_files(files: &[(&str, &[u8])]) -> Transcript {
     let transcript = Transcript::new();
     for (name, bytes) in files {
-        fs::write(transcript.path(name), bytes).expect("a file can be written");
+        fs::write(transcript.path(name), bytes).expect("writes a file");
     }
     transcript
 }
@@ -39,7 +39,7 @@ fn skipped_fields_are_not_parsed_and_values_are_taken_verbatim() {
     assert_eq!((0..6).filter(|at| value(&store, &format!("other{at}")).as_deref() == Some("v")).count(), 6);
     assert_eq!(value(&store, "value1"), Some(digits));
     assert_eq!(value(&store, "value2"), Some(deep));
-    let later = store.get_entry("later").expect("reads").expect("it is there");
+    let later = store.get_entry("later").expect("reads").expect("exists");
     assert_eq!((&*later.value, later.meta.expires_ms), (&b""[..], Some(4_102_444_800_000)));
     drop(store);
     transcript.compare("shell-import-fields");
@@ -88,9 +88,17 @@ fn a_table_is_imported_with_any_field_as_the_key() {
 #[test]
 fn a_multi_line_document_is_imported_by_rows_and_an_error_has_its_line() {
     let mut transcript = with_files(&[
-        ("pretty.json", b"\xef\xbb\xbf\n [\n  {\n    \"key\": \"a]\\\"\",\n    \"value\": {\n      \"x\": [1]\n    }\n  },\n  {\"value\": 1},\n  {\"key\": \"b\", \"value\": nope},\n  {\"key\": \"c\", \"value\": \"3\"}\n]\n"),
+        (
+            "pretty.json",
+            b"\xef\xbb\xbf\n [\n  {\n    \"key\": \"a]\\\"\",\n    \"value\": {\n      \"x\": [1]\n    }\n  \
+            },\n  {\"value\": 1},\n  {\"key\": \"b\", \"value\": nope},\n  {\"key\": \"c\", \"value\": \
+            \"3\"}\n]\n",
+        ),
         ("jq.json", b"{\n  \"key\": \"a\",\n  \"value\": 1\n}\n{\n  \"key\": \"b\",\n  \"value\": 2\n}\n"),
-        ("line.json", b"[{\"key\":\"a\",\"value\":1},{\"key\":\"b\",\"value\":2}][{\"key\":\"c\",\"value\":3}]"),
+        (
+            "line.json",
+            b"[{\"key\":\"a\",\"value\":1},{\"key\":\"b\",\"value\":2}][{\"key\":\"c\",\"value\":3}]",
+        ),
         ("rows.json", b"{\"key\":\"a\",\"value\":1}\n{\"key\":\"b\",\"value\":2}\n"),
         ("none.json", b"[\n]\n"),
         ("comma.json", b"[\n{\"key\":\"a\",\"value\":1},\n]\n"),
@@ -119,25 +127,24 @@ fn importing_a_document_needs_memory_for_one_row() {
     let mut command = program_of_system("sh", dir.path());
     let command = command.args(["-c", &limited]).stdin(Stdio::piped()).stdout(Stdio::null());
     let mut child = command.spawn().expect("a shell");
-    let mut stdin = BufWriter::with_capacity(1 << 20, child.stdin.take().expect("it is piped"));
+    let mut stdin = BufWriter::with_capacity(1 << 20, child.stdin.take().expect("is piped"));
     let padding = "x".repeat(5000);
     for n in 0..COUNT {
         let before = if n == 0 { "[" } else { "," };
-        write!(stdin, "{before}{{\"pad\":\"{padding}\",\"key\":\"{n}\",\"value\":{n}}}").expect("it is read");
+        write!(stdin, "{before}{{\"pad\":\"{padding}\",\"key\":\"{n}\",\"value\":{n}}}").expect("is read");
     }
-    stdin.write_all(b"]").expect("it is read");
+    stdin.write_all(b"]").expect("is read");
     drop(stdin);
-    assert!(child.wait().expect("it ends").success());
+    assert!(child.wait().expect("exits").success());
     assert_eq!(open(&dir.path().join("d")).len(), COUNT as u64);
 }
 
 /// `bytes` compressed by `program`.
 fn packed(program: &str, bytes: &[u8]) -> Vec<u8> {
     let mut command = program_of_system(program, std::path::Path::new("/"));
-    let mut child =
-        command.arg("-c").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
-    child.stdin.take().expect("it is piped").write_all(bytes).expect("it is read");
-    child.wait_with_output().expect("it ends").stdout
+    let mut child = command.arg("-c").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("starts");
+    child.stdin.take().expect("is piped").write_all(bytes).expect("is read");
+    child.wait_with_output().expect("exits").stdout
 }
 
 #[test]
@@ -160,7 +167,7 @@ fn compressed_files_are_recognised_by_their_contents_and_a_truncated_one_reports
     let transcript = Transcript::new();
     let mut seen = String::new();
     for (name, bytes) in &files {
-        fs::write(transcript.path(name), bytes).expect("a file can be written");
+        fs::write(transcript.path(name), bytes).expect("writes a file");
         let output =
             transcript.command(&["-q", "--sync", "never", &format!("d-{name}"), "import", name]).output();
         let output = output.expect("the program runs");
@@ -201,18 +208,18 @@ fn compressed_rows_from_a_pipe_are_imported_as_they_come() {
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
-        .expect("it starts");
-    let mut stdin = child.stdin.take().expect("it is piped");
+        .expect("starts");
+    let mut stdin = child.stdin.take().expect("is piped");
     let packed = packed("gzip", b"{\"key\":\"a\",\"value\":1}\n");
-    stdin.write_all(&packed).expect("it is read");
+    stdin.write_all(&packed).expect("is read");
     // The rows are acknowledged while the pipe is still open.
     wait_until(|| {
         let options = crate::common::quick().read_only(true);
         logkv::Store::open_with(dir.path().join("d"), options).is_ok_and(|store| store.len() == 1)
     });
-    stdin.write_all(&packed).expect("it is read");
+    stdin.write_all(&packed).expect("is read");
     drop(stdin);
-    assert!(child.wait().expect("it ends").success());
+    assert!(child.wait().expect("exits").success());
 }
 
 #[test]
@@ -234,24 +241,24 @@ fn several_files_are_imported_in_order_and_a_broken_one_does_not_stop_the_others
         .run("n import b.csv a.parquet");
     transcript.run("n import n.csv --format resp");
     assert!(!transcript.path("n").exists(), "a failed import made a store");
-    let bad = fs::read_to_string(transcript.path("bad0")).expect("it was made");
+    let bad = fs::read_to_string(transcript.path("bad0")).expect("was created");
     assert_eq!(bad, "a.jsonl:3\tit is not valid JSON at column 2: expected ident\tnonsense\n");
     transcript.compare("shell-import-several");
 }
 
 #[test]
 fn importing_a_script_has_the_same_result_as_running_it() {
-    let script = b"# comment\nput a 1 b 2\nput \"a b\" 'c d' --until 4102444800000\nput t 1 --until 2100-01-01\n\
-        put a no --nx\nput a yes --xx\nput n new --nx\nincr hits\nincr hits 41\nexpire t 100d\npersist t\ndel b\n\
-        put long 'first\nsecond' \nbegin\nput in batch\nincr hits\ndel n\ncommit\nbegin\nput gone 1\nrollback\n\
-        put '--until' 7\ndel -- -x\nput g1 1\nput g2 1\n";
+    let script = b"# comment\nput a 1 b 2\nput \"a b\" 'c d' --until 4102444800000\nput t 1 --until \
+        2100-01-01\nput a no --nx\nput a yes --xx\nput n new --nx\nincr hits\nincr hits 41\nexpire t 100d\n\
+        persist t\ndel b\nput long 'first\nsecond' \nbegin\nput in batch\nincr hits\ndel n\ncommit\nbegin\n\
+        put gone 1\nrollback\nput '--until' 7\ndel -- -x\nput g1 1\nput g2 1\n";
     let mut transcript = with_files(&[
         ("good.script", script),
         (
             "bad.script",
-            b"get a\nput a\nput z 'open\nput x 1\nput y 1 --ttl soon\nincr a\nput - -\nput k -\ndel --glob x*\n\
-              begin\nput w 1\nput w\ncommit\nput v 1\nfrobnicate\nexpire v --at 7\nput p 1 --until 7\n\
-              begin\nput never 1\n",
+            b"get a\nput a\nput z 'open\nput x 1\nput y 1 --ttl soon\nincr a\nput - -\nput k -\ndel --glob \
+            x*\nbegin\nput w 1\nput w\ncommit\nput v 1\nfrobnicate\nexpire v --at 7\nput p 1 --until 7\n\
+            begin\nput never 1\n",
         ),
     ]);
     transcript.run("-m table imported import good.script").run("-m table ran -f good.script");
@@ -268,10 +275,11 @@ fn importing_a_script_has_the_same_result_as_running_it() {
 #[test]
 fn the_keys_of_one_line_are_imported_together_or_not_at_all() {
     let script = b"put old 1 older 1\nput a 1 \"\" 2\nput b 1 c 2 \"\" 3 \"\" 4\ndel old \"\"\nput d 1 e 2\n\
-        put f 1 g 2 --until 18446744073709551615\nbegin\nput h 1 \"\" 2\ncommit\nbegin\ndel old older\ncommit\n";
+        put f 1 g 2 --until 18446744073709551615\nbegin\nput h 1 \"\" 2\ncommit\nbegin\ndel old older\n\
+        commit\n";
     let mut transcript = with_files(&[("lines.script", script)]);
     transcript.run("-m table d import lines.script --rejects bad").run("d scan");
-    let bad = fs::read_to_string(transcript.path("bad")).expect("it was made");
+    let bad = fs::read_to_string(transcript.path("bad")).expect("was created");
     let lines: Vec<_> = bad.lines().filter_map(|line| line.splitn(3, '\t').nth(2)).collect();
     assert_eq!(
         lines,
@@ -291,7 +299,7 @@ fn the_keys_of_one_line_are_imported_together_or_not_at_all() {
     let (_, records) = transcript.answer(&["--json", "d", "tail"]);
     let goes_on = |key: &str| {
         let record = records.lines().find(|line| line.contains(&format!("\"key\":\"{key}\"")));
-        record.expect("it is in the log").contains("\"batch_goes_on\":true")
+        record.expect("is in the log").contains("\"batch_goes_on\":true")
     };
     assert_eq!(["d", "e"].map(goes_on), [true, false], "{records}");
 }
@@ -307,7 +315,7 @@ fn a_full_disk_ends_a_script_and_a_wrong_line_costs_that_line() {
         let transcript = with_files(&[("lines.script", script.as_bytes())]);
         let limited = "ulimit -f 64 && exec \"$0\" -q d import lines.script";
         let mut command = program_of_system("sh", transcript.dir.path());
-        let output = command.args(["-c", limited, env!("CARGO_BIN_EXE_logkv")]).output().expect("it runs");
+        let output = command.args(["-c", limited, env!("CARGO_BIN_EXE_logkv")]).output().expect("runs");
         let err = String::from_utf8(output.stderr).expect("text");
         assert_eq!(
             (output.status.code(), err.matches("cannot write").count()),
@@ -340,7 +348,7 @@ fn a_del_with_an_invalid_key_does_not_change_the_open_batch() {
 #[test]
 fn replacing_a_file_needs_confirmation() {
     let transcript = with_files(&[("x.csv", b"mine\n"), ("bad", b"mine\n"), ("rows.tsv", b"k\tv\nno tab\n")]);
-    let at = |name: &str| fs::read_to_string(transcript.path(name)).expect("it is there");
+    let at = |name: &str| fs::read_to_string(transcript.path(name)).expect("exists");
     let mut person = Person::at(transcript.dir.path(), &["d"], &[]);
     person.sees_at_end("logkv d>").enters("put k v").sees("OK");
     for (line, file, said) in [
@@ -375,7 +383,7 @@ fn a_message_about_a_missing_column_truncates_long_and_many_columns() {
         ("import many.tsv --key zz", r#""a column 19" and 4,980 more"#),
     ] {
         let args: Vec<_> = ["-q", "d"].into_iter().chain(line.split(' ')).collect();
-        let output = transcript.command(&args).output().expect("it runs");
+        let output = transcript.command(&args).output().expect("runs");
         let said = String::from_utf8(output.stderr).expect("text");
         assert!(said.contains(told) && said.len() < 600, "{line}: {}", &said[..said.len().min(600)]);
     }

@@ -12,8 +12,8 @@ use crate::transcript::Transcript;
 fn with_store() -> Transcript {
     let transcript = Transcript::new();
     let store = open(&transcript.path("d"));
-    store.put("a", "1").expect("it is written");
-    store.close().expect("it is closed");
+    store.put("a", "1").expect("is acknowledged");
+    store.close().expect("is closed");
     transcript
 }
 
@@ -21,7 +21,7 @@ fn with_store() -> Transcript {
 fn a_second_writer_is_refused_and_a_reader_is_not() {
     let mut transcript = Transcript::new();
     let store = open(&transcript.path("d"));
-    store.put("a", "1").expect("it is written");
+    store.put("a", "1").expect("is acknowledged");
     for line in ["d put a 2", "d get a", "d -c count", "d rotate"] {
         transcript.run(line);
     }
@@ -29,7 +29,7 @@ fn a_second_writer_is_refused_and_a_reader_is_not() {
     for line in ["-r d get a", "-r d -c count -c 'put a 2'", "d dump-segment 1 --values none", "d config"] {
         transcript.run(line);
     }
-    assert_eq!(store.get("a").expect("it is readable").as_deref(), Some(&b"1"[..]));
+    assert_eq!(store.get("a").expect("is readable").as_deref(), Some(&b"1"[..]));
     transcript.compare("shell-locked");
 }
 
@@ -94,7 +94,7 @@ fn only_commands_that_write_create_a_missing_directory() {
     transcript.run("d -c count").run("e put a 1");
     transcript.run_with("f", b"count\n");
     for dir in ["d", "e", "f"] {
-        let mode = fs::metadata(transcript.path(dir)).expect("it was made").permissions().mode();
+        let mode = fs::metadata(transcript.path(dir)).expect("was created").permissions().mode();
         assert_eq!(mode & 0o777, 0o700, "{dir}");
     }
     transcript.compare("shell-missing");
@@ -103,8 +103,8 @@ fn only_commands_that_write_create_a_missing_directory() {
 #[test]
 fn a_directory_that_holds_something_else_is_refused_and_unchanged() {
     let mut transcript = Transcript::new();
-    fs::create_dir(transcript.path("notes")).expect("a directory can be made");
-    fs::write(transcript.path("notes/notes.txt"), "mine").expect("a file can be written");
+    fs::create_dir(transcript.path("notes")).expect("creates a directory");
+    fs::write(transcript.path("notes/notes.txt"), "mine").expect("writes a file");
     let before = files(&transcript.path("notes"));
     for command in ["get a", "put a 1", "keys", "dump-segment 1", "-c count"] {
         transcript.run(&format!("notes {command}"));
@@ -118,9 +118,9 @@ fn a_directory_that_holds_something_else_is_refused_and_unchanged() {
 fn an_unreadable_file_is_named_with_the_reason() {
     let transcript = with_store();
     let set = |name: &str, mode| {
-        fs::set_permissions(transcript.path(name), Permissions::from_mode(mode)).expect("it is ours");
+        fs::set_permissions(transcript.path(name), Permissions::from_mode(mode)).expect("has permission");
     };
-    fs::write(transcript.path("script"), "count\n").expect("a file can be written");
+    fs::write(transcript.path("script"), "count\n").expect("writes a file");
     set("script", 0o000);
     set("d", 0o000);
     set("", 0o755);
@@ -148,7 +148,7 @@ fn an_unreadable_file_is_named_with_the_reason() {
     let mut seen = String::new();
     for line in ["d get a", "-r d count", "d put a 1", "d -f script", "new put a 1"] {
         let args: Vec<_> = ["--trust"].into_iter().chain(line.split(' ')).collect();
-        let output = as_nobody(&args).expect("it runs");
+        let output = as_nobody(&args).expect("runs");
         let said = String::from_utf8_lossy(&output.stderr);
         seen.push_str(&format!("{line}: {said}{:?}\n", output.status.code()));
     }
@@ -225,7 +225,7 @@ fn results_are_never_written_into_a_file_of_the_store() {
         assert!(files(&dir) == before, "{line} changed the store");
     }
     transcript.run("d get a -o d-elsewhere");
-    assert_eq!(fs::read(transcript.path("d-elsewhere")).expect("it was written"), b"1");
+    assert_eq!(fs::read(transcript.path("d-elsewhere")).expect("was written"), b"1");
     transcript.compare("shell-output-into-store");
 }
 
@@ -233,12 +233,12 @@ fn results_are_never_written_into_a_file_of_the_store() {
 fn every_command_rejects_surplus_and_missing_arguments() {
     let mut transcript = with_store();
     let before = files(&transcript.path("d"));
-    let help = transcript.command(&["-m", "json", "d", "help"]).output().expect("it runs").stdout;
+    let help = transcript.command(&["-m", "json", "d", "help"]).output().expect("runs").stdout;
     let commands: Vec<serde_json::Value> =
         help.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
     assert!(commands.len() > 40, "{} commands", commands.len());
     for command in &commands {
-        let [name, usage] = ["command", "usage"].map(|field| command[field].as_str().expect("a text"));
+        let [name, usage] = ["command", "usage"].map(|field| command[field].as_str().expect("a string"));
         transcript.run(&format!("d {name} --nonsense"));
         let mut words = usage.split(' ').skip(1).take_while(|word| *word != "|");
         if words.next().is_some_and(|word| word.starts_with(char::is_uppercase)) {
@@ -300,8 +300,8 @@ fn the_help_flag_of_a_command_explains_it_and_runs_nothing() {
     let transcript = Transcript::new();
     let said = |args: &[&str], input: &[u8]| {
         let mut child = piped(&mut transcript.command(args));
-        child.stdin.take().expect("it is piped").write_all(input).expect("the program reads");
-        let output = child.wait_with_output().expect("it ends");
+        child.stdin.take().expect("is piped").write_all(input).expect("the program reads");
+        let output = child.wait_with_output().expect("exits");
         assert_eq!(
             (output.status.code(), String::from_utf8_lossy(&output.stderr)),
             (Some(0), "".into()),
@@ -337,7 +337,7 @@ fn a_new_store_is_announced_once_unless_quiet() {
         assert!(output.status.success(), "{args:?}");
         String::from_utf8(output.stderr).expect("text")
     };
-    fs::write(transcript.path("rows"), "").expect("a file can be written");
+    fs::write(transcript.path("rows"), "").expect("writes a file");
     for (dir, command) in
         [("./dta", "put a 1"), ("b", "-c count"), ("c/", "import rows"), ("d", "read rows"), ("e", "-f -")]
     {
@@ -363,16 +363,16 @@ fn an_option_with_a_missing_or_negative_value_names_the_problem() {
     ] {
         for value in ["-1", "-1k", "--json"] {
             let flag = format!("--{row}");
-            let output = transcript.command(&[&flag, value, "d", "keys"]).output().expect("it runs");
+            let output = transcript.command(&[&flag, value, "d", "keys"]).output().expect("runs");
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             assert_eq!(output.status.code(), Some(2), "{said}");
             assert!(said.starts_with(&format!("error: {flag} cannot be \"{value}\"; it takes ")), "{said}");
         }
-        let output = transcript.command(&["d", &format!("--{row}")]).output().expect("it runs");
+        let output = transcript.command(&["d", &format!("--{row}")]).output().expect("runs");
         assert_eq!(output.status.code(), Some(2));
         assert!(String::from_utf8_lossy(&output.stderr).contains("a value is required"), "{output:?}");
     }
-    let output = transcript.command(&["--width", "-1", "d", "keys"]).output().expect("it runs");
+    let output = transcript.command(&["--width", "-1", "d", "keys"]).output().expect("runs");
     assert!(String::from_utf8_lossy(&output.stderr).contains("-1 is not in 20..=65535"), "{output:?}");
     assert!(!transcript.path("d").exists());
 }

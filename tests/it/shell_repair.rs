@@ -17,27 +17,27 @@ const NOON: u64 = 1_769_839_000_000;
 
 /// Writes two sealed segments with hints, and an active one.
 pub(crate) fn write_store(dir: &Path) {
-    fs::create_dir(dir).expect("a directory can be made");
+    fs::create_dir(dir).expect("creates a directory");
     let policy = CompactionPolicy { automatic: false, ..Default::default() };
     let options = quick().clock(Arc::new(ManualClock::at(NOON))).file_system(hooked(SteadyRandom::default()));
     let store = Store::open_with(dir, options.compaction(policy)).expect("a new store opens");
     for (key, value) in [("user:1", "alice"), ("user:2", "bob"), ("user:3", "carol")] {
         store.put(key, value).expect("a put");
     }
-    store.rotate().expect("it is sealed");
+    store.rotate().expect("is sealed");
     store.put("user:1", "Alice").expect("a put");
     store.delete("user:2").expect("a delete");
     store.put("user:3", "Carol").expect("a put");
-    store.rotate().expect("it is sealed");
+    store.rotate().expect("is sealed");
     store.put("user:3", "CAROL").expect("a put");
-    store.close().expect("it is closed");
-    open(dir).close().expect("closes, having made the hints");
+    store.close().expect("is closed");
+    open(dir).close().expect("closes after it wrote the hints");
 }
 
 fn change(path: &Path, at: usize) {
-    let mut bytes = fs::read(path).expect("it is there");
+    let mut bytes = fs::read(path).expect("exists");
     bytes[at] ^= 1;
-    fs::write(path, bytes).expect("it can be written");
+    fs::write(path, bytes).expect("can be written");
 }
 
 /// An intact store `d`, a store `e` with three damaged records, and a store `m` without MANIFEST.
@@ -52,7 +52,7 @@ fn with_stores() -> Transcript {
     change(&segment_path(&damaged, 2), 112 + 33);
     change(&segment_path(&damaged, 1), 160 + 9);
     change(&hint_path(&damaged, 2), 40);
-    fs::remove_file(transcript.path("m").join("MANIFEST")).expect("it is there");
+    fs::remove_file(transcript.path("m").join("MANIFEST")).expect("exists");
     transcript
 }
 
@@ -97,7 +97,7 @@ fn repair_makes_a_store_of_the_intact_records_and_reports_the_rest() {
 #[test]
 fn a_repair_in_place_needs_confirmation_and_keeps_the_damaged_store() {
     let mut transcript = with_stores();
-    symlink("m", transcript.path("link")).expect("a link");
+    symlink("m", transcript.path("link")).expect("is a link");
     let before = files(&transcript.path("e"));
     transcript.run("e repair --in-place");
     assert!(files(&transcript.path("e")) == before);
@@ -115,7 +115,7 @@ fn a_repair_in_place_needs_confirmation_and_keeps_the_damaged_store() {
 #[test]
 fn an_impossible_repair_is_refused_in_one_sentence() {
     let mut transcript = with_stores();
-    symlink("loop", transcript.path("loop")).expect("a link");
+    symlink("loop", transcript.path("loop")).expect("is a link");
     let before = files(&transcript.path("e"));
     transcript.run("e repair").run("e repair --to x --in-place").run("e repair x").run("e repair --to e");
     for to in ["./e/", "d/../e", "e/new", "e/new/newer", ".", "no/../e", "loop"] {
@@ -151,7 +151,7 @@ fn the_next_repair_cleans_up_after_one_killed_in_place() {
     fs::write(making.join("000001.seg"), "the beginning").expect("a segment");
     transcript.run("-y -m plain e repair --in-place");
     assert!(!making.exists() && files(&transcript.path("e.damaged")) == damaged);
-    fs::rename(transcript.path("e.damaged"), &making).expect("it is there");
+    fs::rename(transcript.path("e.damaged"), &making).expect("exists");
     fs::write(transcript.path("e").join("LOCK"), "an unfinished repair\n").expect("a mark");
     transcript.run("-m table e repair --in-place").run("-m table e repair --in-place");
     assert!(!making.exists() && files(&transcript.path("e.damaged")) == damaged);
@@ -161,9 +161,9 @@ fn the_next_repair_cleans_up_after_one_killed_in_place() {
 #[test]
 fn a_file_name_that_is_not_utf_8_is_shown_escaped_and_errors_are_shown_in_words() {
     let mut transcript = with_stores();
-    symlink("elsewhere", transcript.path("e").join("logkv.toml")).expect("a link");
-    fs::remove_file(segment_path(&transcript.path("e"), 1)).expect("it is there");
-    symlink("elsewhere", segment_path(&transcript.path("e"), 1)).expect("a link");
+    symlink("elsewhere", transcript.path("e").join("logkv.toml")).expect("is a link");
+    fs::remove_file(segment_path(&transcript.path("e"), 1)).expect("exists");
+    symlink("elsewhere", segment_path(&transcript.path("e"), 1)).expect("is a link");
     let stranger = std::ffi::OsStr::from_bytes(b"no\xfftext");
     fs::write(transcript.path("e").join(stranger), "").expect("a file");
     transcript.run("-m table e repair --to new").run("-m json e repair --to newer").run("-m table e verify");
@@ -180,7 +180,7 @@ fn records_after_an_unprovable_hole_are_reported_by_every_command() {
         store.put(format!("key {n}"), "value").expect("a put");
     }
     let dir = transcript.path("h");
-    fs::rename(killed(store, made.path()).keep(), &dir).expect("it has a name");
+    fs::rename(killed(store, made.path()).keep(), &dir).expect("has a name");
     change(&segment_path(&dir, 1), 64 + 48 + 40);
     for mode in ["-m table", "-m json"] {
         transcript.run(&format!("{mode} h verify")).run(&format!("{mode} h dump-segment 1"));
@@ -194,7 +194,7 @@ fn a_repair_in_place_without_permissions_is_refused() {
     let mut transcript = with_stores();
     let open_to_all = transcript.path("d");
     fs::set_permissions(segment_path(&open_to_all, 1), fs::Permissions::from_mode(0o666))
-        .expect("it is ours");
+        .expect("has permission");
     let before = files(&transcript.path("e"));
     transcript
         .run("-y d repair --in-place")

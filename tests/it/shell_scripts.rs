@@ -20,7 +20,8 @@ const VALUE: &[u8] = b"\x80line\nline\ttab\xff";
 #[test]
 fn a_batch_is_reported_in_every_mode_and_readable_before_the_commit() {
     let mut transcript = Transcript::new();
-    let script = b"begin\nput a 1\nput b 2\ndel a\nget a b\ncount\nkeys --long\ncommit\nget a b\nbegin\nput c 3\nrollback\ncount\ncommit\nrollback\nbegin\nbegin\nput d 4\n";
+    let script = b"begin\nput a 1\nput b 2\ndel a\nget a b\ncount\nkeys --long\ncommit\nget a b\nbegin\nput \
+        c 3\nrollback\ncount\ncommit\nrollback\nbegin\nbegin\nput d 4\n";
     for mode in ["table", "plain", "json"] {
         transcript.run_with(&format!("-m {mode} --width 80 {mode}"), script);
     }
@@ -30,8 +31,7 @@ fn a_batch_is_reported_in_every_mode_and_readable_before_the_commit() {
 #[test]
 fn scripts_can_run_scripts_and_quit_ends_them_all() {
     let mut transcript = Transcript::new();
-    let write =
-        |name: &str, text: &str| fs::write(transcript.path(name), text).expect("a file can be written");
+    let write = |name: &str, text: &str| fs::write(transcript.path(name), text).expect("writes a file");
     write("outer", "put a 1\nread inner\ncount\n");
     write("inner", "put b 2\nfrob\nput c 3\n");
     write("leaves", "put d 4\nquit\nput e 5\n");
@@ -49,12 +49,12 @@ fn scripts_can_run_scripts_and_quit_ends_them_all() {
 #[test]
 fn an_error_appears_after_the_results_of_the_lines_before_it() {
     let transcript = Transcript::new();
-    fs::write(transcript.path("script"), "put a 1\nput '' 2\nput b 3\n").expect("a file can be written");
-    let said = File::create(transcript.path("said")).expect("a file can be made");
+    fs::write(transcript.path("script"), "put a 1\nput '' 2\nput b 3\n").expect("writes a file");
+    let said = File::create(transcript.path("said")).expect("creates a file");
     let mut command = transcript.command(&["-q", "-m", "table", "d", "-f", "script"]);
-    command.stdout(said.try_clone().expect("a file can be shared")).stderr(said);
+    command.stdout(said.try_clone().expect("duplicates the handle")).stderr(said);
     assert_eq!(command.status().expect("the program runs").code(), Some(1));
-    let said = fs::read_to_string(transcript.path("said")).expect("it was written");
+    let said = fs::read_to_string(transcript.path("said")).expect("was written");
     let starts: Vec<_> = said.lines().map(|line| line.get(..2).unwrap_or_default()).collect();
     assert_eq!(starts, ["OK", "sc", "OK"], "{said}");
 }
@@ -63,7 +63,7 @@ fn an_error_appears_after_the_results_of_the_lines_before_it() {
 fn an_error_before_bail_on_does_not_end_the_script() {
     let transcript = Transcript::new();
     let script = "put a seen\nfrob\nbail on\nget a\nfrob\nget a\n";
-    fs::write(transcript.path("script"), script).expect("a file can be written");
+    fs::write(transcript.path("script"), script).expect("writes a file");
     let output = transcript.command(&["d", "-f", "script"]).output().expect("the program runs");
     assert_eq!(String::from_utf8_lossy(&output.stdout).matches("seen").count(), 1, "{output:?}");
     assert_eq!(output.status.code(), Some(1));
@@ -85,14 +85,14 @@ fn a_damaged_record_hides_no_other_key_and_makes_each_miss_uncertain() {
     let transcript = Transcript::new();
     let store = open(&transcript.path("d"));
     for key in ["user:1", "user:2", "user:3"] {
-        store.put(key, "x").expect("it is written");
+        store.put(key, "x").expect("is acknowledged");
     }
-    store.close().expect("it is closed");
+    store.close().expect("is closed");
     let path = segment_path(&transcript.path("d"), 1);
-    let mut bytes = fs::read(&path).expect("it can be read");
+    let mut bytes = fs::read(&path).expect("can be read");
     // A byte of the first key.
     bytes[64 + 32] ^= 1;
-    fs::write(&path, bytes).expect("it can be written");
+    fs::write(&path, bytes).expect("can be written");
     let run = |args: &[&str]| {
         let output = transcript.command(args).output().expect("the program runs");
         (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.code())
@@ -144,7 +144,7 @@ fn a_damaged_record_hides_no_other_key_and_makes_each_miss_uncertain() {
 #[test]
 fn a_batch_left_open_by_a_script_is_reported_and_fails() {
     let transcript = Transcript::new();
-    fs::write(transcript.path("script"), "begin\nput a 1\n").expect("a file can be written");
+    fs::write(transcript.path("script"), "begin\nput a 1\n").expect("writes a file");
     let output = transcript.command(&["d", "read", "script"]).output().expect("the program runs");
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("1 change forgotten"));
@@ -154,7 +154,7 @@ fn a_batch_left_open_by_a_script_is_reported_and_fails() {
 fn an_endless_value_is_refused_without_filling_memory() {
     let transcript = Transcript::new();
     for line in [&["put", "a", "--file", "/dev/zero"][..], &["put", "a", "-"]] {
-        let zeros = File::open("/dev/zero").expect("there are zeros");
+        let zeros = File::open("/dev/zero").expect("/dev/zero");
         let args = [&["--value-limit", "1MiB", "d"], line].concat();
         let output = transcript.command(&args).stdin(zeros).output().expect("the program runs");
         assert_eq!(output.status.code(), Some(1));
@@ -172,7 +172,7 @@ fn results_go_into_a_file_until_output_is_reset() {
         "-m table --width 80 d",
         b"put a 1\noutput out\nscan\nfrob\noutput\ncount\noutput nodir/out\ncount\n",
     );
-    let out = fs::read_to_string(transcript.path("out")).expect("it was written");
+    let out = fs::read_to_string(transcript.path("out")).expect("was written");
     assert!(out.contains('1') && !out.contains("error"), "{out:?}");
     transcript.compare("shell-output");
 }
@@ -194,14 +194,14 @@ fn binary_keys_and_values_survive_every_kind_of_input_and_output() {
     assert_eq!(run(&[b"d", b"get", b"--hex", b"6bfffe2001"]), [VALUE, b"\n"].concat());
     let json = String::from_utf8(run(&[b"--json", b"d", b"get", KEY])).expect("JSON is text");
     assert!(json.contains(r#""key_b64":"a//+IAE=","value_b64":"gGxpbmUKbGluZQl0YWL/""#), "{json}");
-    fs::write(transcript.path("value"), b"\0\xff\0").expect("a file can be written");
+    fs::write(transcript.path("value"), b"\0\xff\0").expect("writes a file");
     run(&[b"d", b"put", b"f", b"--file", b"value"]);
     assert_eq!(run(&[b"-m", b"raw", b"d", b"get", b"f"]), b"\0\xff\0");
     // Printed words can be typed back.
     run(&[b"d", b"-c", b"put \"k\\xff\\xfe \\x01\" \"\\x00\\xfe\""]);
     assert_eq!(run(&[b"-m", b"raw", b"d", b"get", KEY]), b"\0\xfe");
     // Raw bytes in a script.
-    fs::write(transcript.path("script"), b"put \xff\0 \xfe\0\nget \xff\0\n").expect("a file can be written");
+    fs::write(transcript.path("script"), b"put \xff\0 \xfe\0\nget \xff\0\n").expect("writes a file");
     assert_eq!(run(&[b"-m", b"raw", b"d", b"-f", b"script"]), b"\xfe\0");
 }
 
@@ -209,7 +209,7 @@ fn binary_keys_and_values_survive_every_kind_of_input_and_output() {
 fn a_discarded_batch_is_reported_with_the_line_that_began_it() {
     let transcript = Transcript::new();
     fs::write(transcript.path("script"), "count\nbegin\nput a 1\n").expect("a script");
-    let output = transcript.command(&["-q", "d", "-f", "script"]).output().expect("it runs");
+    let output = transcript.command(&["-q", "d", "-f", "script"]).output().expect("runs");
     let told = "script:2: error: the batch was not committed; 1 change forgotten\n";
     assert_eq!(String::from_utf8_lossy(&output.stderr), told);
     assert_eq!(output.status.code(), Some(1));
@@ -218,21 +218,21 @@ fn a_discarded_batch_is_reported_with_the_line_that_began_it() {
 #[test]
 fn an_endless_line_is_abandoned_at_four_times_the_longest_record() {
     let transcript = Transcript::new();
-    let zeros = fs::File::open("/dev/zero").expect("there are zeros");
+    let zeros = fs::File::open("/dev/zero").expect("/dev/zero");
     let mut command = transcript.command(&["-q", "--value-limit", "1KiB", "d"]);
-    let mut child = command.stdin(zeros).stderr(Stdio::piped()).spawn().expect("it runs");
+    let mut child = command.stdin(zeros).stderr(Stdio::piped()).spawn().expect("runs");
     let mut said = String::new();
-    let mut told = BufReader::new(child.stderr.take().expect("it is piped"));
+    let mut told = BufReader::new(child.stderr.take().expect("is piped"));
     told.read_line(&mut said).expect("text");
     assert!(said.starts_with("-:1: error: a command of more than ") && said.len() < 100, "{said}");
     // The program keeps reading while the client sends.
     interrupt(&child);
-    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    assert_eq!(child.wait().expect("exits").code(), Some(130));
     // An unclosed quote continues over all lines.
     let text = [b"count\nput k 'x".as_slice(), &b"0123456789\n".repeat(200_000)].concat();
     fs::write(transcript.path("script"), text).expect("a script");
     let output = transcript.command(&["--value-limit", "1KiB", "d", "-f", "script"]).output();
-    let said = String::from_utf8_lossy(&output.expect("it runs").stderr).into_owned();
+    let said = String::from_utf8_lossy(&output.expect("runs").stderr).into_owned();
     assert!(said.contains("error: a command of more than "), "{said}");
 }
 
@@ -242,7 +242,7 @@ fn an_empty_segment_list_is_announced_to_users_only() {
     for (mode, said) in
         [("table", "no segments yet: the first write makes one\n"), ("plain", ""), ("json", "")]
     {
-        let output = transcript.command(&["-m", mode, "d", "-c", "segments"]).output().expect("it runs");
+        let output = transcript.command(&["-m", mode, "d", "-c", "segments"]).output().expect("runs");
         assert_eq!(String::from_utf8_lossy(&output.stdout), said);
     }
 }
@@ -267,11 +267,11 @@ fn an_interrupted_listing_reports_its_progress_and_exits_with_130() {
         let mut command = transcript.command(&args);
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("it is piped"));
-        lines.read_line(&mut String::new()).expect("it has begun, and waits for somebody to read on");
+        let mut lines = BufReader::new(child.stdout.take().expect("is piped"));
+        lines.read_line(&mut String::new()).expect("has started and is blocked on its output");
         interrupt(&child);
         let rest = lines.lines().count();
-        let output = child.wait_with_output().expect("it ends");
+        let output = child.wait_with_output().expect("exits");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(
             said.starts_with("error: interrupted after ") && said.ends_with(" records\n"),
@@ -311,15 +311,15 @@ fn an_interrupted_search_of_the_log_reports_its_progress_and_exits_with_130() {
 fn interrupted_within(transcript: &Transcript, command: &str, after: Duration) -> String {
     const REPEATS: usize = 1000;
     let mut child = piped(&mut transcript.command(&["-m", "plain", "d"]));
-    let mut stdin = child.stdin.take().expect("it is piped");
-    let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut stdin = child.stdin.take().expect("is piped");
+    let mut stdout = BufReader::new(child.stdout.take().expect("is piped"));
     stdin.write_all(b"exists nobody\n").expect("the program reads");
-    stdout.read_line(&mut String::new()).expect("it is open, and answers");
+    stdout.read_line(&mut String::new()).expect("has started and answers");
     stdin.write_all(format!("{command}\n").repeat(REPEATS).as_bytes()).expect("the program reads");
     thread::sleep(after);
     interrupt(&child);
-    io::copy(&mut stdout, &mut io::sink()).expect("it ends");
-    let output = child.wait_with_output().expect("it ends");
+    io::copy(&mut stdout, &mut io::sink()).expect("exits");
+    let output = child.wait_with_output().expect("exits");
     assert_eq!(output.status.code(), Some(130), "{command}");
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
@@ -334,7 +334,7 @@ fn syncs_of(before: &str, line: impl Fn(u32) -> String, count: u32) -> (u32, Str
     let (out, err) = (String::from_utf8(output.stdout), String::from_utf8(output.stderr));
     let (out, err) = (out.expect("text"), err.expect("text"));
     assert_eq!((output.status.code(), err.as_str()), (Some(0), ""), "{line}", line = line(0));
-    let (said, metrics) = out.split_once("# HELP").expect("figures");
+    let (said, metrics) = out.split_once("# HELP").expect("statistics");
     let syncs = metrics.lines().find(|line| line.starts_with("logkv_fsync_records_count")).expect("a count");
     let syncs = syncs.rsplit(' ').next().and_then(|count| count.parse().ok()).expect("a number");
     (syncs, said.to_owned())

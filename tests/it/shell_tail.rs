@@ -17,8 +17,9 @@ const MODES: [&str; 3] = ["table", "plain", "json"];
 fn the_last_records_are_shown_in_every_mode() {
     for mode in MODES {
         let mut transcript = Transcript::new();
-        let script = b"put user:1 alice user:2 bob\nbegin\nput user:1 'Alice Cooper'\ndel user:2\nput user:3 ''\ncommit\n\
-                       put \"tab\\there\" \"\\xff\" --ttl 100d\nput long 0123456789012345678901234567890123456789012345678901234567890123456789\n";
+        let script = b"put user:1 alice user:2 bob\nbegin\nput user:1 'Alice Cooper'\ndel user:2\nput \
+            user:3 ''\ncommit\nput \"tab\\there\" \"\\xff\" --ttl 100d\nput long \
+            0123456789012345678901234567890123456789012345678901234567890123456789\n";
         transcript.run_with("-m plain d", script);
         for line in
             ["tail", "tail -n 2", "tail --from 4", "tail --from 2 --lines 1", "tail --from 99", "tail -n 0"]
@@ -70,7 +71,7 @@ fn tail_reports_compacted_and_damaged_records_and_refuses_wrong_arguments() {
 fn tail_continues_from_a_printed_cursor_and_reports_a_restored_store() {
     let dir = tempfile::tempdir().expect("a directory");
     let run = |args: &[&str]| {
-        let output = command(dir.path(), args).output().expect("it runs");
+        let output = command(dir.path(), args).output().expect("runs");
         let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).expect("text"));
         (out, err, output.status.code().expect("a code"))
     };
@@ -127,16 +128,16 @@ fn start(mut command: Command) -> Running {
 fn tail_follows_another_process_until_its_own_output_is_closed() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut writer = start(command(dir.path(), &["d"]));
-    let mut input = writer.0.stdin.take().expect("it is piped");
-    let mut answers = BufReader::new(writer.0.stdout.take().expect("it is piped"));
+    let mut input = writer.0.stdin.take().expect("is piped");
+    let mut answers = BufReader::new(writer.0.stdout.take().expect("is piped"));
     let mut tell = |line: &str| {
         // The answer of `exists` comes after the acknowledgement of the line before it.
-        writeln!(input, "{line}\nexists nothing").and_then(|()| input.flush()).expect("it listens");
-        answers.read_line(&mut String::new()).expect("it answers");
+        writeln!(input, "{line}\nexists nothing").and_then(|()| input.flush()).expect("reads its input");
+        answers.read_line(&mut String::new()).expect("answers");
     };
     tell("put a 1");
     let mut reader = start(command(dir.path(), &["-r", "-m", "plain", "d", "tail", "-f", "--from", "1"]));
-    let mut lines = BufReader::new(reader.0.stdout.take().expect("it is piped")).lines();
+    let mut lines = BufReader::new(reader.0.stdout.take().expect("is piped")).lines();
     let mut next = || {
         let line = lines.next().expect("a line").expect("text");
         let (_, record) = line.rsplit_once(":0x").expect("a place");
@@ -156,7 +157,7 @@ fn tail_follows_another_process_until_its_own_output_is_closed() {
     }
     drop(lines);
     // Without further writes, the program must notice by itself that its output is closed.
-    assert_eq!(reader.0.wait().expect("it ends").code(), Some(0));
+    assert_eq!(reader.0.wait().expect("exits").code(), Some(0));
 }
 
 #[test]
@@ -180,12 +181,12 @@ fn a_followed_tail_reports_a_missing_directory_and_a_lack_of_file_watches() {
     let store = crate::common::open(&dir.path().join("d"));
     store.put("a", "1").expect("a put");
     let mut reader = start(command(dir.path(), &["-r", "d", "tail", "-f", "--from", "1"]));
-    let mut lines = BufReader::new(reader.0.stdout.take().expect("it is piped"));
-    lines.read_line(&mut String::new()).expect("it has begun");
-    std::fs::rename(dir.path().join("d"), dir.path().join("e")).expect("it is renamed");
-    assert_eq!(reader.0.wait().expect("it ends").code(), Some(1));
-    let full = std::fs::File::options().write(true).open("/dev/full").expect("it is there");
+    let mut lines = BufReader::new(reader.0.stdout.take().expect("is piped"));
+    lines.read_line(&mut String::new()).expect("has started");
+    std::fs::rename(dir.path().join("d"), dir.path().join("e")).expect("is renamed");
+    assert_eq!(reader.0.wait().expect("exits").code(), Some(1));
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("exists");
     let mut reader = command(dir.path(), &["-r", "e", "tail", "-f", "--from", "1"]);
-    let ended = reader.stdout(full).stderr(Stdio::null()).status().expect("it ends");
+    let ended = reader.stdout(full).stderr(Stdio::null()).status().expect("exits");
     assert_eq!(ended.code(), Some(1));
 }

@@ -10,11 +10,11 @@ use crate::transcript::Transcript;
 
 #[test]
 fn every_line_of_a_failed_batch_is_rejected_and_can_be_corrected_from_the_rejects_file() {
-    let script = b"put k1 1\nbegin\nput k6 6\n# a comment\nfrob\ndel 'a\nb'\ncommit\nbegin\nput r 1\nput r\nrollback\n\
-        begin\nput good 1\ncommit\nbegin\nput k7 7\n";
+    let script = b"put k1 1\nbegin\nput k6 6\n# a comment\nfrob\ndel 'a\nb'\ncommit\nbegin\nput r 1\nput r\n\
+        rollback\nbegin\nput good 1\ncommit\nbegin\nput k7 7\n";
     let mut transcript = with_files(&[("k.script", script)]);
     transcript.run("-m table d import k.script --rejects bad").run("d scan").run("--json e import k.script");
-    let kept = fs::read_to_string(transcript.path("bad")).expect("it was made");
+    let kept = fs::read_to_string(transcript.path("bad")).expect("was created");
     // The output of cut -f3-.
     let lines = kept.lines().map(|line| line.splitn(3, '\t').last().expect("a line"));
     let lines: Vec<_> = lines.collect();
@@ -25,7 +25,7 @@ fn every_line_of_a_failed_batch_is_rejected_and_can_be_corrected_from_the_reject
     );
     // The corrected lines import.
     let mended = lines.join("\n").replace("frob", "put k8 8").replace("put r\n", "") + "\ncommit\n";
-    fs::write(transcript.path("mended.script"), mended).expect("a file can be written");
+    fs::write(transcript.path("mended.script"), mended).expect("writes a file");
     transcript.run("d import mended.script").compare("shell-import-batches");
     let store = open(&transcript.path("d"));
     let values = ["k1", "k6", "k7", "k8", "good", "r"].map(|key| value(&store, key).is_some());
@@ -39,16 +39,17 @@ fn cut_restores_rejected_multi_line_rows() {
         with_files(&[("r.csv", format!("key,value\n{row}").as_bytes()), ("r.script", line.as_bytes())]);
     for (file, expected) in [("r.csv", row), ("r.script", line)] {
         let args = ["-q", "d", "import", file, "--rejects", "bad", "-y"];
-        assert_eq!(transcript.command(&args).output().expect("it runs").status.code(), Some(1));
+        assert_eq!(transcript.command(&args).output().expect("runs").status.code(), Some(1));
         let cut =
-            program_of_system("cut", transcript.dir.path()).args(["-f3-", "bad"]).output().expect("it runs");
+            program_of_system("cut", transcript.dir.path()).args(["-f3-", "bad"]).output().expect("runs");
         assert_eq!(String::from_utf8_lossy(&cut.stdout), expected);
     }
 }
 
 #[test]
 fn conditional_writes_that_set_nothing_are_counted() {
-    let script = b"put a 1\nput a 2 --nx\nput b 1 --xx\nexpire nokey 1h\npersist a\nbegin\nput a 3 --nx\nput c 1\ncommit\n";
+    let script = b"put a 1\nput a 2 --nx\nput b 1 --xx\nexpire nokey 1h\npersist a\nbegin\nput a 3 --nx\n\
+        put c 1\ncommit\n";
     let mut transcript = with_files(&[("n.script", script)]);
     for mode in ["table", "plain", "json"] {
         transcript.run(&format!("-m {mode} {mode} import n.script"));
@@ -127,7 +128,7 @@ fn column_names_are_shown_verbatim_and_utf_16_is_recognised() {
         transcript.run(&format!("n import {file}"));
     }
     let run = |args: &[&str]| {
-        let output = transcript.command(args).output().expect("it runs");
+        let output = transcript.command(args).output().expect("runs");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{args:?} {said}");
         said
@@ -156,8 +157,8 @@ fn data_after_a_compressed_stream_and_errors_inside_it_are_reported() {
     let (rows, hurt) = (b"key,value\nk1,one\nk2,two", b"key,value\nk1,ONE\nk2,two");
     let whole = stored(rows, rows);
     let skipped = b"\x53\x2a\x4d\x18\x04\0\0\0\x01\x02\x03\x04";
-    let zstd = [skipped, &zstd::encode_all(&rows[..], 1).expect("memory takes it")[..]].concat();
-    let twice = zstd::encode_all(&whole[..], 1).expect("memory takes it");
+    let zstd = [skipped, &zstd::encode_all(&rows[..], 1).expect("writes to memory")[..]].concat();
+    let twice = zstd::encode_all(&whole[..], 1).expect("writes to memory");
     let mut transcript = with_files(&[
         ("hurt.csv.gz", &stored(hurt, rows)),
         ("junk.csv.gz", &[&whole[..], b"junk"].concat()),
@@ -186,11 +187,11 @@ fn the_suffix_of_an_export_decides_its_format_even_if_it_is_the_whole_name() {
         transcript.run(&format!("-m table d export {line}"));
     }
     transcript.run("d export d/MANIFEST").run("d export d/000009.seg").run("n import d/000001.seg");
-    fs::write(transcript.path("rows.tsv"), "k\tv\n").expect("a file can be written");
+    fs::write(transcript.path("rows.tsv"), "k\tv\n").expect("writes a file");
     transcript.run("d import rows.tsv --rejects rows.tsv").run("d import rows.tsv --rejects d/MANIFEST");
     fs::copy(transcript.path("rows.tsv"), transcript.path("LOCK")).expect("a copy");
     transcript.run("d import LOCK").run("d import LOCK --format tsv");
-    assert_eq!(fs::read_to_string(transcript.path(".csv")).expect("it was made"), "key,value\nk,v\n");
+    assert_eq!(fs::read_to_string(transcript.path(".csv")).expect("was created"), "key,value\nk,v\n");
     assert!(!transcript.path("n").exists());
     transcript.compare("shell-export-names");
 }
@@ -219,7 +220,8 @@ fn an_endless_header_or_row_is_refused_at_a_limit() {
     }
     for begin in ["key,value\\na,1\\nb,", "key,value\\na,1\\nb,\""] {
         let said = endless(dir.path(), begin, "--format csv");
-        let expected = "error: -:3: this row is longer than 2,534,057 bytes; perhaps a quote in it is not closed; 1 row went in\n";
+        let expected = "error: -:3: this row is longer than 2,534,057 bytes; perhaps a quote in it is not \
+            closed; 1 row went in\n";
         assert_eq!(said, expected);
     }
 }

@@ -25,18 +25,18 @@ fn started(dir: &Path, args: &[&str]) -> Child {
 }
 
 fn lines(child: &mut Child) -> BufReader<ChildStdout> {
-    BufReader::new(child.stdout.take().expect("it is piped"))
+    BufReader::new(child.stdout.take().expect("is piped"))
 }
 
 fn next(lines: &mut BufReader<ChildStdout>) -> String {
     let mut line = String::new();
-    lines.read_line(&mut line).expect("it can be read");
+    lines.read_line(&mut line).expect("can be read");
     line
 }
 
 /// Opens the store, and checks that its last writer closed it.
 fn closed(dir: &Path) -> Store {
-    let store = Store::open_with(dir.join("d"), quick()).expect("it opens");
+    let store = Store::open_with(dir.join("d"), quick()).expect("opens");
     let report = store.open_report();
     assert!(!report.unclean && report.skipped.is_empty(), "the store was not closed: {report:?}");
     store
@@ -48,8 +48,8 @@ fn with_many_keys(dir: &Path) {
     for number in 0..50_000 {
         batch.put(format!("key{number:05}"), "value");
     }
-    store.write(&batch).expect("it is written");
-    store.close().expect("it is closed");
+    store.write(&batch).expect("is acknowledged");
+    store.close().expect("is closed");
 }
 
 #[test]
@@ -57,13 +57,13 @@ fn a_signal_ends_a_script_that_waits_for_a_line_and_closes_the_store() {
     for (signal, code) in ENDING {
         let dir = scratch();
         let mut child = started(dir.path(), &["d"]);
-        let mut stdin = child.stdin.take().expect("it is piped");
+        let mut stdin = child.stdin.take().expect("is piped");
         let mut lines = lines(&mut child);
-        stdin.write_all(b"put a 1\nget a\n").expect("it reads");
+        stdin.write_all(b"put a 1\nget a\n").expect("reads");
         assert_eq!(next(&mut lines), "1\n");
         // Lines that are unread when the signal arrives, and later lines, must not run.
         send(&child, signal);
-        assert_eq!(child.wait().expect("it ends").code(), Some(code));
+        assert_eq!(child.wait().expect("exits").code(), Some(code));
         drop(stdin);
         assert_eq!(closed(dir.path()).len(), 1);
     }
@@ -74,11 +74,11 @@ fn a_signal_ends_a_waiting_command_and_closes_the_store() {
     for (signal, code) in ENDING {
         for args in [&["d", "tail", "-f"][..], &["d", "-c", "tail -f", "-c", "put b 2"]] {
             let dir = scratch();
-            open(&dir.path().join("d")).put("a", "1").expect("it is written");
+            open(&dir.path().join("d")).put("a", "1").expect("is acknowledged");
             let mut child = started(dir.path(), args);
             assert!(next(&mut lines(&mut child)).contains('a'), "{args:?}");
             send(&child, signal);
-            assert_eq!(child.wait().expect("it ends").code(), Some(code), "{args:?}");
+            assert_eq!(child.wait().expect("exits").code(), Some(code), "{args:?}");
             assert_eq!(closed(dir.path()).len(), 1, "{args:?}");
         }
     }
@@ -89,12 +89,12 @@ fn a_signal_ends_a_waiting_import_which_keeps_its_rows_and_closes_the_store() {
     for (signal, code) in ENDING {
         let dir = scratch();
         let mut child = started(dir.path(), &["d", "import", "-"]);
-        let mut stdin = child.stdin.take().expect("it is piped");
-        stdin.write_all(b"{\"key\":\"a\",\"value\":\"1\"}\n").expect("it reads");
+        let mut stdin = child.stdin.take().expect("is piped");
+        stdin.write_all(b"{\"key\":\"a\",\"value\":\"1\"}\n").expect("reads");
         let reading = || Store::open_with(dir.path().join("d"), quick().read_only(true));
         wait_until(|| reading().is_ok_and(|store| store.len() == 1));
         send(&child, signal);
-        assert_eq!(child.wait().expect("it ends").code(), Some(code));
+        assert_eq!(child.wait().expect("exits").code(), Some(code));
         drop(stdin);
         assert_eq!(closed(dir.path()).len(), 1);
     }
@@ -106,10 +106,10 @@ fn a_signal_ends_a_command_blocked_on_its_output_and_closes_the_store() {
     with_many_keys(dir.path());
     let mut child = started(dir.path(), &["d", "-c", "put a 1", "-c", "scan --all"]);
     // The program writes until the pipe is full, and blocks.
-    let mut stdout = child.stdout.take().expect("it is piped");
-    stdout.read_exact(&mut [0; 16]).expect("it writes");
+    let mut stdout = child.stdout.take().expect("is piped");
+    stdout.read_exact(&mut [0; 16]).expect("writes");
     send(&child, Signal::TERM);
-    assert_eq!(child.wait().expect("it ends").code(), Some(143));
+    assert_eq!(child.wait().expect("exits").code(), Some(143));
     assert_eq!(closed(dir.path()).len(), 50_001);
 }
 
@@ -118,15 +118,15 @@ fn further_signals_during_the_close_lose_nothing() {
     let dir = scratch();
     with_many_keys(dir.path());
     let mut child = started(dir.path(), &["d"]);
-    let mut stdin = child.stdin.take().expect("it is piped");
+    let mut stdin = child.stdin.take().expect("is piped");
     let mut lines = lines(&mut child);
-    stdin.write_all(b"put a 1\nget a\n").expect("it reads");
+    stdin.write_all(b"put a 1\nget a\n").expect("reads");
     assert_eq!(next(&mut lines), "1\n");
-    while child.try_wait().expect("it is ours").is_none() {
+    while child.try_wait().expect("has permission").is_none() {
         send(&child, Signal::TERM);
         send(&child, Signal::HUP);
     }
-    let code = child.wait().expect("it ended").code();
+    let code = child.wait().expect("exited").code();
     assert!(matches!(code, Some(143 | 129)), "{code:?}");
     assert_eq!(closed(dir.path()).len(), 50_001);
 }
@@ -137,15 +137,15 @@ fn a_signal_ignored_by_the_parent_stays_ignored() {
         let dir = scratch();
         let mut command = program_of_system("env", dir.path());
         let mut child = piped(command.arg(format!("--ignore-signal={ignored}")).arg(binary()).arg("d"));
-        let mut stdin = child.stdin.take().expect("it is piped");
+        let mut stdin = child.stdin.take().expect("is piped");
         let mut lines = lines(&mut child);
-        stdin.write_all(b"put a 1\nget a\n").expect("it reads");
+        stdin.write_all(b"put a 1\nget a\n").expect("reads");
         assert_eq!(next(&mut lines), "1\n");
         sent.into_iter().for_each(|signal| send(&child, signal));
-        stdin.write_all(b"put a 2\nget a\n").expect("it reads");
+        stdin.write_all(b"put a 2\nget a\n").expect("reads");
         assert_eq!(next(&mut lines), "2\n");
         drop(stdin);
-        assert_eq!(child.wait().expect("it ends").code(), Some(0));
+        assert_eq!(child.wait().expect("exits").code(), Some(0));
     }
 }
 
@@ -178,11 +178,10 @@ fn closing_the_terminal_window_closes_the_store() {
     let dir = scratch();
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let mut window = File::from(openpt(flags).expect("a terminal can be opened"));
-    grantpt(&window).and_then(|()| unlockpt(&window)).expect("it can be unlocked");
-    let name = ptsname(&window, Vec::new()).expect("it has a name");
-    let terminal =
-        File::options().read(true).write(true).open(name.to_str().expect("text")).expect("it opens");
-    let side = || Stdio::from(terminal.try_clone().expect("it can be opened again"));
+    grantpt(&window).and_then(|()| unlockpt(&window)).expect("is unlocked");
+    let name = ptsname(&window, Vec::new()).expect("has a name");
+    let terminal = File::options().read(true).write(true).open(name.to_str().expect("text")).expect("opens");
+    let side = || Stdio::from(terminal.try_clone().expect("reopens"));
     let mut command = Command::new("setsid");
     command.args(["--ctty", "env", "--default-signal=HUP"]).arg(binary()).arg("d");
     command.current_dir(dir.path()).env_clear().envs([
@@ -190,7 +189,7 @@ fn closing_the_terminal_window_closes_the_store() {
         ("TERM", "xterm"),
         ("NO_COLOR", "1"),
     ]);
-    let mut child = command.stdin(side()).stdout(side()).stderr(side()).spawn().expect("it starts");
+    let mut child = command.stdin(side()).stdout(side()).stderr(side()).spawn().expect("starts");
     drop(command);
     drop(terminal);
     let mut seen = String::new();
@@ -202,18 +201,18 @@ fn closing_the_terminal_window_closes_the_store() {
         }
     };
     wait_for(&mut window, PROMPT);
-    window.write_all(b"put a 1\r").expect("it takes keys");
+    window.write_all(b"put a 1\r").expect("accepts input");
     wait_for(&mut window, "OK");
     drop(window);
-    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    assert_eq!(child.wait().expect("exits").code(), Some(0));
     assert_eq!(closed(dir.path()).len(), 1);
 }
 
 #[test]
 fn a_recovery_is_reported_in_one_line_unless_quiet() {
-    const TOLD: &str = "note: the last writer did not close the store: 5 records were read from the log's end, and \
-                        nothing was cut off; the next record is number 1677723, since lost writes may have used \
-                        those before it\n";
+    const TOLD: &str = "note: the last writer did not close the store: 5 records were read from the log's \
+        end, and nothing was cut off; the next record is number 1677723, since lost writes may have used \
+        those before it\n";
     let dir = scratch();
     for (args, told) in [
         (&["d", "--json", "put", "a", "1"][..], TOLD),
@@ -221,17 +220,17 @@ fn a_recovery_is_reported_in_one_line_unless_quiet() {
         (&["d", "--json", "-c", "put a 1"], TOLD),
     ] {
         let store = dir.path().join("d");
-        fs::rename(unclosed_store().keep(), &store).expect("it is put there");
-        let output = program(dir.path()).args(args).output().expect("it runs");
+        fs::rename(unclosed_store().keep(), &store).expect("renames");
+        let output = program(dir.path()).args(args).output().expect("runs");
         assert_eq!(String::from_utf8_lossy(&output.stderr), told, "{args:?}");
         let answer = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(answer.contains("\"seq\":1677723,"), "{answer}");
         // A later open does not report the skipped numbers again.
-        let again = program(dir.path()).args(["d", "count"]).output().expect("it runs");
+        let again = program(dir.path()).args(["d", "count"]).output().expect("runs");
         assert_eq!((again.stdout, again.stderr), (b"6\n".to_vec(), Vec::new()));
-        fs::remove_dir_all(store).expect("it is removed");
+        fs::remove_dir_all(store).expect("is removed");
     }
-    fs::rename(unclosed_store().keep(), dir.path().join("d")).expect("it is put there");
+    fs::rename(unclosed_store().keep(), dir.path().join("d")).expect("renames");
     let mut person = Person::at_terminal(dir.path(), &["d"], &[], (24, 200));
     person.sees("the last writer did not close the store: 5 records were read").sees_at_end(PROMPT);
 }
@@ -240,35 +239,35 @@ fn a_recovery_is_reported_in_one_line_unless_quiet() {
 fn a_file_longer_than_at_the_close_is_reported_as_such() {
     let dir = scratch();
     let run = |line: &[&str]| {
-        let output = program(dir.path()).args(line).output().expect("it runs");
+        let output = program(dir.path()).args(line).output().expect("runs");
         let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).expect("text"));
         (out, err)
     };
     run(&["d", "put", "a", "1"]);
     let mut file = File::options().append(true).open(dir.path().join("d/000001.seg")).expect("a segment");
-    file.write_all(b"X").expect("it is written");
+    file.write_all(b"X").expect("is acknowledged");
     let (out, err) = run(&["d", "count"]);
     assert_eq!(out, "1\n");
-    let told = "note: the log's last file is longer than when the store was closed: 0 records were read behind that \
-                end, and 1 B at 1:0x000070 was cut off";
+    let told = "note: the log's last file is longer than when the store was closed: 0 records were read \
+        behind that end, and 1 B at 1:0x000070 was cut off";
     assert!(err.starts_with(told) && err.lines().count() == 1, "{err}");
     assert_eq!(run(&["d", "count"]), ("1\n".to_owned(), String::new()));
 }
 
 #[test]
 fn a_lost_lock_is_reported_once_for_each_command_and_not_at_the_end() {
-    const REASON: &str = "LOCK was removed or replaced, and another process may be writing there; close the store, \
-                          and open it again";
+    const REASON: &str = "LOCK was removed or replaced, and another process may be writing there; close the \
+        store, and open it again";
     let dir = scratch();
     let mut child = started(dir.path(), &["-q", "d"]);
-    let mut stdin = child.stdin.take().expect("it is piped");
-    stdin.write_all(b"put a 1\nget a\n").expect("it reads");
+    let mut stdin = child.stdin.take().expect("is piped");
+    stdin.write_all(b"put a 1\nget a\n").expect("reads");
     let mut answers = lines(&mut child);
     assert_eq!(next(&mut answers), "1\n");
-    fs::remove_file(dir.path().join("d/LOCK")).expect("it is there");
-    stdin.write_all(b"rotate\nput b 2\n").expect("it reads");
+    fs::remove_file(dir.path().join("d/LOCK")).expect("exists");
+    stdin.write_all(b"rotate\nput b 2\n").expect("reads");
     drop(stdin);
-    let output = child.wait_with_output().expect("it ends");
+    let output = child.wait_with_output().expect("exits");
     let told = format!(
         "-:3: error: cannot write to ./d/MANIFEST: {REASON}\n-:4: error: the store accepts only reads after a \
          failed write: {REASON}\n"
@@ -279,9 +278,9 @@ fn a_lost_lock_is_reported_once_for_each_command_and_not_at_the_end() {
 #[test]
 fn a_repair_that_keeps_every_record_reports_no_unused_number_as_compacted() {
     let dir = scratch();
-    fs::rename(unclosed_store().keep(), dir.path().join("d")).expect("it is put there");
+    fs::rename(unclosed_store().keep(), dir.path().join("d")).expect("renames");
     let run = |args: &[&str]| {
-        let output = program(dir.path()).args(args).output().expect("it runs");
+        let output = program(dir.path()).args(args).output().expect("runs");
         (
             String::from_utf8_lossy(&output.stdout).into_owned(),
             String::from_utf8_lossy(&output.stderr).into_owned(),

@@ -16,7 +16,7 @@ fn a_reopened_store_holds_every_put_under_every_sync_policy_and_read_mode() {
         for read_with in [ReadWith::Mmap, ReadWith::Pread] {
             let dir = scratch();
             let options = Options::new().sync(sync).read_with(read_with).segment_len_max(1000);
-            let store = Store::open_with(dir.path(), options.clone()).expect("a new store");
+            let store = Store::open_with(dir.path(), options.clone()).expect("opens");
             for n in 0..100 {
                 store.put(format!("key{n}"), format!("value{n}")).expect("a put");
                 if n % 3 == 0 {
@@ -44,11 +44,11 @@ fn a_mapped_value_is_aligned_and_not_a_copy() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("k", "a value of some length").expect("a put");
-    let active = store.get("k").expect("reads").expect("is there");
+    let active = store.get("k").expect("reads").expect("exists");
     assert!(active.is_zero_copy(), "in the active segment");
     assert_eq!(active.as_ptr().align_offset(8), 0);
     store.rotate().expect("rotates");
-    let sealed = store.get("k").expect("reads").expect("is there");
+    let sealed = store.get("k").expect("reads").expect("exists");
     assert!(sealed.is_zero_copy(), "in a sealed segment");
     drop(store);
     assert_eq!(sealed, b"a value of some length", "a value outlives its store");
@@ -68,7 +68,7 @@ fn a_batch_applies_as_a_whole_and_the_last_operation_on_a_key_wins() {
         .put("b", "3")
         .delete("b")
         .delete("b");
-    let commit = store.write(&batch).expect("a write").expect("something was written");
+    let commit = store.write(&batch).expect("writes").expect("a commit");
     assert_eq!(commit.deleted, 2);
     assert_eq!(commit.last.0 - commit.first.0, 4, "deletes of missing keys write nothing");
     for store in [store.clone(), {
@@ -88,7 +88,7 @@ fn a_batch_of_deletes_of_missing_keys_writes_nothing() {
     let store = open(dir.path());
     let mut batch = Batch::new();
     batch.delete("a").delete("b");
-    assert_eq!(store.write(&batch).expect("a write"), None);
+    assert_eq!(store.write(&batch).expect("writes"), None);
     assert!(!store.delete("a").expect("a delete"));
     assert_eq!(store.write(&Batch::new()).expect("an empty write"), None);
     assert_eq!(store.stats().expect("stats").record_count, 0);
@@ -145,7 +145,7 @@ fn a_submitted_write_becomes_visible_when_a_later_write_is_durable() {
     batch.clear();
     batch.put("b", "2");
     let second = store.submit(&batch).expect("submits");
-    let commit = second.wait().expect("waits").expect("wrote");
+    let commit = second.wait().expect("waits").expect("wrote something");
     assert_eq!(commit.last.0, 2);
     assert_eq!(first.wait().expect("waits").map(|commit| commit.last.0), Some(1));
 }
@@ -294,7 +294,7 @@ fn readers_see_whole_values_while_a_writer_replaces_them() {
             scope.spawn(|| {
                 let mut last = 0;
                 while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                    let value = store.get("k").expect("reads").expect("is always there");
+                    let value = store.get("k").expect("reads").expect("always exists");
                     let n = u32::from_le_bytes(value[..4].try_into().expect("four bytes"));
                     assert_eq!(value, &*value_of(n), "the value is whole");
                     assert!(n >= last, "no older value follows a newer one");
@@ -342,7 +342,7 @@ fn a_closed_store_reopens_while_other_threads_start_programs() {
         });
         let opens = (0..300).try_for_each(|_| Store::open_with(dir.path(), quick())?.close());
         is_done.store(true, std::sync::atomic::Ordering::Relaxed);
-        opens.expect("nobody holds the lock");
+        opens.expect("the lock is free");
     });
 }
 
@@ -355,8 +355,8 @@ fn a_record_with_a_damaged_header_reads_the_same_from_a_mapping_and_from_a_file(
             store.put("key", vec![7; len]).expect("a put");
             store.rotate().expect("seals");
             let segment = fs::OpenOptions::new().write(true).open(segment_path(dir.path(), 1));
-            segment.expect("the segment").write_all_at(&[0xaa; 4], 64).expect("another header checksum");
-            store.get("key").map(|value| value.expect("it is there").to_vec())
+            segment.expect("the segment").write_all_at(&[0xaa; 4], 64).expect("changes the header checksum");
+            store.get("key").map(|value| value.expect("exists").to_vec())
         };
         let [mapped, from_file] = [ReadWith::Mmap, ReadWith::Pread].map(read);
         for outcome in [mapped, from_file] {
@@ -382,8 +382,8 @@ fn an_option_out_of_bounds_is_clamped_to_the_nearest_bound() {
         for n in 0..20 {
             store.put(format!("key{n}"), &value).expect("a put");
         }
-        assert_eq!(store.get("key7").expect("a get").as_deref(), Some(value.as_bytes()));
-        store.stats().expect("figures").segment_count
+        assert_eq!(store.get("key7").expect("gets").as_deref(), Some(value.as_bytes()));
+        store.stats().expect("statistics").segment_count
     };
     assert_eq!(segments_with(0), segments_with(SEGMENT_LEN_MAX_BOUNDS.0));
     assert_eq!(segments_with(u64::MAX), 1);

@@ -25,7 +25,7 @@ fn is_root() -> bool {
 /// Gives `path` itself to the hostile user, without following a link.
 fn give_away(path: &Path) {
     if is_root() {
-        lchown(path, Some(NEIGHBOUR), Some(NEIGHBOUR)).expect("root may");
+        lchown(path, Some(NEIGHBOUR), Some(NEIGHBOUR)).expect("root has permission");
     }
 }
 
@@ -56,12 +56,12 @@ impl World {
         for (name, mode) in [("full", 0o755), ("empty", 0o700)] {
             let dir = world.outside.path().join(name);
             fs::create_dir(&dir).expect("a directory");
-            fs::set_permissions(&dir, Permissions::from_mode(mode)).expect("it is ours");
+            fs::set_permissions(&dir, Permissions::from_mode(mode)).expect("has permission");
         }
         for name in FILES.into_iter().chain(["secret"]) {
             let path = world.outside.path().join("full").join(name);
             fs::write(&path, "an unfinished repair\n").expect("a file");
-            fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("it is ours");
+            fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("has permission");
         }
         give_away(world.home.path());
         world
@@ -79,14 +79,14 @@ impl World {
             give_away(&copy.path().join(file));
         }
         give_away(copy.path());
-        fs::rename(copy.keep(), self.at(name)).expect("it is ours");
+        fs::rename(copy.keep(), self.at(name)).expect("has permission");
     }
 
     /// The observable state outside the directory, including change times.
     fn outside(&self) -> Vec<String> {
         let mut seen = Vec::new();
         let mut look = |path: &Path| {
-            let found = path.symlink_metadata().expect("it is there");
+            let found = path.symlink_metadata().expect("exists");
             let bytes = if found.is_file() { fs::read(path).expect("a file") } else { Vec::new() };
             let times = (found.ctime(), found.ctime_nsec(), found.mtime(), found.mtime_nsec());
             let owner = (found.uid(), found.gid(), found.mode(), found.nlink());
@@ -95,7 +95,7 @@ impl World {
         for dir in ["full", "empty"].map(|name| self.outside.path().join(name)) {
             look(&dir);
             let mut names: Vec<_> =
-                fs::read_dir(&dir).expect("it is there").map(|entry| entry.expect("a file").path()).collect();
+                fs::read_dir(&dir).expect("exists").map(|entry| entry.expect("a file").path()).collect();
             names.sort();
             names.iter().for_each(|path| look(path));
         }

@@ -56,7 +56,7 @@ fn an_error_shows_its_position_and_the_session_continues() {
 #[test]
 fn the_tab_key_completes_commands_and_live_keys() {
     let dir = scratch();
-    open(&dir.path().join("d")).put("user:1001", "x").expect("it is written");
+    open(&dir.path().join("d")).put("user:1001", "x").expect("is acknowledged");
     let mut person = person(&dir);
     person.types("dump\t").sees("> dump-segment SEG [--from N]");
     person.types(CTRL_C).sees_at_end(PROMPT);
@@ -68,14 +68,14 @@ fn the_tab_key_completes_the_common_prefix_and_lists_as_many_keys_as_fit() {
     let dir = scratch();
     let store = open(&dir.path().join("d"));
     for number in 0..1_000 {
-        store.put(format!("key:{number:04}"), "x").expect("it is written");
+        store.put(format!("key:{number:04}"), "x").expect("is acknowledged");
     }
-    store.put("kez", "x").expect("it is written");
-    store.put("keyless", "x").expect("it is written");
-    store.expire("keyless", Expiry::At(1)).expect("it is written");
-    store.put(format!("long {}", "x".repeat(200)), "x").expect("it is written");
-    store.put(format!("long {}y", "x".repeat(200)), "x").expect("it is written");
-    store.close().expect("it is closed");
+    store.put("kez", "x").expect("is acknowledged");
+    store.put("keyless", "x").expect("is acknowledged");
+    store.expire("keyless", Expiry::At(1)).expect("is acknowledged");
+    store.put(format!("long {}", "x".repeat(200)), "x").expect("is acknowledged");
+    store.put(format!("long {}y", "x".repeat(200)), "x").expect("is acknowledged");
+    store.close().expect("is closed");
     let mut person = person(&dir);
     person.types("get k\t").sees("… 892 more").sees("> get ke [KEY…]");
     person.types("y\t").sees("… 891 more").sees("> get key:0 [KEY…]");
@@ -95,9 +95,9 @@ fn the_tab_key_completes_the_common_prefix_and_lists_as_many_keys_as_fit() {
 fn the_tab_key_opens_a_quote_only_for_keys_that_need_one() {
     let dir = scratch();
     let store = open(&dir.path().join("d"));
-    store.put("a b", "x").expect("it is written");
-    store.put("key:1", "y").expect("it is written");
-    store.close().expect("it is closed");
+    store.put("a b", "x").expect("is acknowledged");
+    store.put("key:1", "y").expect("is acknowledged");
+    store.close().expect("is closed");
     let mut person = person(&dir);
     person.types("get \t").sees("\"a b\"  key:1").sees("> get KEY… [--at");
     person.types("key:1\r").sees("> get key:1\ny\n").sees_at_end(PROMPT);
@@ -107,8 +107,7 @@ fn the_tab_key_opens_a_quote_only_for_keys_that_need_one() {
 #[test]
 fn an_echoed_line_is_escaped_and_ctrl_c_ends_a_wait_for_a_fifo() {
     let dir = scratch();
-    fs::write(dir.path().join("script"), "put \u{1b}[2Jk '1\n2'\nread fifo\n")
-        .expect("a file can be written");
+    fs::write(dir.path().join("script"), "put \u{1b}[2Jk '1\n2'\nread fifo\n").expect("writes a file");
     let made = Command::new("mkfifo").arg(dir.path().join("fifo")).status().expect("mkfifo runs");
     assert!(made.success());
     let mut person = Person::at(dir.path(), &["-e", "d", "-f", "script"], &[]);
@@ -127,11 +126,11 @@ fn ctrl_c_at_the_prompt_clears_the_line_and_runs_nothing() {
 /// Starts `command` with its results going to an unread pipe, so that it blocks.
 fn start_blocked(person: &mut Person, dir: &TempDir, command: &str) -> File {
     let pipe = dir.path().join("pipe");
-    let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is there");
+    let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is installed");
     assert!(made.success(), "a pipe can be made");
     person.enters("output pipe");
     // Opening one end waits for the other.
-    let reader = File::open(&pipe).expect("the other end is opened");
+    let reader = File::open(&pipe).expect("opens the other end");
     person.sees_at_end(PROMPT).enters(command);
     reader
 }
@@ -143,14 +142,14 @@ fn with_many_keys() -> TempDir {
     for number in 0..50_000 {
         batch.put(format!("key{number:05}"), "value");
     }
-    store.write(&batch).expect("it is written");
-    store.close().expect("it is closed");
+    store.write(&batch).expect("is acknowledged");
+    store.close().expect("is closed");
     dir
 }
 
 /// Reads a first piece, which proves that the command runs. The rest exceeds pipes and buffers.
 fn wait_until_running(pipe: &mut File) {
-    pipe.read_exact(&mut [0; 16]).expect("results come");
+    pipe.read_exact(&mut [0; 16]).expect("prints results");
 }
 
 #[test]
@@ -163,7 +162,7 @@ fn ctrl_c_stops_a_command_and_leaves_the_store_intact() {
     person.types(CTRL_C).sees("^C");
     let reader = std::thread::spawn(move || pipe.read_to_end(&mut Vec::new()));
     person.sees("interrupted after ").sees_at_end(PROMPT).enters("output");
-    reader.join().expect("the reader ends").expect("the pipe can be read");
+    reader.join().expect("the reader ends").expect("the reader ends");
     person.enters("count").sees("\n50,000\n").sees_at_end(PROMPT);
     person.types(CTRL_D);
     assert_eq!(person.sees_it_end(), Some(0));
@@ -180,7 +179,7 @@ fn lines_typed_while_a_command_runs_run_afterwards_in_order() {
     let reader = std::thread::spawn(move || pipe.read_to_end(&mut Vec::new()));
     person.sees("\nOK\n").sees("\n1\n").sees("> count [PATTERN]");
     person.types(" ahe*\r").sees("> count ahe*\n1\n");
-    reader.join().expect("the reader ends").expect("the pipe can be read");
+    reader.join().expect("the reader ends").expect("the reader ends");
 }
 
 #[test]
@@ -201,10 +200,10 @@ fn the_history_is_kept_for_the_next_session_and_readable_by_its_owner_only() {
     first.types(CTRL_D);
     assert_eq!(first.sees_it_end(), Some(0));
     let path = dir.path().join(".local/state/logkv/history");
-    let kept = fs::read_to_string(&path).expect("it is kept");
+    let kept = fs::read_to_string(&path).expect("is kept");
     assert_eq!(kept.lines().filter(|line| *line == "count").count(), 1, "{kept}");
     assert!(kept.contains("put a 1") && !kept.contains("secret"), "{kept}");
-    let mode = fs::metadata(&path).expect("it is there").permissions().mode();
+    let mode = fs::metadata(&path).expect("exists").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let mut second = person(&dir);
     second.types(CTRL_R).types("put").sees("put a 1").types("\r").sees("OK");
@@ -245,10 +244,10 @@ fn a_background_compaction_is_reported_once_before_the_next_prompt_unless_quiet(
 fn the_init_file_runs_at_the_start() {
     let dir = scratch();
     let config = dir.path().join("config/logkv");
-    fs::create_dir_all(&config).expect("a directory can be made");
-    fs::write(config.join("init"), "put from init\nmode json\n").expect("a file can be written");
+    fs::create_dir_all(&config).expect("creates a directory");
+    fs::write(config.join("init"), "put from init\nmode json\n").expect("writes a file");
     let config = dir.path().join("config");
-    let env = [("XDG_CONFIG_HOME", config.to_str().expect("a path of text"))];
+    let env = [("XDG_CONFIG_HOME", config.to_str().expect("the path is UTF-8"))];
     let mut person = Person::at(dir.path(), &["d"], &env);
     person.sees_at_end(PROMPT).enters("get from").sees("{\"key\":\"from\",\"value\":\"init\"");
     person.sees_at_end(PROMPT).types(CTRL_D);
@@ -262,8 +261,8 @@ fn escapes_in_keys_and_values_do_not_reach_the_terminal() {
     let dir = scratch();
     let evil = "\x1b[2J\x1b]0;owned\x07\x1b[31m";
     let store = logkv::Store::open_with(dir.path().join("d"), quick()).expect("a new store opens");
-    store.put(format!("k{evil}"), format!("v{evil}")).expect("it is written");
-    store.close().expect("it is closed");
+    store.put(format!("k{evil}"), format!("v{evil}")).expect("is acknowledged");
+    store.close().expect("is closed");
     let mut person = Person::at_terminal(dir.path(), &["--color", "never", "d"], &[], (60, 80));
     let shown = r#""k\x1b[2J\x1b]0;owned\x07\x1b[31m""#;
     person.sees_at_end(PROMPT).enters("keys").sees(shown).enters("scan").sees(r#""v\x1b[2J"#);

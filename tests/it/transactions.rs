@@ -44,7 +44,7 @@ fn a_transaction_sees_its_own_writes_and_no_other_reader_does() {
         assert_eq!(value(&store, "b").as_deref(), Some("old"), "the transaction has not committed");
         Ok::<_, Error>(7)
     });
-    assert_eq!(done.expect("it is written"), 7);
+    assert_eq!(done.expect("is acknowledged"), 7);
     store.close().expect("closes");
     let store = open(dir.path());
     let values = ["a", "b", "c", "d"].map(|key| value(&store, key));
@@ -57,10 +57,10 @@ fn a_transaction_sees_writes_submitted_before_it() {
     let store = open(dir.path());
     let mut batch = Batch::new();
     batch.put("k", "submitted");
-    let pending = store.submit(&batch).expect("it is taken");
+    let pending = store.submit(&batch).expect("accepts the write");
     let seen = store.transact(|transaction| transaction.get("k")).expect("a transaction");
     assert_eq!(seen.as_deref(), Some(&b"submitted"[..]));
-    pending.wait().expect("it is written");
+    pending.wait().expect("is acknowledged");
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_transaction_that_fails_or_panics_writes_nothing_and_the_next_one_runs() {
             transaction.put("a", "new");
             Ok::<_, Error>(())
         })
-        .expect("it is written");
+        .expect("is acknowledged");
     assert_eq!(value(&store, "a").as_deref(), Some("new"));
 }
 
@@ -105,7 +105,7 @@ fn a_write_past_its_own_transaction_is_refused_and_one_of_another_thread_waits()
         assert_eq!(transaction.get("a")?.as_deref(), Some(&b"in it"[..]));
         Ok::<_, Error>(late)
     });
-    let late = late.expect("it is written").join().expect("no panic").expect("a put");
+    let late = late.expect("is acknowledged").join().expect("no panic").expect("a put");
     assert_eq!((value(&store, "a").as_deref(), late.0), (Some("after it"), 2));
 }
 
@@ -136,7 +136,7 @@ fn a_compare_and_swap_happens_only_if_the_value_is_the_expected_one() {
     let store = open(dir.path());
     let swap = |expected: Option<&str>, new: Option<&str>| {
         let [expected, new] = [expected, new].map(|value| value.map(str::as_bytes));
-        store.compare_and_swap("k", expected, new).expect("it can be looked at")
+        store.compare_and_swap("k", expected, new).expect("reads")
     };
     assert!(!swap(Some("1"), Some("2")), "the key does not exist");
     assert!(swap(None, None), "a missing key stays missing");
@@ -177,12 +177,12 @@ fn an_expiry_can_be_set_and_removed_and_survives_an_increment() {
     assert_eq!(store.incr("n", 1).expect("a number"), 2);
     assert_eq!(expires("n"), Some(Some(1_500)));
     assert!(store.persist("n").expect("a put"));
-    assert!(!store.persist("n").expect("nothing to do"));
+    assert!(!store.persist("n").expect("has no expiry"));
     assert!(store.expire("n", Expiry::At(1_200)).expect("a put"));
     clock.set(1_200);
     assert_eq!(expires("n"), None);
-    assert!(!store.expire("n", Expiry::At(9_999)).expect("it is not there"));
-    assert!(!store.delete("n").expect("it is not there"));
+    assert!(!store.expire("n", Expiry::At(9_999)).expect("the key is missing"));
+    assert!(!store.delete("n").expect("the key is missing"));
     assert_eq!(store.incr("n", 5).expect("a number"), 5);
     store
         .transact(|transaction| {
@@ -192,7 +192,7 @@ fn an_expiry_can_be_set_and_removed_and_survives_an_increment() {
             assert_eq!(transaction.get_with_expiry("t")?.map(|(_, at)| at), Some(Some(1_201)));
             Ok::<_, Error>(())
         })
-        .expect("it is written");
+        .expect("is acknowledged");
     assert_eq!(expires("t"), Some(Some(1_201)));
 }
 
@@ -258,7 +258,7 @@ fn a_get_of_many_keys_equals_single_gets() {
     for (key, found) in keys.iter().zip(many) {
         assert_eq!(found.expect("reads"), store.get(key).expect("reads"), "{key}");
     }
-    assert!(store.get_many(&[""; 0]).expect("nothing").is_empty());
+    assert!(store.get_many(&[""; 0]).expect("an empty result").is_empty());
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn an_overlay_scan_merges_its_changes_from_both_ends() {
         let OverlayEntry { key, value, record, .. } = entry.expect("reads");
         let value = value.map(|value| String::from_utf8(value.to_vec()).expect("text"));
         assert_eq!(record.is_some(), value.as_deref() != Some("changed"), "only stored values have a record");
-        (String::from_utf8(key.to_vec()).expect("text"), value.expect("a scan has values"))
+        (String::from_utf8(key.to_vec()).expect("text"), value.expect("the entry has a value"))
     };
     let expected = owned(&[("a", "stored"), ("b", "changed"), ("c", "changed"), ("f", "changed")]);
     // Every order of calls on the two ends, as the bits of `ends`.
@@ -289,9 +289,9 @@ fn an_overlay_scan_merges_its_changes_from_both_ends() {
         let (mut front, mut back) = (Vec::new(), Vec::new());
         for step in 0..expected.len() {
             if ends >> step & 1 == 0 {
-                front.push(text(scan.next().expect("there are more")));
+                front.push(text(scan.next().expect("another key")));
             } else {
-                back.push(text(scan.next_back().expect("there are more")));
+                back.push(text(scan.next_back().expect("another key")));
             }
         }
         assert!(scan.next().is_none() && scan.next_back().is_none(), "{ends:b}");
@@ -331,7 +331,7 @@ fn an_expiring_put_of_an_overlay_expires_and_its_lifetime_starts_at_the_put() {
     assert_eq!(overlay.change_of("a"), None);
     overlay.put_expiring("a", "1", Expiry::In(Duration::from_millis(500)));
     clock.set(1499);
-    let change = overlay.change_of("a").expect("it is changed").expect("it has not expired");
+    let change = overlay.change_of("a").expect("is changed").expect("has not expired");
     assert_eq!((&*change.0, change.1), (&b"1"[..], Some(1500)));
     clock.set(1500);
     assert_eq!(overlay.change_of("a"), Some(None));

@@ -17,7 +17,7 @@ pub(crate) struct Transcript {
 
 impl Transcript {
     pub(crate) fn new() -> Self {
-        Self { dir: tempfile::tempdir().expect("a directory can be made"), seen: String::new() }
+        Self { dir: tempfile::tempdir().expect("creates a directory"), seen: String::new() }
     }
 
     pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
@@ -30,7 +30,7 @@ impl Transcript {
 
     /// Runs the program. Returns its exit code and standard output.
     pub(crate) fn answer(&self, args: &[&str]) -> (Option<i32>, String) {
-        let output = self.command(args).output().expect("it runs");
+        let output = self.command(args).output().expect("runs");
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
@@ -43,7 +43,7 @@ impl Transcript {
     pub(crate) fn run_with(&mut self, line: &str, input: &[u8]) -> &mut Self {
         let words = split(line);
         let mut child = piped(&mut self.command(&words));
-        let mut stdin = child.stdin.take().expect("it is piped");
+        let mut stdin = child.stdin.take().expect("is piped");
         // A program that rejects its arguments exits without reading.
         drop(stdin.write_all(input));
         drop(stdin);

@@ -21,7 +21,7 @@ use crate::verify::{indexed_store, verified, verified_by};
 /// Verifies the store at `dir` on a disk where bytes `range` of segment 1 are unreadable.
 fn verified_on_bad_disk(dir: &Path, range: Range<u64>) -> (VerifyReport, Vec<Finding>) {
     let disk = BadSectors { file: StoreFile::Segment(SegmentId(1)), range };
-    verified_by(dir, &quick().file_system(hooked(disk)), &[]).expect("it can be looked at")
+    verified_by(dir, &quick().file_system(hooked(disk)), &[]).expect("reads")
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn segments_under_swapped_names_or_of_another_store_are_reported_as_such_only() 
     let dir = indexed_store();
     let [one, two, aside] = [1, 2, 9].map(|id| segment_path(dir.path(), id));
     for (from, to) in [(&one, &aside), (&two, &one), (&aside, &two)] {
-        fs::rename(from, to).expect("it is there");
+        fs::rename(from, to).expect("exists");
     }
     let found = |dir: &Path| -> Vec<_> {
         let (report, findings) = verified(dir);
@@ -71,7 +71,7 @@ fn segments_under_swapped_names_or_of_another_store_are_reported_as_such_only() 
     let file = |id| StoreFile::Segment(SegmentId(id));
     let swapped = [(1, 2), (2, 1)].map(|(name, id)| (file(name), Fault::AnotherSegment(SegmentId(id))));
     assert_eq!(found(dir.path()), swapped);
-    fs::remove_file(dir.path().join("MANIFEST")).expect("it is there");
+    fs::remove_file(dir.path().join("MANIFEST")).expect("exists");
     let without = found(dir.path());
     assert!(matches!(without[0].1, Fault::Manifest(_)), "{without:?}");
     assert_eq!(without[1..].iter().filter(|found| swapped.contains(found)).count(), 2, "{without:?}");
@@ -98,7 +98,7 @@ fn a_store_file_that_is_no_regular_file_is_reported_in_words() {
         let _ = fs::remove_file(&at);
         let kinds: [(&str, Plant); 4] = [
             ("a directory", |at| fs::create_dir(at).expect("a directory")),
-            ("a symbolic link", |at| symlink("MANIFEST", at).expect("a link")),
+            ("a symbolic link", |at| symlink("MANIFEST", at).expect("is a link")),
             ("a socket", |at| drop(UnixListener::bind(at).expect("a socket"))),
             ("a FIFO", |at| mknodat(CWD, at, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a FIFO")),
         ];
@@ -116,7 +116,7 @@ fn a_store_file_that_is_no_regular_file_is_reported_in_words() {
             assert_eq!(findings, [finding], "{name}");
             assert_eq!((report.is_damaged(), report.is_intact()), (false, !is_needed), "{name}");
             if kind == "a directory" { fs::remove_dir(&at) } else { fs::remove_file(&at) }
-                .expect("it is ours");
+                .expect("has permission");
         }
     }
 }
@@ -128,13 +128,13 @@ fn verify_and_repair_can_be_cancelled_in_a_long_range_without_records() {
     let path = segment_path(dir.path(), 1);
     let mut bytes = fs::read(&path).expect("the segment");
     bytes.extend(std::iter::repeat_n(1, LEN));
-    fs::write(&path, bytes).expect("a rotten end");
+    fs::write(&path, bytes).expect("damages the end");
     let mut look_count = 0;
     let whole = verify::store(dir.path(), &quick(), &[], &mut |event| {
         look_count += usize::from(matches!(event, VerifyEvent::Progress { .. }));
         ControlFlow::Continue(())
     });
-    whole.expect("it can be looked at");
+    whole.expect("reads");
     assert!(look_count >= LEN >> 21, "it asks at least every two MiB: {look_count}");
     let broken_off = verify::store(dir.path(), &quick(), &[], &mut |event| match event {
         VerifyEvent::Progress { .. } => ControlFlow::Break(()),

@@ -20,7 +20,7 @@ use crate::recount::Recounted;
 
 /// Verifies the store at `dir`.
 pub(crate) fn verified(dir: &Path) -> (VerifyReport, Vec<Finding>) {
-    verified_some(dir, &[]).expect("it can be looked at")
+    verified_some(dir, &[]).expect("reads")
 }
 
 fn verified_some(dir: &Path, segments: &[SegmentId]) -> logkv::Result<(VerifyReport, Vec<Finding>)> {
@@ -55,9 +55,9 @@ pub(crate) fn indexed_store() -> TempDir {
 fn with(dir: &TempDir, name: &str, change: impl FnOnce(&mut Vec<u8>)) -> TempDir {
     let copy = copy_of(dir.path());
     let path = copy.path().join(name);
-    let mut bytes = fs::read(&path).expect("it is there");
+    let mut bytes = fs::read(&path).expect("exists");
     change(&mut bytes);
-    fs::write(&path, bytes).expect("it can be written");
+    fs::write(&path, bytes).expect("can be written");
     copy
 }
 
@@ -88,7 +88,7 @@ fn a_changed_byte_of_any_file_is_found_at_its_place() {
             let copy = with(&dir, &name, |bytes| bytes[at] ^= mask);
             let (report, findings) = verified(copy.path());
             let what = format!("{name} byte {at} mask {mask:#04x}: {findings:?}");
-            let file = StoreFile::parse(name.as_ref()).expect("a name of ours");
+            let file = StoreFile::parse(name.as_ref()).expect("a store file name");
             assert!(!report.is_intact(), "{what}");
             let found = findings.iter().find(|finding| finding.file == file).expect(&what);
             if let (StoreFile::Segment(_), Some(range)) = (file, &found.range) {
@@ -176,7 +176,7 @@ fn a_wrong_hint_or_keydir_with_a_correct_checksum_is_found() {
         let row_at = (0..1024)
             .map(|index| rows_at + 24 * index)
             .find(|&at| number(bytes, at + 16) as u32 > 0)
-            .expect("a part with a key");
+            .expect("a part with a slot");
         let (slots_at, len) = (number(bytes, row_at), (number(bytes, row_at + 8) as u32 as usize) * 8);
         let slot_at =
             (slots_at..slots_at + len).step_by(8).find(|&at| number(bytes, at) != 0).expect("a slot");
@@ -261,7 +261,7 @@ fn contradictions_between_manifest_and_segments_are_found() {
             && overlapping.iter().any(|fault| matches!(fault, Fault::Disagree { what: "base_seq", .. })),
         "{overlapping:?}"
     );
-    fs::remove_file(segment_path(dir.path(), 1)).expect("it is there");
+    fs::remove_file(segment_path(dir.path(), 1)).expect("exists");
     assert_eq!(verified(dir.path()).1[0].fault, Fault::Missing);
 }
 
@@ -271,7 +271,7 @@ fn a_torn_tail_is_a_note_and_damage_before_it_is_damage() {
     let path = segment_path(dir.path(), 1);
     let mut bytes = fs::read(&path).expect("the segment");
     bytes.extend([1; 13]);
-    fs::write(&path, &bytes).expect("a torn end");
+    fs::write(&path, &bytes).expect("tears the end");
     let (report, findings) = verified(dir.path());
     let torn = Finding {
         file: StoreFile::Segment(SegmentId(1)),
@@ -312,7 +312,7 @@ fn records_between_damage_and_the_record_that_proves_it_belong_to_the_log() {
 #[test]
 fn segments_can_be_verified_by_name_and_a_verification_can_be_cancelled() {
     let dir = indexed_store();
-    let (report, findings) = verified_some(dir.path(), &[SegmentId(2)]).expect("it is there");
+    let (report, findings) = verified_some(dir.path(), &[SegmentId(2)]).expect("exists");
     assert_eq!((report.segment_count, report.hint_count, report.keydir_keys), (1, 1, None));
     assert_eq!(findings, []);
     let missing = verified_some(dir.path(), &[SegmentId(7)]);
@@ -377,7 +377,7 @@ fn a_compaction_during_a_verification_is_no_finding() {
         }
         ControlFlow::Continue(())
     });
-    assert!(is_compacted && report.expect("it can be looked at").is_intact());
+    assert!(is_compacted && report.expect("reads").is_intact());
 }
 
 #[test]

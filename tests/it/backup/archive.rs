@@ -19,9 +19,9 @@ fn small_archive() -> (Vec<u8>, Map) {
 
 fn packed(archive: &[u8]) -> Vec<u8> {
     let mut encoder = zstd::Encoder::new(Vec::new(), 1).expect("an encoder");
-    encoder.include_checksum(true).expect("it can");
-    encoder.write_all(archive).expect("memory takes it");
-    encoder.finish().expect("memory takes it")
+    encoder.include_checksum(true).expect("sets the option");
+    encoder.write_all(archive).expect("writes to memory");
+    encoder.finish().expect("writes to memory")
 }
 
 fn attempt_packed(packed: &[u8]) -> Result<Map, Error> {
@@ -113,7 +113,7 @@ fn an_archive_damaged_at_its_start_is_refused_there_whatever_its_length() {
             std::ops::ControlFlow::Continue(())
         }
     });
-    let error = made.expect_err("it is refused");
+    let error = made.expect_err("is refused");
     assert!(error.to_string().contains("000001.seg: the header's checksum is 00000000"), "{error}");
     assert!(done_max <= 1 << 20 && zeros.0 <= 2 << 20, "{done_max} {}", zeros.0);
     assert_eq!(fs::read_dir(place.path()).expect("a directory").count(), 0, "something was left behind");
@@ -137,7 +137,7 @@ fn a_truncated_archive_is_refused() {
     }
     let packed = packed(&archive);
     for len in 0..packed.len() {
-        let error = attempt_packed(&packed[..len]).expect_err("its end is missing");
+        let error = attempt_packed(&packed[..len]).expect_err("is truncated");
         assert!(error.is_corruption(), "{len} bytes: {error}");
     }
 }
@@ -148,7 +148,7 @@ fn entries(archive: &[u8]) -> Vec<(String, Vec<u8>)> {
     for entry in tar::Archive::new(archive).entries().expect("an archive") {
         let mut entry = entry.expect("an entry");
         let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).expect("its bytes");
+        entry.read_to_end(&mut bytes).expect("reads the entry");
         entries.push((entry.path().expect("a path").to_string_lossy().into_owned(), bytes));
     }
     entries
@@ -167,9 +167,9 @@ fn archive_of(entries: &[(String, Vec<u8>)], change: impl Fn(&mut tar::Header)) 
             change(&mut header);
         }
         header.set_cksum();
-        builder.append(&header, bytes.as_slice()).expect("memory takes it");
+        builder.append(&header, bytes.as_slice()).expect("writes to memory");
     }
-    builder.into_inner().expect("memory takes it")
+    builder.into_inner().expect("writes to memory")
 }
 
 #[test]
@@ -179,13 +179,13 @@ fn an_archive_unpacked_by_tar_is_a_backup_directory_without_other_files() {
     assert_eq!(names, ["MANIFEST", "000001.seg", "000002.seg", "000003.seg"]);
     let (place, to) = place();
     fs::create_dir(&to).expect("a directory");
-    tar::Archive::new(&*archive).unpack(&to).expect("it unpacks");
+    tar::Archive::new(&*archive).unpack(&to).expect("unpacks");
     let new = place.path().join("new");
     restore(&to, &new).expect("restores");
     assert_eq!(contents_of_new(&new), map);
     let mut padded = archive_of(&entries(&archive), |_| {});
     padded.resize(padded.len() + 10_240, 0);
-    assert_eq!(attempt(&padded).expect("as other programs make them"), map);
+    assert_eq!(attempt(&padded).expect("restores"), map);
 }
 
 #[test]
@@ -237,9 +237,9 @@ fn a_huge_entry_is_refused_before_a_file_is_created() {
     let mut good = entries(&archive);
     let huge = |header: &mut tar::Header| header.set_size(1 << 60);
     // A size that contradicts MANIFEST, and one that agrees with MANIFEST in a truncated file.
-    let error = attempt(&archive_of(&good, huge)).expect_err("there is no such segment");
+    let error = attempt(&archive_of(&good, huge)).expect_err("MANIFEST lists no such segment");
     assert!(error.to_string().contains("MANIFEST lists no"), "{error}");
-    let error = attempt(&archive_of(&good[..1], huge)).expect_err("no MANIFEST is that long");
+    let error = attempt(&archive_of(&good[..1], huge)).expect_err("MANIFEST is too long");
     assert!(error.to_string().contains("more than"), "{error}");
     let text = String::from_utf8(good[0].1.clone()).expect("text");
     let (body, _) = text.split_once("crc ").expect("a checksum");
@@ -252,7 +252,7 @@ fn a_huge_entry_is_refused_before_a_file_is_created() {
         .collect();
     good[0].1 = format!("{body}crc {:08x}\n", crc32c::crc32c(body.as_bytes())).into_bytes();
     let mebibytes = |header: &mut tar::Header| header.set_size(1 << 40);
-    let error = attempt(&archive_of(&good, mebibytes)).expect_err("it ends long before");
+    let error = attempt(&archive_of(&good, mebibytes)).expect_err("is truncated");
     assert!(matches!(error, Error::BackupDamaged { .. }), "{error}");
 }
 
@@ -268,13 +268,13 @@ fn a_backup_directory_with_a_changed_byte_is_refused_or_restores_the_same_conten
             let mut changed = bytes.clone();
             changed[at] ^= 0x10;
             // The sealed segments are hard links to the store's files.
-            fs::remove_file(copy.join(&name)).expect("it is there");
+            fs::remove_file(copy.join(&name)).expect("exists");
             fs::write(copy.join(&name), changed).expect("the damage");
             let to = place.path().join("new");
             match restore(&copy, &to) {
                 Ok(_) => {
                     assert_eq!(contents_of_new(&to), map, "{name} byte {at}");
-                    fs::remove_dir_all(&to).expect("it is ours");
+                    fs::remove_dir_all(&to).expect("has permission");
                 }
                 Err(error) => {
                     assert!(!matches!(error, Error::Occupied { .. }), "{error}");
@@ -282,7 +282,7 @@ fn a_backup_directory_with_a_changed_byte_is_refused_or_restores_the_same_conten
                 }
             }
         }
-        fs::write(copy.join(&name), bytes).expect("as it was");
+        fs::write(copy.join(&name), bytes).expect("restores the bytes");
     }
 }
 
@@ -293,19 +293,19 @@ fn a_directory_that_is_no_backup_is_not_restored_and_no_existing_file_is_overwri
     let to = place.path().join("to");
     let store = open(dir.path());
     store.put("k", "v").expect("a put");
-    let refused = |from: &Path, to: &Path| restore(from, to).expect_err("it is refused");
+    let refused = |from: &Path, to: &Path| restore(from, to).expect_err("is refused");
     assert!(matches!(refused(dir.path(), &to), Error::Locked { .. }), "a writer has the store open");
     drop(store);
     assert!(matches!(refused(&copy, &to), Error::Missing { .. }));
     fs::create_dir(&copy).expect("a directory");
     assert!(matches!(refused(&copy, &to), Error::Missing { .. }));
-    restore(dir.path(), &to).expect("a store that was closed is a backup of itself");
+    restore(dir.path(), &to).expect("a closed store is a valid backup");
     assert!(matches!(refused(dir.path(), &to), Error::Occupied { .. }));
-    fs::remove_file(segment_path(&to, 2)).expect("it is there");
+    fs::remove_file(segment_path(&to, 2)).expect("exists");
     let empty = scratch();
     assert!(matches!(refused(&to, empty.path()), Error::SegmentMissing { segment } if segment.0 == 2));
     assert!(empty.path().exists(), "an existing directory stays");
-    restore(dir.path(), empty.path()).expect("an empty directory is free");
+    restore(dir.path(), empty.path()).expect("an empty directory is vacant");
     assert_eq!(contents_of_new(empty.path()).len(), 4);
     // An unclosed store.
     let unclosed = crate::common::unclosed_store();
@@ -318,7 +318,10 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_restore_to_nothing_or_to_the_backed_up_contents(
-        changes in prop::collection::vec((any::<prop::sample::Index>(), 0..3_u8, prop::collection::vec(any::<u8>(), 1..600)), 1..4),
+        changes in prop::collection::vec(
+            (any::<prop::sample::Index>(), 0..3_u8, prop::collection::vec(any::<u8>(), 1..600)),
+            1..4,
+        ),
         is_packed in any::<bool>(),
     ) {
         let (archive, map) = small_archive();

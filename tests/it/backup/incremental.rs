@@ -50,10 +50,10 @@ fn a_missing_or_truncated_segment_of_the_backup_is_copied_again() {
     let store = open(dir.path());
     let (_place, copy) = place();
     back_up(&store, &copy);
-    fs::remove_file(segment_path(&copy, 1)).expect("it is there");
+    fs::remove_file(segment_path(&copy, 1)).expect("exists");
     let cut = segment_path(&copy, 3);
     let bytes = fs::read(&cut).expect("the segment");
-    fs::write(&cut, &bytes[..bytes.len() - 8]).expect("it is cut");
+    fs::write(&cut, &bytes[..bytes.len() - 8]).expect("is truncated");
     let report = back_up(&store, &copy);
     assert_eq!((report.kept_count, report.copied_count), (1, 2));
     assert_eq!(restored(&copy), contents(&store));
@@ -71,7 +71,7 @@ fn a_backup_refuses_to_extend_one_of_another_history() {
     // The same number of bytes, in the same segment.
     twin.put("k", "your").expect("a put");
     let before = files(&copy);
-    let error = twin.backup(&copy, &mut keep_going).expect_err("their third segments differ");
+    let error = twin.backup(&copy, &mut keep_going).expect_err("the histories differ");
     assert!(
         matches!(error, Error::Occupied { .. }) && error.to_string().contains("another history"),
         "{error}"
@@ -105,7 +105,7 @@ fn a_store_that_lost_its_end_in_a_crash_can_be_backed_up_over_a_longer_backup() 
     back_up(&store, &copy);
     let dir = killed(store, dir.path());
     let segment = fs::OpenOptions::new().write(true).open(segment_path(dir.path(), 1)).expect("the segment");
-    segment.set_len(len).expect("the power goes");
+    segment.set_len(len).expect("truncates");
     let store = open(dir.path());
     store.put("after", "3").expect("a put");
     back_up(&store, &copy);
@@ -142,7 +142,7 @@ fn a_backup_that_was_written_to_is_a_separate_store() {
     back_up(&store, &copy);
     open(&copy).put("own", "1").expect("a put");
     let before = files(&copy);
-    let error = store.backup(&copy, &mut keep_going).expect_err("its write would be lost");
+    let error = store.backup(&copy, &mut keep_going).expect_err("the backup was written to");
     assert!(error.to_string().contains("a store that is written to"), "{error}");
     assert!(files(&copy) == before);
 }
@@ -193,7 +193,7 @@ fn a_store_restored_from_an_older_backup_does_not_replace_a_later_backup() {
     let (_again_place, again) = place();
     restore(&older, &again).expect("restores");
     let before = files(&copy);
-    let refused = open(&again).backup(&copy, &mut keep_going).expect_err("it is older");
+    let refused = open(&again).backup(&copy, &mut keep_going).expect_err("is older");
     assert!(
         refused.to_string().contains("it holds a later backup of this store, up to record 8"),
         "{refused}"

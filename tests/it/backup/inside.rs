@@ -62,7 +62,7 @@ fn large_store() -> TempDir {
 }
 
 fn empty(dir: &Path) {
-    files(dir).into_iter().for_each(|(name, _)| fs::remove_file(dir.join(name)).expect("it is ours"));
+    files(dir).into_iter().for_each(|(name, _)| fs::remove_file(dir.join(name)).expect("has permission"));
 }
 
 #[test]
@@ -71,8 +71,8 @@ fn an_empty_directory_is_filled_in_place_also_through_links() {
     fs::create_dir(&to).expect("a directory");
     check_filled(&to, "an empty directory", &|| empty(&to));
     let (link, chain) = (place.path().join("link"), place.path().join("chain"));
-    symlink("copy", &link).expect("a link");
-    symlink(&link, &chain).expect("a link");
+    symlink("copy", &link).expect("is a link");
+    symlink(&link, &chain).expect("is a link");
     check_filled(&chain, "a link to a link to a directory", &|| empty(&to));
     assert!(chain.is_symlink() && link.is_symlink());
     // With the slash that completion appends.
@@ -83,10 +83,10 @@ fn an_empty_directory_is_filled_in_place_also_through_links() {
 fn a_dangling_link_is_refused_in_one_sentence() {
     let (place, _) = place();
     let dangling = place.path().join("dangling");
-    symlink("nowhere", &dangling).expect("a link");
+    symlink("nowhere", &dangling).expect("is a link");
     let from = small_store();
     for (name, fill) in &FILLS[..3] {
-        let said = fill(from.path(), &dangling).expect_err("it is refused").sentence();
+        let said = fill(from.path(), &dangling).expect_err("is refused").sentence();
         assert!(said.contains("dangling: it is a dangling symbolic link"), "{name}: {said}");
     }
     assert_eq!(fs::read_dir(place.path()).expect("a directory").count(), 1, "a file is left beside the link");
@@ -102,7 +102,7 @@ fn a_mount_point_and_a_new_file_system_count_as_empty() {
     let found = mount.0.join("lost+found");
     fs::create_dir(&found).expect("a directory");
     check_filled(&mount.0, "a fresh file system", &|| {
-        fs::remove_dir(&found).expect("it is empty");
+        fs::remove_dir(&found).expect("is empty");
         empty(&mount.0);
         fs::create_dir(&found).expect("a directory");
     });
@@ -124,7 +124,7 @@ fn a_directory_below_a_read_only_one_is_filled_and_a_missing_one_is_refused_at_o
     for (command, name) in [("restore", "restored"), ("backup", "copy")] {
         let own = dir.path().join(name);
         fs::create_dir(&own).expect("a directory");
-        chown(&own, Some(OWNER), Some(GROUP)).expect("root may");
+        chown(&own, Some(OWNER), Some(GROUP)).expect("root has permission");
         let (to, of) = if command == "restore" { (name, "store") } else { ("store", name) };
         let run = |to: &str, of: &str| {
             let flags: &[&str] = if command == "restore" { &["--trust"] } else { &["--trust", "-r"] };
@@ -134,7 +134,7 @@ fn a_directory_below_a_read_only_one_is_filled_and_a_missing_one_is_refused_at_o
         assert_eq!(code, Some(0), "{said}");
         let trusting = Store::open_with(&own, quick().read_only(true).trust(true)).expect("opens");
         let held = contents(&trusting);
-        assert_eq!((own.metadata().expect("it is there").uid(), held), (OWNER, map_of(&from)));
+        assert_eq!((own.metadata().expect("exists").uid(), held), (OWNER, map_of(&from)));
         let (to, of) = if command == "restore" { ("nowhere", of) } else { (to, "nowhere") };
         let (code, said) = run(to, of);
         assert_eq!(code, Some(1), "{said}");
@@ -152,14 +152,14 @@ fn a_directory_that_is_not_empty_is_refused_with_the_name_of_a_file_and_unchange
     {
         fs::write(to.join(name), bytes).expect("a file");
         for (fill_name, fill) in &FILLS[..2] {
-            let said = fill(from.path(), &to).expect_err("it is refused").sentence();
+            let said = fill(from.path(), &to).expect_err("is refused").sentence();
             assert!(said.contains(&format!("it is not empty, and holds {name}")), "{fill_name}: {said}");
         }
         assert_eq!(files(&to), [(name.to_owned(), bytes.as_bytes().to_vec())]);
         empty(&to);
     }
     restore(from.path(), &to).expect("restores");
-    let said = restore(from.path(), &to).expect_err("it is refused").sentence();
+    let said = restore(from.path(), &to).expect_err("is refused").sentence();
     assert!(said.contains("it is not empty, and holds a store"), "{said}");
 }
 
@@ -174,7 +174,7 @@ fn manifest_is_written_last_after_everything_is_verified() {
         asked += 1;
         done_len = at.done_len;
         assert!(!to.join("MANIFEST").exists(), "{at:?}");
-        let opened = Store::open_with(&to, quick().read_only(true)).expect_err("it is no store yet");
+        let opened = Store::open_with(&to, quick().read_only(true)).expect_err("is no store yet");
         assert!(matches!(opened, Error::Unfinished { .. }), "{opened:?}");
         ControlFlow::Continue(())
     })
@@ -195,7 +195,7 @@ fn an_interrupted_restore_leaves_a_marked_directory_and_the_next_one_completes_i
         if at.done_len > 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     assert_eq!(fs::read_dir(&to).expect("a directory").count(), 0, "a cancelled restore leaves nothing");
-    let left = left.expect("it began");
+    let left = left.expect("has started");
     let before = files(left.path());
     assert!(before.iter().any(|(name, _)| name.ends_with(".seg")), "{before:?}");
     let told = "is not a store yet: a backup or a restore into it was interrupted; run it again";
@@ -208,7 +208,7 @@ fn an_interrupted_restore_leaves_a_marked_directory_and_the_next_one_completes_i
             .map(drop),
     ];
     for refused in refused {
-        let said = refused.expect_err("it is no store").sentence();
+        let said = refused.expect_err("is no store").sentence();
         assert!(said.contains(told), "{said}");
     }
     assert!(files(left.path()) == before, "the open changed files");
@@ -222,10 +222,10 @@ fn an_interrupted_restore_leaves_a_marked_directory_and_the_next_one_completes_i
     let copy = place.path().join("backup");
     back_up(&open(from.path()), &copy);
     assert_eq!(restored(&copy), map_of(from.path()));
-    fs::remove_file(copy.join("MANIFEST")).expect("it is there");
+    fs::remove_file(copy.join("MANIFEST")).expect("exists");
     fs::write(copy.join("UNFINISHED"), "a part of a segment").expect("a file");
     let before = files(&copy);
-    let said = restore(from.path(), &copy).expect_err("it is not empty").sentence();
+    let said = restore(from.path(), &copy).expect_err("is not empty").sentence();
     assert!(said.contains("it is not empty, and holds 0000"), "{said}");
     assert!(files(&copy) == before);
 }
@@ -240,7 +240,7 @@ fn a_lack_of_disk_space_is_reported_before_anything_is_written() {
     let from = large_store();
     for (name, fill) in &FILLS[..3] {
         for to in [disk.0.clone(), disk.0.join("new")] {
-            let error = fill(from.path(), &to).expect_err("it does not fit");
+            let error = fill(from.path(), &to).expect_err("does not fit");
             let said = error.sentence();
             assert!(said.contains("it needs 4,19") && said.contains("bytes, and 2"), "{name}: {said}");
             let Error::Io { source, .. } = error else { panic!("{name}: {said}") };

@@ -21,7 +21,7 @@ fn backup_with_everything() -> (tempfile::TempDir, Map) {
     let (place, copy) = place();
     back_up(&store, &copy);
     store.close().expect("closes");
-    fs::copy(dir.path().join("KEYDIR"), copy.join("KEYDIR")).expect("it was written");
+    fs::copy(dir.path().join("KEYDIR"), copy.join("KEYDIR")).expect("was written");
     fs::write(copy.join("LOCK"), "4711\n").expect("a file");
     fs::write(copy.join("MANIFEST.new"), "half").expect("a file");
     fs::write(copy.join("UNFINISHED"), "half").expect("a file");
@@ -52,10 +52,10 @@ fn an_archive_made_by_tar_restores_in_every_tar_format() {
             command
                 .args(what)
                 .output()
-                .expect("it runs")
+                .expect("runs")
                 .status
                 .success()
-                .then(|| fs::read(&archive).expect("it was written"))
+                .then(|| fs::read(&archive).expect("was written"))
         };
         for (dir, what) in [
             (".", vec!["copy"]),
@@ -111,7 +111,7 @@ fn good() -> (Vec<Member<'static>>, Map) {
 
 fn pax(key: &str, value: &str) -> Vec<u8> {
     let line = |len: usize| format!("{len} {key}={value}\n");
-    let len = (0..).find(|&len| line(len).len() == len).expect("a length that counts itself");
+    let len = (0..).find(|&len| line(len).len() == len).expect("a length that includes its own digits");
     line(len).into_bytes()
 }
 
@@ -206,7 +206,7 @@ fn wrong_sizes_and_oversized_headers_are_reported_as_damage_and_allocate_no_memo
     // Two segments before MANIFEST: one that MANIFEST does not list, and one of another store.
     let mut more = good.clone();
     more[2].0 = "d/000009.seg";
-    let error = attempt(&archive_of(&more)).expect_err("it says that it is segment 3");
+    let error = attempt(&archive_of(&more)).expect_err("the header says segment 3");
     assert!(error.is_corruption(), "{}", error.sentence());
     let other = scratch();
     let store = open(other.path());
@@ -214,7 +214,7 @@ fn wrong_sizes_and_oversized_headers_are_reported_as_damage_and_allocate_no_memo
     store.close().expect("closes");
     let mut mixed = good.clone();
     mixed[0].2 = fs::read(other.path().join("000001.seg")).expect("a segment");
-    let error = attempt(&archive_of(&mixed)).expect_err("it is another store's");
+    let error = attempt(&archive_of(&mixed)).expect_err("belongs to another store");
     assert!(
         error.sentence().contains("its segment 1 is not the one that MANIFEST lists"),
         "{}",
@@ -240,7 +240,7 @@ fn endless_zeros_before_manifest_are_refused_at_their_start() {
     let (place, to) = place();
     let mut archive = header.as_bytes().as_slice().chain(&mut zeros);
     let error = logkv::backup::restore_archive(&mut archive, &to, &quick(), &mut super::keep_going);
-    assert!(error.expect_err("it is refused").is_corruption());
+    assert!(error.expect_err("is refused").is_corruption());
     assert!(zeros.0 <= 2 << 20, "{}", zeros.0);
     assert_eq!(fs::read_dir(place.path()).expect("a directory").count(), 0);
 }

@@ -123,11 +123,11 @@ fn sealed_segments_are_hard_links_and_the_active_segment_is_a_copy() {
         let [ours, theirs] = [dir.path(), &copy].map(|dir| inode(&segment_path(dir, id)));
         assert_eq!(ours == theirs, id < 3, "segment {id}");
     }
-    store.put("six", "6").expect("the active segment has one name");
+    store.put("six", "6").expect("accepts writes");
     store.close().expect("closes");
-    open(dir.path()).put("seven", "7").expect("and can be opened to be written to");
+    open(dir.path()).put("seven", "7").expect("accepts writes");
     let before = files(&copy);
-    fs::remove_dir_all(dir.path()).expect("the store is lost");
+    fs::remove_dir_all(dir.path()).expect("removes the store");
     assert!(files(&copy) == before);
     assert!(!restored(&copy).contains_key(&b"six"[..]));
 }
@@ -195,7 +195,7 @@ fn a_backup_holds_acknowledged_writes_and_whole_batches_beside_writers_and_compa
             };
             assert_eq!(number("left"), number("right"), "the backup holds half a batch");
             assert!(number("left") >= before, "the backup lacks an acknowledged write");
-            let newest = (0..50).map(|n| number(&format!("key {n}"))).max().expect("some");
+            let newest = (0..50).map(|n| number(&format!("key {n}"))).max().expect("at least one");
             assert_eq!(newest, number("left"));
         }
     });
@@ -228,14 +228,14 @@ fn a_backup_is_refused_where_something_else_exists() {
     fs::create_dir(place.path().join("full")).expect("a directory");
     fs::write(place.path().join("full/notes"), "mine").expect("a file");
     back_up(&open(other.path()), &place.path().join("theirs"));
-    symlink(dir.path(), place.path().join("link")).expect("a link");
+    symlink(dir.path(), place.path().join("link")).expect("is a link");
     back_up(&store, &place.path().join("written"));
     open(&place.path().join("written")).put("k", "v").expect("a put");
     let inside = dir.path().join("backups/today");
     let places = ["full", "full/notes", "theirs", "link", "link/inside", "written"];
     let before = files(&place.path().join("theirs"));
     for to in places.map(|name| place.path().join(name)).iter().chain([&inside, &dir.path().to_owned()]) {
-        let error = store.backup(to, &mut keep_going).expect_err("it is refused");
+        let error = store.backup(to, &mut keep_going).expect_err("is refused");
         assert!(matches!(error, Error::Occupied { .. }), "{}: {error}", to.display());
     }
     assert!(!inside.exists() && files(&place.path().join("theirs")) == before);
@@ -258,10 +258,10 @@ fn a_damaged_record_fails_the_backup() {
     fs::write(&path, bytes).expect("the damage");
     let store = open(dir.path());
     let (_place, copy) = place();
-    let error = store.backup(&copy, &mut keep_going).expect_err("it could not be restored");
+    let error = store.backup(&copy, &mut keep_going).expect_err("has damage");
     assert!(matches!(error, Error::Damaged { segment, .. } if segment.0 == 2), "{error}");
     assert!(!copy.exists() && !copy.with_file_name("copy.unfinished").exists());
-    let error = store.backup_archive(&mut Vec::new(), &mut keep_going).expect_err("nor this");
+    let error = store.backup_archive(&mut Vec::new(), &mut keep_going).expect_err("has damage");
     assert!(matches!(error, Error::Damaged { .. }), "{error}");
 }
 
@@ -279,7 +279,7 @@ fn damage_in_the_active_segment_is_reported_with_its_place() {
     for _ in 0..2 {
         let store = open(dir.path());
         let (_place, copy) = place();
-        let error = store.backup(&copy, &mut keep_going).expect_err("it could not be restored");
+        let error = store.backup(&copy, &mut keep_going).expect_err("has damage");
         assert!(matches!(error, Error::Damaged { offset: 64, .. }), "{error}");
         store.close().expect("closes");
     }

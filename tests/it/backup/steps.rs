@@ -135,7 +135,7 @@ fn a_first_backup_or_restore_with_a_failed_call_leaves_nothing_or_all_of_it() {
             let is_left = fs::read_dir(dir.path()).expect("a directory").count() > usize::from(is_made);
             assert!(!is_left || from_then_on, "{what} left files behind");
             if is_made {
-                fs::remove_dir_all(&to).expect("it is ours");
+                fs::remove_dir_all(&to).expect("has permission");
             }
             assert!(make(&options, &to), "{what} cannot be repeated afterwards");
             // A leftover that is complete except for its name looks like a store, and only the user
@@ -145,7 +145,7 @@ fn a_first_backup_or_restore_with_a_failed_call_leaves_nothing_or_all_of_it() {
                 let names: Vec<_> = files(&unfinished).into_iter().map(|(name, _)| name).collect();
                 let is_whole = names.iter().any(|name| name == "MANIFEST");
                 assert!(from_then_on && is_whole && !names.iter().any(|name| name == "UNFINISHED"), "{what}");
-                fs::remove_dir_all(&unfinished).expect("it is ours");
+                fs::remove_dir_all(&unfinished).expect("has permission");
             }
             assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 1, "{what}");
         }
@@ -161,9 +161,9 @@ fn a_foreign_file_under_the_name_of_a_staging_directory_stays_and_blocks_nothing
     for stranger in ["MANIFEST", "notes"] {
         fs::write(other.join(stranger), "mine").expect("a file");
         back_up(&pair.reader(quick()), &to);
-        fs::remove_dir_all(&to).expect("it is ours");
-        restore(&pair.place.path().join("copy"), &to).expect("it is made");
-        fs::remove_dir_all(&to).expect("it is ours");
+        fs::remove_dir_all(&to).expect("has permission");
+        restore(&pair.place.path().join("copy"), &to).expect("is created");
+        fs::remove_dir_all(&to).expect("has permission");
         assert_eq!(files(&other), [(stranger.to_owned(), b"mine".to_vec())]);
         assert_eq!(fs::read_dir(place.path()).expect("a directory").count(), 1, "other files are left");
         fs::remove_file(other.join(stranger)).expect("a file");
@@ -186,9 +186,9 @@ fn the_staging_directory_of_a_killed_backup_has_a_random_name_and_is_removed() {
         fs::write(dir.join("000001.seg"), "the beginning").expect("a segment");
     }
     let held = fs::File::create(left.join("LOCK")).expect("a lock");
-    held.lock().expect("nobody has it");
+    held.lock().expect("the lock is free");
     let refused =
-        pair.reader(quick()).backup(&to, &mut keep_going).expect_err("another one is made").sentence();
+        pair.reader(quick()).backup(&to, &mut keep_going).expect_err("another backup runs").sentence();
     assert!(refused.contains("another process is working in it"), "{refused}");
     drop(held);
     back_up(&pair.reader(quick()), &to);

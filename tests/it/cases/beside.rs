@@ -147,7 +147,7 @@ fn case_20_a_snapshot_stays_the_same_beside_a_writer_and_compactions() {
                 }
                 if step % 10 == 0 {
                     let snapshot = store.snapshot().expect("a snapshot");
-                    sender.send((snapshot, map.clone())).expect("somebody looks at them");
+                    sender.send((snapshot, map.clone())).expect("the receiver is open");
                 }
             }
             drop(sender);

@@ -64,14 +64,14 @@ fn a_clear_that_is_interrupted_leaves_all_keys_or_none() {
     assert_eq!(store.clear().expect("clears"), 20);
     let moments = recorder.moments_from(first);
     let is_commit = |call| matches!(call, Some(Call::Rename(_, StoreFile::Manifest)));
-    let commit = moments.iter().position(|moment| is_commit(moment.call)).expect("there is a new MANIFEST");
+    let commit = moments.iter().position(|moment| is_commit(moment.call)).expect("commits");
     for (number, moment) in moments.iter().enumerate() {
         let what = format!("before call {number}, {:?}", moment.call);
         let is_empty = assert_all_or_nothing(&moment.killed, &map, &format!("killed {what}"));
         assert_eq!(is_empty, number > commit, "killed {what}");
         assert_all_or_nothing(&moment.disk.durable, &map, &format!("power cut {what}"));
     }
-    let done = moments.last().expect("there is an end");
+    let done = moments.last().expect("a last moment");
     assert!(assert_all_or_nothing(&done.disk.durable, &map, "what was cleared is so after a power cut"));
 }
 
@@ -112,9 +112,9 @@ fn readers_keep_their_view_during_a_clear_and_numbers_continue() {
     for read_with in [ReadWith::Mmap, ReadWith::Pread] {
         let (dir, map) = filled();
         let store = Store::open_with(dir.path(), options().read_with(read_with)).expect("opens");
-        let value = store.get("key1").expect("reads").expect("is there");
+        let value = store.get("key1").expect("reads").expect("exists");
         let (snapshot, scan) = (store.snapshot().expect("a snapshot"), store.scan(..).expect("scans"));
-        let last = store.stats().expect("figures").last_seq;
+        let last = store.stats().expect("statistics").last_seq;
         assert_eq!(store.clear().expect("clears"), map.len() as u64);
         assert_is(&store, &Map::new(), "cleared");
         assert_eq!(store.clear().expect("clears"), 0);
@@ -138,7 +138,7 @@ fn a_submitted_write_before_a_clear_is_acknowledged_and_the_clear_reports_its_re
     batch.put("submitted", "1");
     let pending = store.submit(&batch).expect("submits");
     store.clear().expect("clears");
-    assert!(pending.wait().expect("it was written, and cleared").is_some());
+    assert!(pending.wait().expect("was written before the clear").is_some());
     assert!(store.is_empty());
     let refused = store.transact(|transaction| {
         transaction.put("k", "v");

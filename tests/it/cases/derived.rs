@@ -73,7 +73,7 @@ fn case_09_a_damaged_hint_changes_no_answer() {
             assert!(now == whole, "hint {id}: {what}: the writer rewrites it");
         }
         let copy = copy_of(dir.path());
-        fs::remove_file(hint_path(copy.path(), id)).expect("it is there");
+        fs::remove_file(hint_path(copy.path(), id)).expect("exists");
         assert_unchanged(copy.path(), &map, "deleted");
         assert!(
             fs::read(hint_path(copy.path(), id)).expect("the hint") == whole,
@@ -94,13 +94,13 @@ fn case_09_the_hint_of_another_segment_or_store_changes_no_answer() {
     ];
     for (from, id, what) in strangers {
         let copy = copy_of(dir.path());
-        fs::copy(from, hint_path(copy.path(), id)).expect("the exchange");
+        fs::copy(from, hint_path(copy.path(), id)).expect("replaces the hint");
         assert_unchanged(copy.path(), &map, what);
     }
     // A directory under the name of a hint can neither be read nor overwritten.
     let copy = copy_of(dir.path());
-    fs::remove_file(hint_path(copy.path(), 1)).expect("it is there");
-    fs::create_dir(hint_path(copy.path(), 1)).expect("a directory in its place");
+    fs::remove_file(hint_path(copy.path(), 1)).expect("exists");
+    fs::create_dir(hint_path(copy.path(), 1)).expect("creates a directory");
     assert_unchanged(copy.path(), &map, "a directory");
 }
 
@@ -122,11 +122,11 @@ fn case_09_a_damaged_keydir_changes_no_answer() {
             assert_unchanged(dir.path(), &map, &format!("KEYDIR {what} at byte {at}"));
         }
     }
-    fs::write(&path, [&whole[..], &[0]].concat()).expect("a byte more");
+    fs::write(&path, [&whole[..], &[0]].concat()).expect("appends a byte");
     assert_unchanged(dir.path(), &map, "KEYDIR with an extra byte");
-    fs::remove_file(&path).expect("it is there");
+    fs::remove_file(&path).expect("exists");
     assert_unchanged(dir.path(), &map, "without KEYDIR");
-    fs::create_dir(&path).expect("a directory in its place");
+    fs::create_dir(&path).expect("creates a directory");
     assert_unchanged(dir.path(), &map, "KEYDIR is a directory");
 }
 

@@ -83,8 +83,7 @@ fn case_14_leftovers_of_dead_processes_do_not_block_an_open_and_a_live_writer_do
         Err(Error::Locked { pid }) => assert_eq!(pid, Some(std::process::id())),
         other => panic!("a second writer was not refused: {other:?}"),
     }
-    let beside =
-        Store::open_with(dir.path(), quick().read_only(true)).expect("a reader goes beside a writer");
+    let beside = Store::open_with(dir.path(), quick().read_only(true)).expect("opens beside the writer");
     assert_eq!(value(&beside, "k").as_deref(), Some("v"));
     drop(living);
     open(dir.path());
@@ -109,7 +108,7 @@ fn case_15_values_of_every_kind_read_back_after_recovery_and_compaction() {
     }
     let check = |store: &Store, when: &str| {
         for (key, bytes) in &values {
-            assert!(store.get(key).expect("reads").expect("is there") == **bytes, "{key} {when}");
+            assert!(store.get(key).expect("reads").expect("exists") == **bytes, "{key} {when}");
         }
     };
     check(&store, "in the store that wrote it");
@@ -139,7 +138,7 @@ fn case_21_oversized_lengths_are_refused_before_anything_is_written() {
 }
 
 fn refused(path: &Path) -> Error {
-    Store::open_with(path, quick()).map(|_| ()).expect_err("must be refused")
+    Store::open_with(path, quick()).map(|_| ()).expect_err("is refused")
 }
 
 #[test]
@@ -157,7 +156,7 @@ fn case_24_a_path_that_is_no_store_is_refused_in_one_sentence_and_unchanged() {
     );
 
     let dangling = dir.path().join("dangling");
-    symlink(dir.path().join("nowhere"), &dangling).expect("a link");
+    symlink(dir.path().join("nowhere"), &dangling).expect("is a link");
     assert!(refused(&dangling).sentence().contains("it is a dangling symbolic link"));
 
     let full = dir.path().join("full");
@@ -171,7 +170,7 @@ fn case_24_a_path_that_is_no_store_is_refused_in_one_sentence_and_unchanged() {
     fs::set_permissions(&open_to_all, fs::Permissions::from_mode(0o777)).expect("permissions");
     assert!(matches!(refused(&open_to_all), Error::Untrusted { .. }));
     assert_eq!(files(&open_to_all).len(), 0);
-    Store::open_with(&open_to_all, quick().trust(true)).expect("opens when it is trusted");
+    Store::open_with(&open_to_all, quick().trust(true)).expect("opens with trust");
 
     let headless = dir.path().join("headless");
     fs::create_dir(&headless).expect("a directory");
@@ -189,5 +188,5 @@ fn case_24_the_directory_of_another_user_is_refused_unless_trusted() {
     }
     assert!(matches!(refused(dir.path()), Error::Untrusted { .. }));
     assert_eq!(files(dir.path()).len(), 0, "a file was made in it");
-    Store::open_with(dir.path(), quick().trust(true).sync(Sync::Never)).expect("opens when it is trusted");
+    Store::open_with(dir.path(), quick().trust(true).sync(Sync::Never)).expect("opens with trust");
 }

@@ -41,7 +41,7 @@ fn put_twice(expiring: u64, writer: Writer) -> TempDir {
         let put = match writer {
             Writer::Store if n == expiring => {
                 let ends = PutOptions::new().expiry(Some(Expiry::At(EXPIRES_MS)));
-                store.put_with("k", format!("put {n}"), ends).expect("a put").expect("no condition")
+                store.put_with("k", format!("put {n}"), ends).expect("a put").expect("has no condition")
             }
             _ => store.put("k", format!("12345678put {n}")).expect("a put"),
         };
@@ -181,7 +181,7 @@ fn a_time_to_live_counts_from_the_corrected_clock_after_one_reading_far_ahead() 
             tx.put_expiring("transaction", "v", second);
             Ok::<_, Error>(())
         })
-        .expect("it goes through");
+        .expect("succeeds");
     store.put("expire", "v").expect("a put");
     assert!(store.expire("expire", second).expect("expires"));
     let keys = ["put", "batch", "transaction", "expire"];
@@ -191,7 +191,7 @@ fn a_time_to_live_counts_from_the_corrected_clock_after_one_reading_far_ahead() 
     store.close().expect("closes");
     let store = Store::open_with(dir.path(), options).expect("opens");
     for key in keys {
-        let entry = store.get_entry(key).expect("reads").expect("another process has not seen that time");
+        let entry = store.get_entry(key).expect("reads").expect("not expired for this process");
         assert_eq!(entry.meta.expires_ms, Some(EXPIRES_MS + 1000), "{key}");
     }
     clock.set(EXPIRES_MS + 1000);
@@ -204,9 +204,9 @@ fn an_expiry_too_late_for_other_readers_is_refused_and_nothing_is_written() {
     let store = Store::open_with(dir.path(), quick().clock(clock)).expect("opens");
     let latest = Expiry::At(Expiry::AT_MS_MAX);
     assert_eq!(Expiry::AT_MS_MAX, (1 << 53) - 1);
-    store.put_with("k", "1", PutOptions::new().expiry(Some(latest))).expect("it is held by all");
+    store.put_with("k", "1", PutOptions::new().expiry(Some(latest))).expect("every reader can represent it");
     let rest = Expiry::In(Duration::from_millis(Expiry::AT_MS_MAX - EXPIRES_MS));
-    store.put_with("l", "1", PutOptions::new().expiry(Some(rest))).expect("so is this");
+    store.put_with("l", "1", PutOptions::new().expiry(Some(rest))).expect("every reader can represent it");
     let before = contents(&store);
     for expiry in [
         Expiry::At(Expiry::AT_MS_MAX + 1),
@@ -231,9 +231,9 @@ fn an_expiry_too_late_for_other_readers_is_refused_and_nothing_is_written() {
         }
         assert_eq!(contents(&store), before, "{expiry:?}");
     }
-    store.put("k", "3").expect("it goes on");
+    store.put("k", "3").expect("continues");
     assert_eq!(
-        store.get_entry("l").expect("reads").expect("it is there").meta.expires_ms,
+        store.get_entry("l").expect("reads").expect("exists").meta.expires_ms,
         Some(Expiry::AT_MS_MAX)
     );
 }
@@ -246,11 +246,11 @@ fn a_clock_beyond_the_largest_record_time_stays_at_that_time() {
         let options = quick().clock(Arc::new(ManualClock::at(reading_ms)));
         let store = Store::open_with(dir.path(), options.clone()).expect("opens");
         let ends = PutOptions::new().ttl(Duration::from_secs(1));
-        store.put_with("k", "v", ends).expect("a put").expect("no condition");
+        store.put_with("k", "v", ends).expect("a put").expect("has no condition");
         for n in 0..3 {
             store.put("other", format!("{n}")).expect("a put");
         }
-        let meta = store.get_entry("k").expect("reads").expect("is there").meta;
+        let meta = store.get_entry("k").expect("reads").expect("exists").meta;
         assert_eq!((meta.time_ms, meta.expires_ms), (LATEST_MS, Some(LATEST_MS + 1000)));
         // Dropped records get that time in MANIFEST.
         store.rotate().expect("rotates");
@@ -258,7 +258,7 @@ fn a_clock_beyond_the_largest_record_time_stays_at_that_time() {
         store.clear().expect("clears");
         store.put("after", "1").expect("a put");
         store.close().expect("closes");
-        let store = Store::open_with(dir.path(), options).expect("it can be opened again");
+        let store = Store::open_with(dir.path(), options).expect("reopens");
         assert_eq!(value(&store, "after").as_deref(), Some("1"), "{reading_ms}");
     }
 }
@@ -333,7 +333,7 @@ fn a_copied_record_keeps_its_expiry_however_often_it_is_copied() {
     for _ in 0..2 {
         store.put("other", "replaced").expect("a put");
         store.compact_recounted(&Compact::All).expect("compacts");
-        let entry = store.get_entry("k").expect("reads").expect("is there");
+        let entry = store.get_entry("k").expect("reads").expect("exists");
         assert_eq!(entry.meta.expires_ms, Some(EXPIRES_MS));
     }
     clock.set(EXPIRES_MS);

@@ -32,7 +32,7 @@ fn case_10_a_truncated_sealed_segment_reports_the_loss_and_shows_the_rest() {
     let dir = three_sealed();
     let store = open(dir.path());
     let ends = KEYS.map(|key| {
-        let meta = store.get_entry(key).expect("reads").expect("is there").meta;
+        let meta = store.get_entry(key).expect("reads").expect("exists").meta;
         meta.location.offset + meta.len
     });
     drop(store);
@@ -71,7 +71,7 @@ fn case_10_a_truncated_sealed_segment_reports_the_loss_and_shows_the_rest() {
 #[test]
 fn case_11_a_flipped_bit_in_a_sealed_record_costs_that_record_only() {
     let dir = three_sealed();
-    let hit = open(dir.path()).get_entry("bravo").expect("reads").expect("is there").meta;
+    let hit = open(dir.path()).get_entry("bravo").expect("reads").expect("exists").meta;
     let whole = fs::read(segment_path(dir.path(), 1)).expect("the segment");
     let record = hit.location.offset as usize..(hit.location.offset + hit.len) as usize;
     for (byte, has_hint) in record.clone().flat_map(|byte| [(byte, true), (byte, false)]) {
@@ -117,7 +117,7 @@ fn case_11_a_bit_that_flips_under_an_open_store_is_an_error_of_its_key_wherever_
         store.put(key, format!("the value of {key}")).expect("a put");
     }
     store.rotate().expect("rotates");
-    let hit = store.get_entry("bravo").expect("reads").expect("is there").meta;
+    let hit = store.get_entry("bravo").expect("reads").expect("exists").meta;
     let path = segment_path(dir.path(), 1);
     let whole = fs::read(&path).expect("the segment");
     // A get does not read the header checksum in the first four bytes.

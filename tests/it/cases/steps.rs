@@ -225,13 +225,13 @@ fn a_power_cut_in_or_after_the_recovery_of_a_killed_writer_leaves_a_state_of_the
     let mut maps = vec![Map::new()];
     for n in 0..6_u8 {
         store.put([n], "never synced").expect("a put");
-        let mut map = maps.last().expect("the first").clone();
+        let mut map = maps.last().expect("a first map").clone();
         map.insert(vec![n], b"never synced".to_vec());
         maps.push(map);
     }
     let moments = recorder.moments_from(0);
     drop(store);
-    let last = moments.last().expect("the one after the last call");
+    let last = moments.last().expect("a last moment");
     assert_recovers_from_both(last, &maps, "killed");
 }
 
@@ -324,15 +324,15 @@ fn case_23_a_full_disk_fails_a_compaction_and_nothing_else() {
     while filler.write_all(&[0; 512]).is_ok() {}
     let before = files(&path);
     for _ in 0..3 {
-        let error = store.compact_recounted(&Compact::All).expect_err("there is no room");
+        let error = store.compact_recounted(&Compact::All).expect_err("the disk is full");
         assert!(error.sentence().ends_with("No space left on device"), "{}", error.sentence());
         assert!(files(&path) == before, "files were changed or left behind");
         assert_is(&store, &map, "on a full disk");
     }
     drop(filler);
-    fs::remove_file(disk.0.join("filler")).expect("it is there");
-    store.put("key0", "new").expect("there is room again");
-    store.compact_recounted(&Compact::All).expect("there is room again");
+    fs::remove_file(disk.0.join("filler")).expect("exists");
+    store.put("key0", "new").expect("has free space");
+    store.compact_recounted(&Compact::All).expect("has free space");
     assert!(!segment_path(&path, 1).exists(), "segment 1 was not compacted");
     let mut map = map;
     map.insert(b"key0".to_vec(), b"new".to_vec());

@@ -41,7 +41,7 @@ fn read_results(store: &Store) -> Vec<(&'static str, Vec<String>)> {
         ("get_entry", keys.map(|key| entry(store.get_entry(key).expect("reads"))).to_vec()),
         ("contains", keys.map(|key| store.contains(key).expect("reads").to_string()).to_vec()),
         ("len", vec![store.len().to_string()]),
-        ("key_count", vec![store.stats().expect("figures").key_count.to_string()]),
+        ("key_count", vec![store.stats().expect("statistics").key_count.to_string()]),
         ("scan", store.scan(..).expect("scans").map(pair).collect()),
         ("scan back", store.scan(..).expect("scans").rev().map(pair).collect()),
         ("scan_prefix", store.scan_prefix("").expect("scans").map(pair).collect()),
@@ -54,16 +54,13 @@ fn read_results(store: &Store) -> Vec<(&'static str, Vec<String>)> {
         versions.map(value).collect::<Vec<_>>().join(",")
     };
     read_results.push(("versions", keys.map(version).to_vec()));
-    read_results
-        .push(("get_at", keys.map(|key| entry(store.get_at(key, now).expect("read_results"))).to_vec()));
-    read_results
-        .push(("at", store.at(now).expect("read_results").scan(..).expect("scans").map(pair).collect()));
-    let differences = store.diff(At::Seq(Seqno(0)), None).expect("read_results");
+    read_results.push(("get_at", keys.map(|key| entry(store.get_at(key, now).expect("reads"))).to_vec()));
+    read_results.push(("at", store.at(now).expect("reads").scan(..).expect("scans").map(pair).collect()));
+    let differences = store.diff(At::Seq(Seqno(0)), None).expect("reads");
     read_results.push(("diff", vec![differences.count().to_string()]));
     let change = |change: logkv::Result<logkv::Change>| change.expect("reads").meta.seq.to_string();
     read_results.push(("changes", store.changes(Seqno(1)).map(change).collect()));
-    read_results
-        .push(("recent_changes", store.recent_changes(2).expect("read_results").map(change).collect()));
+    read_results.push(("recent_changes", store.recent_changes(2).expect("reads").map(change).collect()));
     read_results.push(("snapshot", snapshot.scan(..).expect("scans").map(pair).collect()));
     read_results.push(("snapshot get", keys.map(|key| value(snapshot.get(key).expect("reads"))).to_vec()));
     read_results.push(("snapshot len", vec![snapshot.len().to_string()]));
@@ -89,7 +86,7 @@ fn no_call_shows_a_write_before_its_sync_and_every_call_shows_it_afterwards() {
         let meanwhile = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| read_results(&store)));
         gate.set_shut(false);
         write.join().expect("no panic").expect("a batch");
-        meanwhile.expect("every call returns")
+        meanwhile.expect("returns")
     });
     for (meanwhile, before) in meanwhile.iter().zip(&before) {
         assert_eq!(meanwhile, before, "while the write is not durable");
@@ -112,7 +109,7 @@ struct HintGate(SyncGate);
 impl Hook for HintGate {
     fn opens(&self, file: StoreFile) {
         if let StoreFile::Hint(_) = file {
-            self.0.wait_for_opening().expect("it is not deadly");
+            self.0.wait_for_opening().expect("syncs do not fail");
         }
     }
 
@@ -135,7 +132,7 @@ fn hash_seed(dir: &Path) -> u64 {
 fn apart(seed: u64) -> [String; 3] {
     let mut shards = HashSet::new();
     let mut keys = (0..).map(|n| format!("key{n}")).filter(|key| shards.insert(shard(seed, key)));
-    [(); 3].map(|()| keys.next().expect("there are many"))
+    [(); 3].map(|()| keys.next().expect("another key"))
 }
 
 #[test]
@@ -171,7 +168,7 @@ fn a_get_of_many_keys_sees_all_or_nothing_of_a_batch_written_during_the_lookup()
         written.expect("a batch");
         many.join().expect("no panic")
     });
-    let found: Vec<_> = found.into_iter().map(|found| found.expect("reads").expect("is there")).collect();
+    let found: Vec<_> = found.into_iter().map(|found| found.expect("reads").expect("exists")).collect();
     assert_eq!(found[1], b"old");
     assert_eq!(text(&found[0]), text(&found[2]), "only half of the batch is visible");
 }
@@ -277,7 +274,7 @@ fn every_pair_of_bounds_scans_the_keys_between_them_from_both_ends() {
         let backwards: Vec<_> = expected.iter().rev().copied().collect();
         let key = |entry: logkv::Result<logkv::KeyEntry>| text(&entry.expect("reads").key);
         let key_of = |entry: logkv::Result<Entry>| text(&entry.expect("reads").meta.key);
-        let past = store.at(At::Seq(Seqno(u64::MAX))).expect("read_results");
+        let past = store.at(At::Seq(Seqno(u64::MAX))).expect("reads");
         let all = [
             store.keys(bounds).expect("scans").map(key).collect::<Vec<_>>(),
             store.scan(bounds).expect("scans").map(key_of).collect(),
@@ -360,7 +357,7 @@ fn readers_started_before_writes_and_a_compaction_keep_their_view() {
     let (mut ahead, mut back) =
         (store.scan_prefix("p").expect("scans"), store.keys_with_prefix("p").expect("scans"));
     let mut versions = store.versions(key(7)).expect("reads");
-    let past = store.at(At::Seq(Seqno(u64::MAX))).expect("read_results");
+    let past = store.at(At::Seq(Seqno(u64::MAX))).expect("reads");
     let mut earlier = past.scan(..).expect("scans");
     let mut shown = vec![ahead.next().expect("a first").expect("reads")];
     let mut last = vec![back.next_back().expect("a last").expect("reads")];
@@ -386,7 +383,7 @@ fn readers_started_before_writes_and_a_compaction_keep_their_view() {
     assert_eq!(read_results.len(), 200);
     assert_eq!(versions.next().expect("one").expect("reads").value.expect("a put"), b"old");
     assert!(versions.next().is_none(), "a later version is visible");
-    assert_eq!(past.get(key(1)).expect("read_results").expect("there").value, b"old");
+    assert_eq!(past.get(key(1)).expect("reads").expect("exists").value, b"old");
     let now = store.get_many(&[key(0), key(1), key(2)]).expect("reads");
     let now: Vec<_> = now.into_iter().map(|found| found.expect("reads").map(|value| text(&value))).collect();
     assert_eq!(now, [None, Some("new".to_owned()), Some("old".to_owned())]);

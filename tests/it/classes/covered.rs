@@ -136,7 +136,7 @@ fn an_older_keydir_changes_no_answer_however_the_store_grows() {
         grow(&store);
         let map = contents(&store);
         store.close().expect("closes");
-        fs::write(dir.path().join("KEYDIR"), keydir).expect("the older one");
+        fs::write(dir.path().join("KEYDIR"), keydir).expect("restores the older file");
         for (change, apply) in CHANGES {
             let what = format!("it grew {growth}; {change}");
             let copy = copy_of(dir.path());

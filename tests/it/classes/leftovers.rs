@@ -138,7 +138,7 @@ fn a_deleted_key_stays_deleted_when_its_put_s_file_was_not_removed_and_manifest_
         let dir = compacted_but(held);
         assert_eq!(value(&open(dir.path()), "victim"), None, "with MANIFEST");
         let dir = compacted_but(held);
-        fs::remove_file(dir.path().join("MANIFEST")).expect("it is there");
+        fs::remove_file(dir.path().join("MANIFEST")).expect("exists");
         let (to, _) = repaired(dir.path());
         let store = open(to.path());
         assert_eq!(value(&store, "victim"), None, "segment {held} is left");
@@ -165,7 +165,7 @@ fn without_manifest_the_log_ends_with_its_newest_segment_and_not_with_the_newest
     let path = segment_path(dir.path(), 2);
     let bytes = fs::read(&path).expect("the active segment");
     for len in whole..bytes.len() {
-        fs::write(&path, &bytes[..len]).expect("it is cut");
+        fs::write(&path, &bytes[..len]).expect("is truncated");
         drop(fs::remove_file(dir.path().join("MANIFEST")));
         let (to, report) = repaired(dir.path());
         assert_eq!(report.torn_len, (len - whole) as u64, "{report:?}");
@@ -180,7 +180,7 @@ fn without_manifest_the_log_ends_with_its_newest_segment_and_not_with_the_newest
 fn staged_files_and_foreign_segments_are_no_part_of_a_repaired_store() {
     let (moments, map) = steps::compacted();
     let both = moments.iter().find(|moment| matches!(moment.call, Some(Call::Remove(StoreFile::Segment(_)))));
-    let mut files = both.expect("inputs are removed").killed.clone();
+    let mut files = both.expect("the inputs were seen").killed.clone();
     let first = files.iter().find(|(name, _)| name.ends_with(".seg")).map(|(_, bytes)| bytes.clone());
     let first = first.expect("a segment");
     files.insert("MANIFEST.new".to_owned(), b"half of a manif".to_vec());

@@ -15,7 +15,7 @@ use crate::transcript::command;
 /// Runs the program in `dir` with `input`.
 fn run(dir: &Path, args: &[&str], input: &[u8]) -> Output {
     let mut child = piped(&mut command(dir, args));
-    let mut stdin = child.stdin.take().expect("it is piped");
+    let mut stdin = child.stdin.take().expect("is piped");
     std::thread::scope(|scope| {
         // The program may exit before it has read everything.
         scope.spawn(move || drop(stdin.write_all(input)));
@@ -121,7 +121,7 @@ fn lines_around_the_read_length_are_read_whole_wherever_a_quote_or_line_ends() {
             assert!(output.status.success(), "{name}, {over}: {}", errors_of(&output));
             let store = open(&dir.path().join(name));
             assert_eq!(store.len(), 3, "{name}, {over}");
-            let long = [value(&store, "a"), value(&store, "b")].map(|value| value.expect("is there").len());
+            let long = [value(&store, "a"), value(&store, "b")].map(|value| value.expect("exists").len());
             let expected = match name {
                 "line" => [len, 1],
                 "quote" => [1, len],

@@ -195,7 +195,7 @@ fn each_open_uses_its_own_options_and_none_of_the_open_before() {
         for n in 0..20 {
             store.put(format!("size{n}"), [b'v'; 200]).expect("a put");
         }
-        let last = store.segments().expect("segments").into_iter().rev().nth(1).expect("more than one");
+        let last = store.segments().expect("segments").into_iter().rev().nth(1).expect("a second key");
         assert!(last.len <= size && last.len + 256 > size, "{} of {size}", last.len);
         store.close().expect("closes");
     }

@@ -90,7 +90,7 @@ fn records_of_every_length_around_the_read_write_and_copy_lengths_read_back() {
     for (key, value) in &map {
         submitted.push(store.submit(Batch::new().put(key, value)).expect("submits"));
     }
-    submitted.into_iter().for_each(|pending| assert!(pending.wait().expect("is written").is_some()));
+    submitted.into_iter().for_each(|pending| assert!(pending.wait().expect("is acknowledged").is_some()));
     assert_is(&store, &map, "submitted one after another");
 }
 
@@ -135,7 +135,7 @@ fn a_backup_extends_a_segment_only_if_it_is_the_same_to_its_end_at_any_length() 
         let (store, twin) = (open(dir.path()), open(twin.path()));
         let assert_refused = |what: &str| {
             let before = files(&copy);
-            let error = twin.backup(&copy, &mut keep_going).expect_err("another history");
+            let error = twin.backup(&copy, &mut keep_going).expect_err("the histories differ");
             assert!(matches!(error, Error::Occupied { .. }), "{len}, {what}: {error}");
             assert!(files(&copy) == before, "{len}, {what}");
         };

@@ -21,7 +21,7 @@ impl Sample {
 
     /// Checks every flip, cut and sector of the derived file `name`.
     fn check_damage(&self, name: StoreFile, expected: &Answers) {
-        let whole = file(&self.image, name).expect("it was made");
+        let whole = file(&self.image, name).expect("was created");
         let is_short = whole.len() <= SHORT_LEN;
         let what = |how: &str| format!("{}: {name} {how}", self.what);
         for (at, &byte) in whole.iter().enumerate() {

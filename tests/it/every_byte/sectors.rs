@@ -70,7 +70,7 @@ impl Sample {
             let mut of_key = self.records.iter().enumerate().filter(|(_, record)| record.key == *key);
             let may_be_lost =
                 |n: usize, record: &Record| is_hit(record) || self.is_unsettled(record.segment) && n >= first;
-            let newest = of_key.clone().next_back().expect("it was written");
+            let newest = of_key.clone().next_back().expect("was written");
             assert!(may_be_lost(newest.0, newest.1), "{what}: {} is {answer:?}", key.escape_ascii());
             let was_so = of_key.any(|(_, record)| record.answer == *answer);
             let is_known = was_so || matches!(answer, Answer::Damaged | Answer::Missing);

@@ -56,7 +56,7 @@ impl Sample {
         let is_rot = self.is_unsettled(id) && !is_last;
         match refusal {
             Some(Error::Rot { segment, offset, .. }) => {
-                let record = &self.records[hit.expect("a record was hit")];
+                let record = &self.records[hit.expect("a record is hit")];
                 assert!(is_rot, "{what}");
                 assert_eq!((segment, offset as usize), (id, record.place.start), "{what}");
             }
@@ -88,7 +88,7 @@ impl Sample {
 
 /// Flips the bytes of every segment of sample `which`.
 fn flip_all(which: &str) {
-    let sample = samples().into_iter().find(|sample| sample.what == which).expect("it is one of them");
+    let sample = samples().into_iter().find(|sample| sample.what == which).expect("the sample exists");
     for id in SEGMENTS {
         let len = file(&sample.image, StoreFile::Segment(id)).expect("a segment").len();
         for (at, mask) in (0..len).flat_map(|at| MASKS.map(|mask| (at, mask))) {

@@ -17,17 +17,17 @@ fn bytes(hex: &str) -> Vec<u8> {
 
 /// The contents as bitcask itself reads them.
 fn expected(path: &Path) -> Map {
-    let text = fs::read_to_string(path).expect("it was written");
+    let text = fs::read_to_string(path).expect("was written");
     let pairs = text.lines().map(|line| line.split_once(' ').expect("two words"));
     pairs.map(|(key, value)| (bytes(key), bytes(value))).collect()
 }
 
 /// Whether `dir` holds a tombstone of this kind.
 fn has(dir: &Path, tombstone: &[u8]) -> bool {
-    let names = fs::read_dir(dir).expect("it was written").map(|entry| entry.expect("an entry").path());
+    let names = fs::read_dir(dir).expect("was written").map(|entry| entry.expect("an entry").path());
     let mut files = names.filter(|path| path.extension().is_some_and(|ending| ending == "data"));
     files.any(|path| {
-        let bytes = fs::read(path).expect("it was written");
+        let bytes = fs::read(path).expect("was written");
         bytes.windows(tombstone.len()).any(|window| window == tombstone)
     })
 }
@@ -41,7 +41,7 @@ fn an_imported_bitcask_has_the_contents_that_bitcask_itself_reads() {
     let dir = scratch();
     fs::write(dir.path().join("work.escript"), include_str!("bitcask.escript")).expect("a script");
     let args = ["work.escript", "cask", "7"];
-    let output = Command::new("escript").args(args).current_dir(dir.path()).output().expect("it was there");
+    let output = Command::new("escript").args(args).current_dir(dir.path()).output().expect("exists");
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     if said.contains("bitcask.app") {
         return skipped(TEST, "erlang-bitcask is not installed (see .ci/setup)");

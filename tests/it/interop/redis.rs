@@ -31,7 +31,7 @@ impl Redis {
                 .current_dir(dir)
                 .stdout(Stdio::null())
                 .spawn()
-                .expect("it was there");
+                .expect("exists");
             let redis = Self { child, port };
             if holds_within(std::time::Duration::from_secs(10), || redis.client().is_some()) {
                 return redis;
@@ -48,7 +48,7 @@ impl Redis {
 
 impl Drop for Redis {
     fn drop(&mut self) {
-        self.child.kill().and_then(|()| self.child.wait()).expect("it ends");
+        self.child.kill().and_then(|()| self.child.wait()).expect("exits");
     }
 }
 
@@ -101,15 +101,15 @@ fn a_redis_holds_every_exported_key() {
     assert!(exported.expect("the program runs").status.success());
 
     let redis = Redis::start(dir.path());
-    let rows = File::open(dir.path().join("rows.resp")).expect("it was exported");
+    let rows = File::open(dir.path().join("rows.resp")).expect("was exported");
     let piped = Command::new("redis-cli")
         .args(["-p", &redis.port.to_string(), "--pipe"])
         .stdin(rows)
         .output()
-        .expect("it was there");
+        .expect("exists");
     let said = String::from_utf8_lossy(&piped.stdout);
     assert!(said.contains(&format!("errors: 0, replies: {}", pairs.len() + 1)), "{said}");
-    let mut client = redis.client().expect("it listens");
+    let mut client = redis.client().expect("reads its input");
     assert_eq!(client.ask(&[b"DBSIZE"]), Some((pairs.len() + 1).to_string().into_bytes()));
     assert_eq!(client.ask(&[b"PEXPIRETIME", b"offer"]), Some(THEN.to_string().into_bytes()));
     for (key, value) in &pairs {

@@ -33,7 +33,7 @@ fn name(key: usize) -> String {
 
 /// The number in a value.
 fn number_of(value: &[u8]) -> u64 {
-    let digits = value.split(|&byte| byte == b':').next().expect("split gives one piece at least");
+    let digits = value.split(|&byte| byte == b':').next().expect("split returns at least one piece");
     std::str::from_utf8(digits).expect("digits").parse().expect("a number")
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn state_of(scan: Scan) -> Keys {
     for entry in scan {
         let entry = entry.expect("reads");
         let key = (0..KEYS).find(|&key| name(key).as_bytes() == &*entry.meta.key);
-        keys[key.expect("nobody writes others")] = Some(number_of(&entry.value));
+        keys[key.expect("a known key")] = Some(number_of(&entry.value));
     }
     keys
 }
@@ -185,7 +185,7 @@ impl<'a> Worker<'a> {
     fn write_batch(&mut self) {
         let (batch, changes) = self.batch();
         let invoked = self.clock.now();
-        let commit = self.store.write(&batch).expect("a batch").expect("there is a put in it");
+        let commit = self.store.write(&batch).expect("a batch").expect("writes a record");
         self.note(invoked, wrote(changes, commit, None));
     }
 
@@ -198,7 +198,7 @@ impl<'a> Worker<'a> {
             submitted.push((invoked, changes, self.store.submit(&batch).expect("submits")));
         }
         for (invoked, changes, pending) in submitted {
-            let commit = pending.wait().expect("waits").expect("there is a put in it");
+            let commit = pending.wait().expect("waits").expect("writes a record");
             self.note(invoked, wrote(changes, commit, None));
         }
     }

@@ -122,7 +122,7 @@ impl History {
     pub(super) fn follow(&mut self, feed: &mut Changes, world: &World) {
         let mut goes_on = false;
         for change in feed {
-            let change = change.expect("all before it was given already");
+            let change = change.expect("continues");
             assert_eq!(change.meta.time_ms, world.now_ms);
             assert!(change.meta.seq.0 > self.last_seq, "a record was returned twice or out of order");
             assert!(
@@ -247,7 +247,7 @@ impl History {
         }
         let mut feed = store.changes(Seqno(0));
         if dropped > 0 {
-            let gone = feed.next().expect("that something is gone").expect_err("that comes first");
+            let gone = feed.next().expect("an item").expect_err("reports the gap");
             assert!(matches!(gone, Error::CompactedAway { whole_from } if whole_from.0 == dropped + 1));
         }
         let given = feed.map(|change| change.expect("a record"));
@@ -315,7 +315,7 @@ fn replayed(events: &[Event], at_ms: u64) -> BTreeMap<&[u8], &HistoryRecord> {
 }
 
 fn value(line: &HistoryRecord) -> &[u8] {
-    line.value.as_deref().expect("it is there")
+    line.value.as_deref().expect("exists")
 }
 
 fn values(lines: &BTreeMap<&[u8], &HistoryRecord>) -> Map {

@@ -79,7 +79,7 @@ impl Pair {
     }
 
     pub(super) fn store(&self) -> &Store {
-        self.store.as_ref().expect("open between steps")
+        self.store.as_ref().expect("is open between steps")
     }
 
     fn commit(&mut self, commit: Option<logkv::Commit>) {
@@ -92,7 +92,7 @@ impl Pair {
     /// Applies a step, and records the writes that the feed returns.
     pub(super) fn step(&mut self, step: &Step) {
         self.apply(step);
-        self.history.follow(self.feed.as_mut().expect("open between steps"), &self.world);
+        self.history.follow(self.feed.as_mut().expect("is open between steps"), &self.world);
     }
 
     fn apply(&mut self, step: &Step) {
@@ -151,7 +151,7 @@ impl Pair {
     }
 
     fn stop_feed(&mut self) {
-        self.cursor = self.feed.take().expect("open between steps").cursor();
+        self.cursor = self.feed.take().expect("is open between steps").cursor();
     }
 
     fn crash(&mut self) {
@@ -167,7 +167,7 @@ impl Pair {
         let counted = self.store().len();
         assert_eq!(self.store().clear().expect("clears"), counted);
         self.world.clear();
-        self.history.clear(self.feed.as_mut().expect("open between steps"), self.world.now_ms);
+        self.history.clear(self.feed.as_mut().expect("is open between steps"), self.world.now_ms);
         assert_eq!(self.store().len(), 0);
     }
 
@@ -333,7 +333,7 @@ impl Pair {
         recount(&store);
         check_scan(&store.snapshot().expect("a snapshot"), &self.world.map, &[], &[0xff; 301]);
         drop(store);
-        fs::remove_dir_all(new).expect("it is ours");
+        fs::remove_dir_all(new).expect("has permission");
     }
 
     /// Backs up and restores. The result must have the same contents and history.
@@ -351,15 +351,14 @@ impl Pair {
         let store = Store::open_with(&new, self.options.clone().read_only(true)).expect("opens");
         assert_eq!(store.len(), self.store().len());
         let cursor = self.store().snapshot().expect("a snapshot").cursor();
-        assert_eq!(cursor.lineage, self.feed.as_ref().expect("open between steps").cursor().lineage);
-        let refused =
-            store.changes(cursor).next().expect("not silence").expect_err("numbers go their own way");
+        assert_eq!(cursor.lineage, self.feed.as_ref().expect("is open between steps").cursor().lineage);
+        let refused = store.changes(cursor).next().expect("an item").expect_err("the lineage differs");
         assert!(matches!(refused, Error::OtherLineage { .. }), "{refused}");
         check_scan(&store.snapshot().expect("a snapshot"), &self.world.map, &[], &[0xff; 301]);
         self.history.check_log(&store, self.world.now_ms);
         self.history.check_past(&store, self.world.now_ms, [u64::MAX / 2, u64::MAX], 1000);
         drop(store);
-        fs::remove_dir_all(new).expect("it is ours");
+        fs::remove_dir_all(new).expect("has permission");
     }
 
     fn open(&mut self) {

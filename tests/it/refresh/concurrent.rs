@@ -93,7 +93,7 @@ fn read_on(reader: &Store, course: &Mutex<Progress>, is_done: &AtomicBool, rando
         };
         let mut done = done.into_iter();
         while at < acknowledged {
-            apply(&mut map, &done.next().expect("it was acknowledged"));
+            apply(&mut map, &done.next().expect("was acknowledged"));
             at += 1;
         }
         while map != seen {

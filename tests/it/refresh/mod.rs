@@ -115,7 +115,7 @@ fn values_and_snapshots_keep_their_view_and_all_handles_see_the_refresh() {
         let reader = reader(dir.path(), read_with);
         let other_handle = reader.clone();
         let (snapshot, map) = (reader.snapshot().expect("a snapshot"), contents(&reader));
-        let taken = reader.get("b").expect("reads").expect("it is there");
+        let taken = reader.get("b").expect("reads").expect("exists");
         let mut scan = reader.scan(..).expect("scans");
         let first = scan.next().expect("a key").expect("reads");
         for round in 0..3 {
@@ -162,7 +162,7 @@ fn a_refresh_during_a_write_shows_whole_batches_only() {
     let killed = killed(store, dir.path());
     let path = segment_path(killed.path(), 1);
     for step in [1, 8, 40] {
-        fs::write(&path, &bytes[..states[0].0]).expect("the first record alone");
+        fs::write(&path, &bytes[..states[0].0]).expect("keeps the first record");
         let reader = reader(killed.path(), ReadWith::Mmap);
         for len in (states[0].0..=bytes.len()).step_by(step) {
             fs::write(&path, &bytes[..len]).expect("a part of the file");
@@ -188,11 +188,11 @@ fn a_refresh_shows_the_write_that_replaced_a_truncated_one() {
     let other = with_other_value(&cut, len as usize, b"instead");
     let mut file = OpenOptions::new().write(true).open(&path).expect("the segment");
     file.seek(SeekFrom::Start(0)).expect("seeks");
-    file.write_all(&other).expect("another write");
+    file.write_all(&other).expect("replaces the write");
     assert!(refreshed(&reader));
     assert_eq!(value(&reader, "k").as_deref(), Some("instead"));
     // Truncated, and not replaced.
-    file.set_len(len).expect("cut off");
+    file.set_len(len).expect("truncates");
     assert!(refreshed(&reader));
     assert_eq!(value(&reader, "k").as_deref(), Some("first"));
 }
@@ -209,11 +209,11 @@ fn a_refresh_shows_a_write_that_replaced_a_torn_one_of_equal_length() {
     let mut torn = whole.clone();
     // Garbage in place of the record's header.
     torn[len..len + 32].fill(0xa5);
-    fs::write(&path, &torn).expect("a torn write");
+    fs::write(&path, &torn).expect("tears the write");
     let reader = reader(place.path(), ReadWith::Mmap);
     assert_eq!(value(&reader, "k").as_deref(), Some("first"));
     assert!(!refreshed(&reader));
-    OpenOptions::new().write(true).open(&path).expect("the segment").write_all(&whole).expect("a write");
+    OpenOptions::new().write(true).open(&path).expect("the segment").write_all(&whole).expect("writes");
     assert!(refreshed(&reader));
     assert_eq!(value(&reader, "k").as_deref(), Some("instead"));
 }
@@ -240,11 +240,11 @@ fn a_refresh_shows_a_replaced_directory_and_reports_a_missing_one() {
         store.close().expect("closes");
     }
     let reader = reader(&dir, ReadWith::Mmap);
-    fs::rename(&dir, &aside).expect("moved");
-    let error = reader.refresh().expect_err("it is gone");
+    fs::rename(&dir, &aside).expect("renames");
+    let error = reader.refresh().expect_err("the directory is missing");
     assert!(matches!(error, Error::Missing { .. }), "{error:?}");
     assert_eq!(value(&reader, "k").as_deref(), Some("one"), "nothing is visible before the refresh");
-    fs::rename(&other, &dir).expect("moved");
+    fs::rename(&other, &dir).expect("renames");
     assert!(refreshed(&reader));
     assert_eq!(value(&reader, "k").as_deref(), Some("two"));
     let writer = open(&dir);

@@ -31,21 +31,21 @@ impl Client {
             .spawn()
             .expect("the program starts");
         let stdin = child.stdin.take();
-        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let stdout = BufReader::new(child.stdout.take().expect("is piped"));
         Self { child, stdin, stdout, is_json: mode == "json", sent: 0, heard: 0 }
     }
 
     /// Sends `lines` while a second thread reads the answers.
     fn send(&mut self, lines: &[Line]) {
         let text: Vec<u8> = lines.iter().flat_map(|line| [&line.text[..], b"\n"].concat()).collect();
-        let mut stdin = self.stdin.take().expect("it is open");
+        let mut stdin = self.stdin.take().expect("is open");
         let sender = thread::spawn(move || {
             stdin.write_all(&text).expect("the program reads");
             stdin
         });
         self.sent += lines.len() as u64;
         lines.iter().for_each(|line| self.hear(line));
-        self.stdin = Some(sender.join().expect("all was sent"));
+        self.stdin = Some(sender.join().expect("the sender finishes"));
         assert_eq!(self.heard, self.sent);
     }
 
@@ -56,7 +56,7 @@ impl Client {
         let mut error = None;
         loop {
             let mut answer = Vec::new();
-            self.stdout.read_until(b'\n', &mut answer).expect("it can be read");
+            self.stdout.read_until(b'\n', &mut answer).expect("can be read");
             assert!(answer.ends_with(b"\n"), "the program ended before it had answered {shown}");
             let is_ok = if self.is_json {
                 let object: Value =
@@ -72,7 +72,7 @@ impl Client {
                 let refused =
                     object["error"].is_string().then(|| (&object["error"], &object["code"], &object["ack"]));
                 assert_eq!(told, refused, "{shown}");
-                object["ok"].as_bool().expect("it says so")
+                object["ok"].as_bool().expect("has an ok field")
             } else {
                 match answer.as_slice() {
                     b"OK\n" => true,
@@ -91,7 +91,7 @@ impl Client {
         drop(self.stdin.take());
         let mut rest = String::new();
         self.stdout.read_line(&mut rest).expect("text");
-        let code = self.child.wait().expect("it ends").code();
+        let code = self.child.wait().expect("exits").code();
         assert!(rest.is_empty() && code == Some(1), "{rest}{code:?}");
     }
 }

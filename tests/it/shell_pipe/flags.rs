@@ -95,9 +95,9 @@ fn effects_in_copy(
     line: &str,
 ) -> impl PartialEq + std::fmt::Debug + use<> {
     let dir = copy_of(beside.path());
-    fs::rename(copy_of(store.path()).keep(), dir.path().join("d")).expect("both are temporary");
+    fs::rename(copy_of(store.path()).keep(), dir.path().join("d")).expect("renames");
     let run = |args: &[&str]| {
-        let output = command(dir.path(), args).stdin(Stdio::null()).output().expect("it runs");
+        let output = command(dir.path(), args).stdin(Stdio::null()).output().expect("runs");
         [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned())
     };
     let line = line.replace('\'', "");
@@ -107,7 +107,7 @@ fn effects_in_copy(
     let entries = fs::read_dir(dir.path()).expect("a directory").map(|entry| entry.expect("an entry").path());
     let mut left: Vec<_> = entries
         .filter(|path| path.is_file())
-        .map(|path| (path.file_name().map(ToOwned::to_owned), fs::read(&path).expect("it can be read")))
+        .map(|path| (path.file_name().map(ToOwned::to_owned), fs::read(&path).expect("can be read")))
         .collect();
     left.sort();
     (said, left, is_write.then(|| run(&["d", "export"])))
@@ -125,7 +125,7 @@ fn no_mode_ignores_a_flag() {
         ((*flag).to_owned(), (*without).to_owned(), (*with).to_owned())
     };
     let cases: Vec<_> = FLAGS.iter().map(owned).chain(listings).collect();
-    let help = command(scratch().path(), &["-m", "json", "d", "help"]).output().expect("it runs").stdout;
+    let help = command(scratch().path(), &["-m", "json", "d", "help"]).output().expect("runs").stdout;
     let flag = regex::Regex::new(r"--[a-z-]+").expect("a pattern");
     for line in help.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
         let object: Value = serde_json::from_slice(line).expect("JSON");

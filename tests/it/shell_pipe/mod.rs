@@ -19,14 +19,14 @@ use crate::transcript::Transcript;
 fn with_damage(transcript: &Transcript) {
     let store = open(&transcript.path("damaged"));
     for key in ["a", "b", "c"] {
-        store.put(key, "value").expect("it is written");
+        store.put(key, "value").expect("is acknowledged");
     }
-    store.close().expect("it is closed");
+    store.close().expect("is closed");
     let path = segment_path(&transcript.path("damaged"), 1);
-    let mut bytes = fs::read(&path).expect("it can be read");
+    let mut bytes = fs::read(&path).expect("can be read");
     let at = bytes.windows(5).enumerate().filter(|(_, part)| part == b"value").nth(1).expect("a value").0;
     bytes[at] ^= 1;
-    fs::write(&path, bytes).expect("it can be written");
+    fs::write(&path, bytes).expect("can be written");
 }
 
 /// `text` without checksums of records, which vary.
@@ -40,12 +40,13 @@ fn without_checksums(text: &str) -> String {
 #[test]
 fn each_failure_is_a_json_object_in_order() {
     let mut transcript = Transcript::new();
-    fs::write(transcript.path("inner"), "count\nfrob\n").expect("a file can be written");
-    fs::write(transcript.path("rows.tsv"), "k\tv\nbad\n").expect("a file can be written");
+    fs::write(transcript.path("inner"), "count\nfrob\n").expect("writes a file");
+    fs::write(transcript.path("rows.tsv"), "k\tv\nbad\n").expect("writes a file");
     transcript.run_with(
         "--json d",
-        b"put a 1\nfrob\nput a 'x' --ttl soon\nget nokey\nincr a x\nput t text\nincr t\nput u 1\nget a --at 99999\n\
-          read inner\nimport rows.tsv\nput \"b\"c\nbegin\nput v 1\nfrob\ncommit\nput 'open\nover lines\n",
+        b"put a 1\nfrob\nput a 'x' --ttl soon\nget nokey\nincr a x\nput t text\nincr t\nput u 1\nget a --at \
+        99999\nread inner\nimport rows.tsv\nput \"b\"c\nbegin\nput v 1\nfrob\ncommit\nput 'open\nover \
+        lines\n",
     );
     transcript
         .run("--json d -c 'get a' -c frob -c 'get a'")
@@ -69,7 +70,7 @@ fn each_failure_is_a_json_object_in_order() {
     ] {
         transcript.run(line);
     }
-    let out = fs::read_to_string(transcript.path("out")).expect("it was written");
+    let out = fs::read_to_string(transcript.path("out")).expect("was written");
     assert_eq!(out, "{\"error\":\"unknown command frob\",\"kind\":\"usage\",\"code\":1,\"line\":2}\n");
     transcript.compare("shell-pipe-failures");
 }
@@ -80,7 +81,7 @@ fn damage_is_reported_in_order_and_hides_no_later_result() {
     with_damage(&transcript);
     let run = |line: &str| {
         let args: Vec<_> = line.split(' ').collect();
-        let output = transcript.command(&args).output().expect("it runs");
+        let output = transcript.command(&args).output().expect("runs");
         let objects: Vec<Value> = output
             .stdout
             .split(|&byte| byte == b'\n')
@@ -109,10 +110,10 @@ fn damage_is_reported_in_order_and_hides_no_later_result() {
     child
         .stdin
         .take()
-        .expect("it is piped")
+        .expect("is piped")
         .write_all(b"get a b c\nget c\ntail --from 1\n")
-        .expect("it listens");
-    let output = child.wait_with_output().expect("it ends");
+        .expect("reads its input");
+    let output = child.wait_with_output().expect("exits");
     let said = without_checksums(&String::from_utf8_lossy(&output.stdout));
     let lines: Vec<_> = said.lines().filter(|line| !line.contains('\t')).collect();
     assert!(lines[2].starts_with("ERR 4 ") && lines[5].starts_with("ERR 4 "), "{said}");
@@ -133,12 +134,12 @@ fn with_bail_a_script_ends_at_an_answer_that_damage_makes_uncertain() {
         with_damage(&transcript);
         let mut child = piped(&mut transcript.command(&["--ack", "--bail", "damaged"]));
         let script = format!("put first 1\n{line}\nput second 2\n");
-        child.stdin.take().expect("it is piped").write_all(script.as_bytes()).expect("it listens");
-        let output = child.wait_with_output().expect("it ends");
+        child.stdin.take().expect("is piped").write_all(script.as_bytes()).expect("reads its input");
+        let output = child.wait_with_output().expect("exits");
         let said = String::from_utf8_lossy(&output.stdout);
         let ends: Vec<_> = said.lines().filter(|line| *line == "OK" || line.starts_with("ERR 4 ")).collect();
         assert_eq!((ends.len(), ends[0], output.status.code()), (2, "OK", Some(4)), "{line}: {said}");
-        let found = transcript.command(&["damaged", "get", "second"]).output().expect("it runs");
+        let found = transcript.command(&["damaged", "get", "second"]).output().expect("runs");
         assert!(found.stdout.is_empty(), "{line}");
     }
 }
@@ -157,14 +158,15 @@ fn json_mode_at_the_prompt_prints_the_object_and_the_sentence() {
 fn an_acknowledgement_ends_each_answer_in_every_mode() {
     let mut transcript = Transcript::new();
     fs::write(transcript.path("inner"), "count\nfrob\nput in 1\nput 'two\nlines' 2\n")
-        .expect("a file can be written");
-    let script = b"put a 1\n\n# a comment\nfrob\nget nokey\nput 'open\nget a\nput k \"\\q\"\nread inner\nput nl \"x\\n\"\nget nl\n\
-                   begin\nput b 2\ncommit\nbegin\nput b 3\nfrob\ncommit\nincr a\nincr a x\nput a 1 --nx\nget a --json\nfrob --json\n\
-                   output out\ncount\noutput\nmode json\ncount\nquit\nput never 1\n";
+        .expect("writes a file");
+    let script = b"put a 1\n\n# a comment\nfrob\nget nokey\nput 'open\nget a\nput k \"\\q\"\nread inner\n\
+        put nl \"x\\n\"\nget nl\nbegin\nput b 2\ncommit\nbegin\nput b 3\nfrob\ncommit\nincr a\nincr a x\n\
+        put a 1 --nx\nget a --json\nfrob --json\noutput out\ncount\noutput\nmode json\ncount\nquit\n\
+        put never 1\n";
     for mode in ["plain", "raw", "json"] {
         transcript.run_with(&format!("--ack -m {mode} {mode}"), script);
         assert_eq!(
-            fs::read(transcript.path("out")).expect("it was written").iter().filter(|&&b| b == b'\n').count(),
+            fs::read(transcript.path("out")).expect("was written").iter().filter(|&&b| b == b'\n').count(),
             1
         );
     }
@@ -180,18 +182,18 @@ fn a_results_file_that_cannot_be_written_fails_once_and_results_return_to_standa
     let transcript = Transcript::new();
     let run = |args: &[&str], script: &[u8]| {
         let mut child = piped(&mut transcript.command(args));
-        child.stdin.take().expect("it is piped").write_all(script).expect("it listens");
-        let output = child.wait_with_output().expect("it ends");
+        child.stdin.take().expect("is piped").write_all(script).expect("reads its input");
+        let output = child.wait_with_output().expect("exits");
         let [said, told] = [output.stdout, output.stderr].map(|said| String::from_utf8(said).expect("text"));
         (said, told.lines().filter(|line| line.contains("error: ")).count(), output.status.code())
     };
     let script = b"output /dev/full\nput a 1\nget a\noutput out\nput b 2\nget b\noutput\nget b\n";
-    let why = "cannot write results to /dev/full: No space left on device; what was done is done, and results go to \
-               the standard output again";
+    let why = "cannot write results to /dev/full: No space left on device; what was done is done, and \
+        results go to the standard output again";
     let (said, told, code) = run(&["--ack", "-m", "plain", "d"], script);
     assert_eq!(said, format!("OK\nOK\nERR 1 {why}\nOK\nOK\nOK\nOK\n2\nOK\n"));
     assert_eq!((told, code), (1, Some(1)));
-    assert_eq!(fs::read(transcript.path("out")).expect("it was written"), b"2\n");
+    assert_eq!(fs::read(transcript.path("out")).expect("was written"), b"2\n");
     // The write before the failure is in the store, and the failure is one object.
     let (said, told, code) = run(&["--ack", "--json", "e"], script);
     let error = format!(r#"{{"error":"{why}","kind":"failed","code":1,"line":2}}"#);
@@ -234,14 +236,14 @@ fn an_error_that_ends_the_script_names_its_own_line_and_no_acknowledged_one() {
     let (_, said) = transcript.answer(&["-m", "plain", "--ack", "d", "-c", "begin", "-c", "read leaves"]);
     assert!(said.starts_with("OK\nERR 1 the batch"), "{said}");
     let mut child = piped(&mut transcript.command(&["--json", "--ack", "d"]));
-    let mut stdin = child.stdin.take().expect("it is piped");
-    stdin.write_all(b"count\n").expect("it listens");
-    let mut answers = BufReader::new(child.stdout.take().expect("it is piped")).lines();
-    let mut next = || answers.next().expect("it answers").expect("text");
+    let mut stdin = child.stdin.take().expect("is piped");
+    stdin.write_all(b"count\n").expect("reads its input");
+    let mut answers = BufReader::new(child.stdout.take().expect("is piped")).lines();
+    let mut next = || answers.next().expect("answers").expect("text");
     assert_eq!([next(), next()], [r#"{"count":0}"#, r#"{"ack":1,"ok":true}"#]);
     interrupt(&child);
     assert_eq!(next(), r#"{"error":"interrupted","kind":"interrupted","code":130}"#);
-    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    assert_eq!(child.wait().expect("exits").code(), Some(130));
 }
 
 #[test]
@@ -306,7 +308,7 @@ fn a_long_word_is_truncated_in_every_message() {
     }
     script.extend([b"frob".as_slice(), &[0xff; 1 << 20], b"\nget ", &[b'x'; 1 << 20], b"\n"].concat());
     fs::write(transcript.path("script"), script).expect("a script");
-    let output = transcript.command(&["-q", "--json", "d", "-f", "script"]).output().expect("it runs");
+    let output = transcript.command(&["-q", "--json", "d", "-f", "script"]).output().expect("runs");
     let [said, told] = [output.stdout, output.stderr].map(|said| String::from_utf8(said).expect("text"));
     let objects = said.lines().filter(|line| line.starts_with("{\"error\""));
     assert!(objects.clone().count() > 100);
@@ -319,13 +321,13 @@ fn a_long_word_is_truncated_in_every_message() {
 fn a_line_that_is_too_long_gets_one_acknowledgement_and_the_next_line_runs() {
     let transcript = Transcript::new();
     let mut child = piped(&mut transcript.command(&["--ack", "--value-limit", "1", "d"]));
-    let mut stdin = child.stdin.take().expect("it is piped");
+    let mut stdin = child.stdin.take().expect("is piped");
     let sender = thread::spawn(move || {
         let long = [b'a'; 2_000_000];
         drop(stdin.write_all(&[b"count\nput ".as_slice(), &long, b"\nput a 1\nget a\n", &long].concat()));
     });
-    let output = child.wait_with_output().expect("it ends");
-    sender.join().expect("it ends");
+    let output = child.wait_with_output().expect("exits");
+    sender.join().expect("exits");
     let said = String::from_utf8_lossy(&output.stdout);
     let refused = "ERR 1 a command of more than 1.2 MiB is not read\n";
     assert_eq!(said, format!("0\nOK\n{refused}OK\n1\nOK\n{refused}"));

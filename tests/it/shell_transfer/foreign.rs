@@ -22,8 +22,8 @@ fn go_record(time_s: u32, key: &[u8], value: &[u8]) -> Vec<u8> {
 }
 
 fn write(path: &Path, records: &[Vec<u8>]) {
-    fs::create_dir_all(path.parent().expect("it is in a directory")).expect("a directory can be made");
-    fs::write(path, records.concat()).expect("a file can be written");
+    fs::create_dir_all(path.parent().expect("is in a directory")).expect("creates a directory");
+    fs::write(path, records.concat()).expect("writes a file");
 }
 
 /// Writes a directory as bitcask leaves it: tombstones of each kind, a file pending removal, and a
@@ -34,7 +34,7 @@ pub(super) fn write_bitcask(dir: &Path) {
     damaged[30] ^= 1;
     write(&dir.join("1.bitcask.data"), &[record("ghost", b"merged away")]);
     let mode = fs::Permissions::from_mode(0o645);
-    fs::set_permissions(dir.join("1.bitcask.data"), mode).expect("it is ours");
+    fs::set_permissions(dir.join("1.bitcask.data"), mode).expect("has permission");
     let first =
         [record("a", b"1"), record("b", b"1"), record("c", b"1"), record("a", b"2"), record("d", b"\xff")];
     write(&dir.join("9.bitcask.data"), &first);
@@ -64,7 +64,7 @@ fn a_bitcask_whose_files_are_all_pending_removal_is_refused_with_a_hint() {
     let mut transcript = Transcript::new();
     write(&transcript.path("riak/1.bitcask.data"), &[bitcask_record(NOON_S, b"k", b"v")]);
     let mode = fs::Permissions::from_mode(0o777);
-    fs::set_permissions(transcript.path("riak/1.bitcask.data"), mode).expect("it is ours");
+    fs::set_permissions(transcript.path("riak/1.bitcask.data"), mode).expect("has permission");
     transcript.run("d import riak").run("d import riak/1.bitcask.data").run("d scan");
     transcript.compare("shell-import-merged-away");
 }
@@ -74,7 +74,7 @@ fn directories_of_bitcask_and_logkv_store_are_imported_and_their_damage_is_repor
     let mut transcript = Transcript::new();
     write_bitcask(&transcript.path("riak"));
     write_logkv_store(&transcript.path("go"));
-    fs::create_dir(transcript.path("empty")).expect("a directory can be made");
+    fs::create_dir(transcript.path("empty")).expect("creates a directory");
     for (number, mode) in MODES.iter().enumerate() {
         transcript.run(&format!("{mode} b{number} import riak")).run(&format!("{mode} g{number} import go"));
     }

@@ -82,14 +82,13 @@ fn the_readable_part_of_a_damaged_store_is_exported() {
     fs::write(&path, bytes).expect("the segment");
     transcript.run("-q -m table d export rows.tsv").run("-q d export --format tsv");
     transcript.compare("shell-export-damaged");
-    assert_eq!(fs::read_to_string(transcript.path("rows.tsv")).expect("it was made").lines().count(), 4);
+    assert_eq!(fs::read_to_string(transcript.path("rows.tsv")).expect("was created").lines().count(), 4);
 }
 
 #[test]
 fn an_import_reports_each_rejected_row_in_every_mode() {
     let mut transcript = Transcript::new();
-    let write =
-        |name: &str, text: &str| fs::write(transcript.path(name), text).expect("a file can be written");
+    let write = |name: &str, text: &str| fs::write(transcript.path(name), text).expect("writes a file");
     write(
         "good.jsonl",
         "{\"key\":\"a\",\"value\":\"1\"}\n\n{\"key\":\"b\",\"value_b64\":\"/w==\",\"seq\":7}\n",
@@ -101,7 +100,8 @@ fn an_import_reports_each_rejected_row_in_every_mode() {
     write("rows.tsv", "k\\t1\tv\\x00\nno tab\nk2\tv2\r\n");
     write(
         "rows.script",
-        "# comment\nput x 1 y 2\ndel a\nget x\nput z 'open\nput x 1 --nx\nput t 1 --ttl 100d\nput t 1 --ttl soon\n",
+        "# comment\nput x 1 y 2\ndel a\nget x\nput z 'open\nput x 1 --nx\nput t 1 --ttl 100d\nput t 1 --ttl \
+        soon\n",
     );
     write("rows.txt", "k3\tv3\n");
     write("rows.resp", "*3\r\n");
@@ -141,7 +141,7 @@ fn an_import_reports_each_rejected_row_in_every_mode() {
 fn half_bad() -> Transcript {
     let transcript = Transcript::new();
     let rows: String = (0..1020).map(|n| format!("good {n}\t1\nbad {n}\n")).collect();
-    fs::write(transcript.path("rows.tsv"), rows).expect("a file can be written");
+    fs::write(transcript.path("rows.tsv"), rows).expect("writes a file");
     transcript
 }
 
@@ -178,12 +178,12 @@ fn the_rejects_file_has_the_place_and_reason_of_each_row_and_the_row_unchanged()
     let (code, said) = import(&["-q", "d", "import", "rows.tsv", "--rejects", "bad"]);
     assert_eq!((code, said.lines().count()), (Some(1), 22), "{said}");
     assert!(said.contains("\n… and 1,000 more; bad has them all\nerror: 1,020 rows were "), "{said}");
-    let kept = fs::read_to_string(transcript.path("bad")).expect("it was made");
+    let kept = fs::read_to_string(transcript.path("bad")).expect("was created");
     let expected = (0..1020)
         .map(|n| format!("rows.tsv:{}\tit has no tab between a key and a value\tbad {n}\n", 2 * n + 2));
     assert_eq!(kept, expected.collect::<String>());
     // Without a rejected row, the file becomes empty.
-    fs::write(transcript.path("rows.tsv"), "k\tv\n").expect("a file can be written");
+    fs::write(transcript.path("rows.tsv"), "k\tv\n").expect("writes a file");
     let (code, said) = import(&["-q", "d", "import", "rows.tsv", "--rejects", "bad"]);
     assert!(
         code == Some(1) && said.starts_with("error: will not replace bad: nobody can be asked\n"),
@@ -193,18 +193,18 @@ fn the_rejects_file_has_the_place_and_reason_of_each_row_and_the_row_unchanged()
         import(&["-q", "d", "import", "rows.tsv", "--rejects", "bad", "-y"]),
         (Some(0), String::new())
     );
-    assert_eq!(fs::read(transcript.path("bad")).expect("it was made"), b"");
+    assert_eq!(fs::read(transcript.path("bad")).expect("was created"), b"");
 }
 
 #[test]
 fn an_import_that_cannot_read_its_input_or_report_creates_nothing() {
     let mut transcript = Transcript::new();
-    fs::write(transcript.path("rows.tsv"), "k\tv\nno tab\n").expect("a file can be written");
-    fs::create_dir(transcript.path("empty")).expect("a directory can be made");
+    fs::write(transcript.path("rows.tsv"), "k\tv\nno tab\n").expect("writes a file");
+    fs::create_dir(transcript.path("empty")).expect("creates a directory");
     write_bitcask(&transcript.path("riak"));
-    fs::remove_file(transcript.path("riak/10.bitcask.data")).expect("it is there");
-    fs::create_dir(transcript.path("riak/10.bitcask.data")).expect("a directory can be made");
-    let before = fs::read_dir(transcript.dir.path()).expect("it can be read").count();
+    fs::remove_file(transcript.path("riak/10.bitcask.data")).expect("exists");
+    fs::create_dir(transcript.path("riak/10.bitcask.data")).expect("creates a directory");
+    let before = fs::read_dir(transcript.dir.path()).expect("can be read").count();
     for line in [
         "new import nofile",
         "new import empty",
@@ -220,7 +220,7 @@ fn an_import_that_cannot_read_its_input_or_report_creates_nothing() {
     }
     std::os::unix::fs::symlink("rows.tsv", transcript.path("link")).expect("a link can be made");
     transcript.run("new import rows.tsv --rejects link");
-    let after = fs::read_dir(transcript.dir.path()).expect("it can be read").count();
+    let after = fs::read_dir(transcript.dir.path()).expect("can be read").count();
     assert_eq!(after, before + 1, "only the link was made");
     transcript.compare("shell-import-nothing");
 }
@@ -230,8 +230,8 @@ fn expired_rows_are_counted_and_hide_older_values() {
     let mut transcript = Transcript::new();
     let rows = "{\"key\":\"a\",\"value\":\"new\",\"expires_ms\":1}\n\
         {\"key\":\"b\",\"value\":\"new\",\"expires_ms\":4102444800000}\n";
-    fs::write(transcript.path("rows.jsonl"), rows).expect("a file can be written");
-    fs::write(transcript.path("one.tsv"), "c\tnew\t1\n").expect("a file can be written");
+    fs::write(transcript.path("rows.jsonl"), rows).expect("writes a file");
+    fs::write(transcript.path("one.tsv"), "c\tnew\t1\n").expect("writes a file");
     for (number, mode) in MODES.iter().enumerate() {
         transcript.run(&format!("s{number} put a old"));
         transcript.run(&format!("{mode} s{number} import rows.jsonl"));
@@ -247,10 +247,10 @@ fn a_row_with_an_expiry_out_of_range_is_rejected_and_costs_no_other_row() {
         {\"key\":\"b\",\"value\":\"1\",\"expires_ms\":9007199254740992}\n\
         {\"key\":\"c\",\"value\":\"1\",\"expires_ms\":18446744073709551615}\n\
         {\"key\":\"d\",\"value\":\"1\"}\n";
-    fs::write(transcript.path("rows.jsonl"), rows).expect("a file can be written");
-    fs::write(transcript.path("rows.tsv"), "e\t1\t9007199254740992\nf\t1\n").expect("a file can be written");
+    fs::write(transcript.path("rows.jsonl"), rows).expect("writes a file");
+    fs::write(transcript.path("rows.tsv"), "e\t1\t9007199254740992\nf\t1\n").expect("writes a file");
     let script = "put g 1 --ttl 9007199254740\nput h 1 --ttl 9007199254741\nput i 1\n";
-    fs::write(transcript.path("rows.script"), script).expect("a file can be written");
+    fs::write(transcript.path("rows.script"), script).expect("writes a file");
     for file in ["rows.jsonl", "rows.tsv", "rows.script --format script"] {
         transcript.run(&format!("d import {file}"));
     }
@@ -320,13 +320,13 @@ fn an_imported_key_keeps_its_expiry() {
         assert_eq!(run(&["d", "export", &file]), "");
         run(&[format, "import", &file]);
         let store = open(&transcript.path(format));
-        let entry = store.get_entry("offer").expect("reads").expect("it is there");
+        let entry = store.get_entry("offer").expect("reads").expect("exists");
         assert_eq!((&*entry.value, entry.meta.expires_ms), (&b"half price"[..], Some(THEN)), "{format}");
-        assert_eq!(store.get_entry("user:1").expect("reads").expect("it is there").meta.expires_ms, None);
+        assert_eq!(store.get_entry("user:1").expect("reads").expect("exists").meta.expires_ms, None);
     }
     // The script sets absolute times.
     run(&["ran", "-f", "rows.script"]);
-    let entry = open(&transcript.path("ran")).get_entry("offer").expect("reads").expect("it is there");
+    let entry = open(&transcript.path("ran")).get_entry("offer").expect("reads").expect("exists");
     assert_eq!(entry.meta.expires_ms, Some(THEN));
 }
 
@@ -341,9 +341,10 @@ fn more_rows_than_share_a_sync_are_imported_from_a_pipe() {
         .spawn()
         .expect("the program starts");
     let rows: String = (0..COUNT).map(|n| format!("key{n}\tvalue{n}\n")).collect();
-    child.stdin.take().expect("it is piped").write_all(rows.as_bytes()).expect("the program reads");
-    let output = child.wait_with_output().expect("it ends");
-    let said = "{\"imported\":70000,\"deleted\":0,\"expired\":0,\"not_set\":0,\"rejected\":0,\"format\":\"tsv\",\"format_from\":\"flag\",\"files\":[\"-\"]}\n";
+    child.stdin.take().expect("is piped").write_all(rows.as_bytes()).expect("the program reads");
+    let output = child.wait_with_output().expect("exits");
+    let said = "{\"imported\":70000,\"deleted\":0,\"expired\":0,\"not_set\":0,\"rejected\":0,\
+        \"format\":\"tsv\",\"format_from\":\"flag\",\"files\":[\"-\"]}\n";
     assert_eq!(String::from_utf8_lossy(&output.stdout), said);
     let store = open(&dir.path().join("store"));
     assert_eq!((store.len(), value(&store, "key69999").as_deref()), (COUNT, Some("value69999")));
@@ -362,7 +363,7 @@ fn an_interrupt_stops_an_import_after_the_current_row_and_keeps_the_rows_before(
         "--rejects",
         "bad",
     ]));
-    let mut stdin = child.stdin.take().expect("it is piped");
+    let mut stdin = child.stdin.take().expect("is piped");
     stdin.write_all(b"a\t1\nb\t2\nno tab\n").expect("the program reads");
     // Before the import waits for more, it makes durable what it has.
     wait_until(|| {
@@ -371,13 +372,13 @@ fn an_interrupt_stops_an_import_after_the_current_row_and_keeps_the_rows_before(
     });
     interrupt(&child);
     let mut said = Vec::new();
-    let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
+    let stderr = BufReader::new(child.stderr.take().expect("is piped"));
     said.extend(stderr.lines().map(|line| line.expect("text")));
     let why = "-:3: rejected: it has no tab between a key and a value";
     let ended = "error: interrupted: 2 rows went in, and 1 was rejected; bad has the rows rejected so far";
     assert_eq!(said, [why, ended]);
     assert!(fs::read_to_string(dir.path().join("bad")).is_ok_and(|kept| kept.ends_with("\tno tab\n")));
-    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    assert_eq!(child.wait().expect("exits").code(), Some(130));
     drop(stdin);
     assert_eq!(open(&dir.path().join("store")).len(), 2);
 }

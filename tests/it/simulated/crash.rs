@@ -282,7 +282,7 @@ fn cut_everywhere(plan: &Plan, maps: &MapDir) -> Result<Tally, Failure> {
 }
 
 fn state_count() -> u64 {
-    std::env::var("LOGKV_CRASH_STATES").map_or(STATES, |text| text.parse().expect("it is a number"))
+    std::env::var("LOGKV_CRASH_STATES").map_or(STATES, |text| text.parse().expect("is a number"))
 }
 
 /// The seeds of lives that failed in the past.

@@ -204,7 +204,7 @@ impl Disk {
                 self.unsynced_names.clear();
             }
             Event::Rename { from, to } => {
-                let inode = self.names.get(*from).expect("what is renamed is there");
+                let inode = self.names.get(*from).expect("the renamed file exists");
                 self.rename(NameChange::Move { from: *from, to: *to, inode });
             }
             Event::Remove(name) => self.rename(NameChange::Remove(*name)),

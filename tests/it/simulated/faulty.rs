@@ -56,7 +56,7 @@ fn fail_each_call(
 }
 
 fn fault_count() -> u64 {
-    std::env::var("LOGKV_FAULTS").map_or(FAULTS, |text| text.parse().expect("it is a number"))
+    std::env::var("LOGKV_FAULTS").map_or(FAULTS, |text| text.parse().expect("is a number"))
 }
 
 #[test]

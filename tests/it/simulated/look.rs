@@ -210,7 +210,7 @@ pub(crate) fn at_log_alone(store: &Store, image: &Image) -> Result<LastPuts, Tro
     let bytes = |wanted| image.iter().find(|(name, _)| *name == wanted).map(|(_, bytes)| bytes.to_vec());
     // A store without writes may have no MANIFEST.
     let manifest = String::from_utf8(bytes(StoreFile::Manifest).unwrap_or_default()).expect("text");
-    let read = |id| bytes(StoreFile::Segment(SegmentId(id))).expect("what MANIFEST lists is there");
+    let read = |id| bytes(StoreFile::Segment(SegmentId(id))).expect("a listed segment exists");
     let puts = recount::of_log(&manifest, read);
     is_what_the_log_says(store, &puts)?;
     Ok(puts)

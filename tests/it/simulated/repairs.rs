@@ -43,7 +43,7 @@ fn copy(file_system: &WorldFileSystem) -> logkv::Result<RepairReport> {
 fn damaged(is_closed: bool, has_manifest: bool) -> World {
     let empty = World::of(Path::new(STORE), Disk::default());
     let file_system = WorldFileSystem::on(empty, 1, None);
-    let store = Store::open_with(STORE, options(&file_system)).expect("it opens");
+    let store = Store::open_with(STORE, options(&file_system)).expect("opens");
     store.put("one", "1").expect("a put");
     store.put("two", "2").expect("a put");
     store.write(Batch::new().put("three", "3").put("four", "4")).expect("a batch");

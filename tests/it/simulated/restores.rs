@@ -44,7 +44,7 @@ const MAKES: [(&str, Make); 2] = [("restore", restore), ("backup", back_up)];
 fn store_and_directory() -> (World, Map) {
     let empty = World::of(Path::new(STORE), Disk::default());
     let file_system = WorldFileSystem::on(empty, 1, None);
-    let store = Store::open_with(STORE, options(&file_system)).expect("it opens");
+    let store = Store::open_with(STORE, options(&file_system)).expect("opens");
     store.put("one", "1").expect("a put");
     store.rotate().expect("rotates");
     store.put("two", "2").expect("a put");
@@ -74,7 +74,7 @@ fn is_whole(world: &World, map: &Map, make: Make, what: &str) -> bool {
         Err(Error::Missing { .. } | Error::Unfinished { .. }) => {
             let file_system = WorldFileSystem::on(world.clone(), 4, None);
             make(&file_system).unwrap_or_else(|error| panic!("{what}: {}", error.sentence()));
-            assert_eq!(opened(&file_system.world()).expect("it is a store"), *map, "{what}");
+            assert_eq!(opened(&file_system.world()).expect("is a store"), *map, "{what}");
             false
         }
         Err(error) => panic!("{what}: {}", error.sentence()),
@@ -98,7 +98,7 @@ fn a_directory_filled_by_a_run_cut_anywhere_holds_no_store_or_the_complete_one()
             // The next run, which first removes the leftovers, can be cut as well.
             if !is_whole && seen[0] % 16 == 0 {
                 let again = WorldFileSystem::on(end.clone(), 5, None);
-                make(&again).expect("it is made");
+                make(&again).expect("is created");
                 cut_everywhere(&end, &again.events(), |at, end| {
                     self::is_whole(&end, &map, make, &format!("{what}, and after {at} of the next"));
                 });

@@ -79,8 +79,8 @@ impl Progress {
         let rate = self.tally.states as f64 / started.elapsed().as_secs_f64();
         let Tally { states, different, afterlives, faults, .. } = self.tally;
         println!(
-            "{} lives, {states} states ({different} different), {afterlives} lives after a crash, {faults} faults; \
-             {rate:.0} states a second",
+            "{} lives, {states} states ({different} different), {afterlives} lives after a crash, {faults} \
+            faults; {rate:.0} states a second",
             self.plans
         );
         self.last_message = Some(Instant::now());

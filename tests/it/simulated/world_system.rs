@@ -150,7 +150,7 @@ impl FileSystem for WorldFileSystem {
 
     fn parent(&self, path: &Path) -> io::Result<Arc<dyn Parent>> {
         self.machine().attempt()?;
-        let path = path.parent().expect("a name is in something").to_owned();
+        let path = path.parent().expect("the path has a parent").to_owned();
         Ok(Arc::new(WorldParent { world: self.clone(), path }))
     }
 }

@@ -22,10 +22,10 @@ const VICTIM: &[u8] = b"not a word of this is to be changed";
 type Plant = fn(&Path, &Path);
 
 const PLANTS: [(&str, Plant); 11] = [
-    ("a link to another file of the store", |at, _| symlink("000001.seg", at).expect("a link")),
-    ("a link to a file outside", |at, outside| symlink(outside.join("victim"), at).expect("a link")),
-    ("a dangling link", |at, outside| symlink(outside.join("nothing"), at).expect("a link")),
-    ("a link to itself", |at, _| symlink(at, at).expect("a link")),
+    ("a link to another file of the store", |at, _| symlink("000001.seg", at).expect("is a link")),
+    ("a link to a file outside", |at, outside| symlink(outside.join("victim"), at).expect("is a link")),
+    ("a dangling link", |at, outside| symlink(outside.join("nothing"), at).expect("is a link")),
+    ("a link to itself", |at, _| symlink(at, at).expect("is a link")),
     ("a FIFO", |at, _| node(at, FileType::Fifo, 0)),
     ("a device", |at, _| node(at, FileType::CharacterDevice, makedev(1, 5))),
     ("a directory", |at, _| fs::create_dir(at).expect("a directory")),
@@ -35,16 +35,16 @@ const PLANTS: [(&str, Plant); 11] = [
     }),
     ("a file of another user", |at, outside| {
         fs::copy(outside.join("victim"), at).expect("a copy");
-        chown(at, Some(STRANGER), None).expect("root may");
+        chown(at, Some(STRANGER), None).expect("root has permission");
     }),
     ("a file that everybody may write to", |at, outside| {
         fs::copy(outside.join("victim"), at).expect("a copy");
-        fs::set_permissions(at, Permissions::from_mode(0o666)).expect("it is ours");
+        fs::set_permissions(at, Permissions::from_mode(0o666)).expect("has permission");
     }),
 ];
 
 fn node(at: &Path, kind: FileType, device: u64) {
-    mknodat(CWD, at, kind, Mode::from_bits_truncate(0o600), device).expect("it can be made");
+    mknodat(CWD, at, kind, Mode::from_bits_truncate(0o600), device).expect("is created");
 }
 
 fn is_root() -> bool {
@@ -125,12 +125,12 @@ fn whatever_replaces_a_store_file_is_not_followed_or_waited_for_and_changes_noth
         for (name, is_needless) in NAMES {
             for (doing, deed) in DEEDS {
                 let (dir, outside) = (copy_of(store.path()), scratch());
-                fs::write(outside.path().join("victim"), VICTIM).expect("the victim");
+                fs::write(outside.path().join("victim"), VICTIM).expect("the file outside");
                 let _ = fs::remove_file(dir.path().join(name));
                 plant(&dir.path().join(name), outside.path());
                 let what = format!("{doing} where {name} is {kind}");
                 let outcome = soon(&what, deed, &dir, &outside);
-                let victim = fs::read(outside.path().join("victim")).expect("the victim");
+                let victim = fs::read(outside.path().join("victim")).expect("the file outside");
                 assert!(victim == VICTIM, "{what}: a file outside the store was changed");
                 assert!(
                     !outside.path().join("nothing").exists(),
@@ -154,13 +154,14 @@ fn a_store_whose_active_segment_is_linked_to_a_backup_opens_read_only() {
         fs::hard_link(entry.path(), backup.path().join(entry.file_name())).expect("a hard link");
     }
     reads_right(&Store::open_with(dir.path(), quick().read_only(true)).expect("reads"))
-        .expect("all is there");
-    let refused = Store::open_with(dir.path(), quick()).expect_err("the backup would change").sentence();
+        .expect("no record is missing");
+    let refused =
+        Store::open_with(dir.path(), quick()).expect_err("the segment is linked to a backup").sentence();
     assert!(refused.contains("000003.seg") && refused.contains("hard link"), "{refused}");
     // A copy of the last segment suffices, since no other segment is written to again.
     let last = segment_path(dir.path(), 3);
     let bytes = fs::read(&last).expect("the segment");
-    fs::remove_file(&last).expect("it is ours");
+    fs::remove_file(&last).expect("has permission");
     fs::write(&last, bytes).expect("a copy");
     let before = crate::common::files(backup.path());
     let store = open(dir.path());
@@ -181,9 +182,9 @@ fn for_all(dir: &TempDir, change: fn(&Path)) {
 fn a_store_of_another_user_is_refused_and_opens_completely_when_trusted() {
     let open_to_all = |path: &Path| {
         let mode = if path.is_dir() { 0o777 } else { 0o666 };
-        fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
+        fs::set_permissions(path, Permissions::from_mode(mode)).expect("has permission");
     };
-    let gave_away = |path: &Path| chown(path, Some(STRANGER), None).expect("root may");
+    let gave_away = |path: &Path| chown(path, Some(STRANGER), None).expect("root has permission");
     let changes: [fn(&Path); 2] = [open_to_all, gave_away];
     for change in changes.into_iter().take(if is_root() { 2 } else { 1 }) {
         let dir = small_store();
@@ -205,18 +206,17 @@ fn a_store_of_another_user_is_refused_and_opens_completely_when_trusted() {
 fn a_file_less_trusted_than_its_directory_opens_with_the_trust_option_only() {
     for name in ["MANIFEST", "000001.seg", "000003.seg", "LOCK"] {
         let dir = small_store();
-        fs::set_permissions(dir.path().join(name), Permissions::from_mode(0o666)).expect("it is ours");
-        let refused =
-            Store::open_with(dir.path(), quick()).expect_err("everybody may write to it").sentence();
+        fs::set_permissions(dir.path().join(name), Permissions::from_mode(0o666)).expect("has permission");
+        let refused = Store::open_with(dir.path(), quick()).expect_err("is world-writable").sentence();
         assert!(refused.contains(name) && refused.contains("everybody may write to it"), "{refused}");
-        let store = Store::open_with(dir.path(), quick().trust(true)).expect("it is trusted");
+        let store = Store::open_with(dir.path(), quick().trust(true)).expect("is trusted");
         reads_right(&store).expect("reads");
         store.close().expect("closes");
         // The trust option does not cover links, which lead out of the directory.
         let at = dir.path().join(name);
-        fs::rename(&at, dir.path().join("elsewhere")).expect("it is ours");
-        symlink("elsewhere", &at).expect("a link");
-        let refused = Store::open_with(dir.path(), quick().trust(true)).expect_err("a link").sentence();
+        fs::rename(&at, dir.path().join("elsewhere")).expect("has permission");
+        symlink("elsewhere", &at).expect("is a link");
+        let refused = Store::open_with(dir.path(), quick().trust(true)).expect_err("is a link").sentence();
         assert!(refused.contains("it is a symbolic link"), "{refused}");
     }
 }
@@ -224,12 +224,12 @@ fn a_file_less_trusted_than_its_directory_opens_with_the_trust_option_only() {
 #[test]
 fn a_refused_file_is_reported_neither_as_damaged_nor_as_intact() {
     let verified = |dir: &Path| {
-        let output = program(dir).args(["-m", "plain", ".", "verify"]).output().expect("it runs");
+        let output = program(dir).args(["-m", "plain", ".", "verify"]).output().expect("runs");
         (output.status.code(), String::from_utf8(output.stdout).expect("text"))
     };
     let dir = small_store();
     let open_to_all = |name: &str| {
-        fs::set_permissions(dir.path().join(name), Permissions::from_mode(0o666)).expect("it is ours");
+        fs::set_permissions(dir.path().join(name), Permissions::from_mode(0o666)).expect("has permission");
     };
     open_to_all("000001.seg");
     let (code, out) = verified(dir.path());
@@ -249,6 +249,6 @@ fn a_refused_file_is_reported_neither_as_damaged_nor_as_intact() {
 fn a_directory_writable_by_the_user_s_own_group_is_trusted() {
     // The umask of many systems makes directories like this, with a group of the user alone.
     let dir = small_store();
-    fs::set_permissions(dir.path(), Permissions::from_mode(0o770)).expect("it is ours");
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o770)).expect("has permission");
     reads_right(&open(dir.path())).expect("reads");
 }

@@ -34,7 +34,7 @@ fn messages_quote_manifest_escaped_and_shortened() {
             dir.path(),
             |old| if old.starts_with(starts) { line.clone() } else { old.to_owned() },
         );
-        let error = Store::open_with(dir.path(), quick()).expect_err("it is no MANIFEST");
+        let error = Store::open_with(dir.path(), quick()).expect_err("is no MANIFEST");
         for text in [error.sentence(), format!("{error:?}")] {
             assert!(text.contains(r"\x1b") && text.chars().all(Visible::is), "{text:?}");
             assert!(text.len() < 2000, "{} bytes of messages", text.len());
@@ -47,16 +47,16 @@ fn a_manifest_of_too_many_segments_is_refused() {
     let dir = small_store();
     let line = |id| format!("segment {id:06} base_seq 1 salt 00000000 headers 64+32 sealed 64\n");
     add_lines(dir.path(), 6, &(1..=131_073).map(line).collect::<String>());
-    let error = Store::open_with(dir.path(), quick()).expect_err("too many").sentence();
+    let error = Store::open_with(dir.path(), quick()).expect_err("has too many segments").sentence();
     assert!(error.contains("more than 131,072 segments"), "{error}");
 }
 
 #[test]
 fn an_oversized_manifest_is_refused() {
     let dir = small_store();
-    let file = fs::File::options().write(true).open(dir.path().join("MANIFEST")).expect("it is there");
-    file.set_len((32 << 20) + 1).expect("it can grow");
-    let error = Store::open_with(dir.path(), quick()).expect_err("too long").sentence();
+    let file = fs::File::options().write(true).open(dir.path().join("MANIFEST")).expect("exists");
+    file.set_len((32 << 20) + 1).expect("extends the file");
+    let error = Store::open_with(dir.path(), quick()).expect_err("is too long").sentence();
     assert!(error.contains("it has more than 33,554,432 bytes"), "{error}");
 }
 
@@ -74,7 +74,7 @@ fn a_manifest_of_thousands_of_missing_segments_is_verified_in_seconds() {
     add_lines(dir.path(), 6, &(1..=COUNT).map(line).collect::<String>());
     let started = Instant::now();
     let go_on = &mut |_: VerifyEvent<'_>| ControlFlow::Continue(());
-    let report = verify::store(dir.path(), &quick(), &[], go_on).expect("it can be verified");
+    let report = verify::store(dir.path(), &quick(), &[], go_on).expect("verifies");
     assert_eq!(report.damage_count, COUNT, "each segment is missing");
     assert!(started.elapsed() < Duration::from_secs(10), "it took {:?}", started.elapsed());
 }

@@ -18,8 +18,8 @@ struct ProgramOutput {
 }
 
 fn run(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> ProgramOutput {
-    let output = program(dir).args(args).envs(env.iter().copied()).output().expect("it runs");
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("it is UTF-8");
+    let output = program(dir).args(args).envs(env.iter().copied()).output().expect("runs");
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("is UTF-8");
     ProgramOutput { out: text(&output.stdout), err: text(&output.stderr), code: output.status.code() }
 }
 
@@ -28,7 +28,7 @@ fn options_in_the_directory_of_another_user_are_used_only_if_trusted() {
     let dir = small_store();
     fs::write(dir.path().join("logkv.toml"), "sync = \"never\"\n").expect("options");
     assert!(run(dir.path(), &[".", "config"], &[]).out.contains("sync\tnever\t./logkv.toml"));
-    fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).expect("it is ours");
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).expect("has permission");
     let ProgramOutput { out, err, code } = run(dir.path(), &[".", "config"], &[]);
     assert!(out.contains("sync\talways\tdefault"), "{out}");
     let note = "note: ./logkv.toml was not read: . can be written to by everybody; --trust reads it\n";
@@ -47,7 +47,7 @@ fn options_that_are_not_used_are_not_validated() {
     let dir = small_store();
     fs::write(dir.path().join("logkv.toml"), "not toml").expect("options");
     assert_eq!(run(dir.path(), &[".", "get", "one"], &[]).code, Some(2));
-    fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).expect("it is ours");
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).expect("has permission");
     let said = run(dir.path(), &[".", "get", "one"], &[]);
     assert!(
         said.err.contains("can be written to by everybody") && !said.err.contains("toml"),
@@ -61,14 +61,14 @@ fn options_that_are_not_used_are_not_validated() {
 fn an_options_file_that_is_no_small_regular_file_of_the_user_is_refused_unread() {
     let at = |dir: &Path| dir.join("logkv.toml");
     let plants: [(&str, i32, Plant); 5] = [
-        ("it is a symbolic link", 3, |at| symlink("/etc/passwd", at).expect("a link")),
+        ("it is a symbolic link", 3, |at| symlink("/etc/passwd", at).expect("is a link")),
         ("it is a FIFO", 3, |at| {
             mknodat(CWD, at, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a FIFO");
         }),
         ("it is a directory", 3, |at| fs::create_dir(at).expect("a directory")),
         ("everybody may write to it", 3, |at| {
             fs::write(at, "sync = \"never\"").expect("options");
-            fs::set_permissions(at, Permissions::from_mode(0o666)).expect("it is ours");
+            fs::set_permissions(at, Permissions::from_mode(0o666)).expect("has permission");
         }),
         ("is larger than 64 KiB", 2, |at| {
             let file = fs::File::create(at).expect("options");
@@ -93,7 +93,7 @@ fn verify_and_repair_report_in_one_line_that_they_ignore_the_options() {
         ("./logkv.toml:1: ", |at| fs::write(at, "not toml").expect("options")),
         ("cannot open ./logkv.toml: everybody may write to it", |at| {
             fs::write(at, "sync = \"never\"").expect("options");
-            fs::set_permissions(at, Permissions::from_mode(0o666)).expect("it is ours");
+            fs::set_permissions(at, Permissions::from_mode(0o666)).expect("has permission");
         }),
     ];
     for (reason, plant) in plants {

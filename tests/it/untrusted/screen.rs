@@ -52,7 +52,7 @@ fn assert_harmless(output: &Output, what: &str) {
 
 /// The names of all commands, from the help.
 fn commands(dir: &Path) -> Vec<String> {
-    let output = program(dir).args([".", "help", "--json"]).output().expect("it runs");
+    let output = program(dir).args([".", "help", "--json"]).output().expect("runs");
     let text = String::from_utf8(output.stdout).expect("text");
     let names = text.lines().filter_map(|line| line.split("\"command\":\"").nth(1)?.split('"').next());
     let names: Vec<String> = names.map(str::to_owned).collect();
@@ -62,7 +62,7 @@ fn commands(dir: &Path) -> Vec<String> {
 
 fn run(command: &mut Command, dir: &Path, args: &[&OsStr]) -> Output {
     let child = command.arg(dir).args(args).stdin(Stdio::null());
-    child.output().expect("it runs")
+    child.output().expect("runs")
 }
 
 #[test]
@@ -137,12 +137,11 @@ fn no_argument_variable_or_script_is_printed_unescaped() {
         ["-f", "-c", "-m", "--sync", "--config", "--color", "--width", "--segment-size", "--nonsense"];
     for flag in flags {
         let mut command = program(place.path());
-        let output =
-            command.args(["-m", "table"]).arg(flag).arg(hostile).arg(&dir).output().expect("it runs");
+        let output = command.args(["-m", "table"]).arg(flag).arg(hostile).arg(&dir).output().expect("runs");
         assert_harmless(&output, flag);
     }
     let output = program(place.path()).args(["-m", "table", "-f"]).arg(&script).arg(&dir).output();
-    let output = output.expect("it runs");
+    let output = output.expect("runs");
     assert_harmless(&output, "a script");
     assert_eq!(output.status.code(), Some(1));
     for name in ["LOGKV_DIR", "LOGKV_SYNC", "LOGKV_VALUE_LIMIT", "LOGKV_TRUST", "TERM", "PAGER"] {
@@ -186,7 +185,7 @@ fn no_file_of_the_directory_is_printed_unescaped() {
         }
     }
     assert!(refused >= 12, "only {refused} commands found the MANIFEST damaged");
-    fs::remove_file(dir.join("MANIFEST")).expect("it is removed");
+    fs::remove_file(dir.join("MANIFEST")).expect("is removed");
     for line in damaged {
         let words: Vec<&OsStr> = line.split(' ').map(OsStr::new).collect();
         assert_harmless(&run(&mut program(place.path()), &dir, &words), line);

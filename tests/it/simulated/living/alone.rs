@@ -51,11 +51,11 @@ impl Living {
             let mut entry = entry.expect("a file");
             let path = entry.path().expect("a name").into_owned();
             let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes).expect("its bytes");
+            entry.read_to_end(&mut bytes).expect("reads the entry");
             files.insert(path.file_name().expect("a name").to_string_lossy().into_owned(), bytes);
         }
         let manifest = String::from_utf8(files.get("MANIFEST").cloned().unwrap_or_default()).expect("text");
-        let read = |id| files.get(&format!("{id:06}.seg")).cloned().expect("what MANIFEST lists is there");
+        let read = |id| files.get(&format!("{id:06}.seg")).cloned().expect("a listed segment exists");
         let backed_up = recount::of_log(&manifest, read);
         let puts = look::at_log_alone(self.store(), &self.file_system.disk().image())?;
         if backed_up != puts {

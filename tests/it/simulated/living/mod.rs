@@ -141,7 +141,7 @@ impl Living {
     }
 
     fn store(&self) -> &Store {
-        self.store.as_ref().expect("open between steps")
+        self.store.as_ref().expect("is open between steps")
     }
 
     fn now(&self) -> &Arc<Map> {
@@ -286,7 +286,7 @@ impl Living {
     }
 
     fn close(&mut self) -> Result<(), Trouble> {
-        let store = self.store.take().expect("open between steps");
+        let store = self.store.take().expect("is open between steps");
         store.close()?;
         (self.mark.durable, self.mark.written) = (self.mark.issued, self.mark.issued);
         self.take_mark();

@@ -164,7 +164,7 @@ impl Living {
         for (snapshot, map) in &self.snapshots {
             look::at_snapshot(snapshot, map)?;
         }
-        let store = self.store.take().expect("it is open");
+        let store = self.store.take().expect("is open");
         match (store.close(), self.file_system.event_count() - event_count) {
             (Err(Error::Poisoned { .. }), 0) => Ok(()),
             (closed, changed) => {
