@@ -264,8 +264,8 @@ fn a_waiting_feed_ends_when_the_store_is_closed() {
             feed.wait(LONG)
         });
         store.clone().close().expect("closes");
-        let told = waits.join().expect("no panic");
-        assert!(matches!(told, Err(Error::Closed)), "{told:?}");
+        let outcome = waits.join().expect("no panic");
+        assert!(matches!(outcome, Err(Error::Closed)), "{outcome:?}");
     });
 }
 

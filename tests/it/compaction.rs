@@ -141,11 +141,11 @@ fn a_compaction_of_large_values_reports_progress_and_can_be_cancelled_between_th
         store.put(n.to_string(), vec![n; 2 << 20]).expect("a put");
     }
     let segment = store.rotate().expect("rotates").expect("a segment");
-    let mut told = 0;
+    let mut progress_count = 0;
     let what = Compact::Segments(vec![segment]);
     let report = store.compact_with(&what, &mut |event| {
-        told += u32::from(matches!(event, CompactionEvent::Progress { .. }));
-        if told == 5 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        progress_count += u32::from(matches!(event, CompactionEvent::Progress { .. }));
+        if progress_count == 5 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     assert!(matches!(report, Err(Error::Cancelled)), "{report:?}");
 }

@@ -238,15 +238,15 @@ fn a_feed_reports_compacted_and_cleared_records() {
     }
     store.rotate().expect("rotates");
     store.compact_recounted(&Compact::All).expect("compacts");
-    let told = |cursor| store.changes(cursor).next().expect("an item").expect_err("reports the gap");
-    assert!(matches!(told(begin), Error::CompactedAway { .. }));
+    let gap = |cursor| store.changes(cursor).next().expect("an item").expect_err("reports the gap");
+    assert!(matches!(gap(begin), Error::CompactedAway { .. }));
     // After the error, the feed returns the remaining records without another error.
     let mut feed = store.changes(begin);
     assert!(feed.next().expect("an item").is_err() && feed.by_ref().all(|change| change.is_ok()));
     assert_eq!(seqs(&mut store.changes(feed.cursor())), [0; 0]);
     let before_clear = store.snapshot().expect("a snapshot").cursor();
     store.clear().expect("clears");
-    assert!(matches!(told(before_clear), Error::CompactedAway { .. }));
+    assert!(matches!(gap(before_clear), Error::CompactedAway { .. }));
     for store in [store.clone(), reader(dir.path())] {
         let mut feed = store.changes(before_clear);
         assert!(feed.next().expect("an item").is_err() && feed.next().is_none());

@@ -48,12 +48,12 @@ impl Disk {
         File::create(&image).and_then(|file| file.set_len(len)).expect("a sparse file");
         let made = Command::new(format!("mkfs.{kind}")).arg("-q").arg(&image).output();
         if !made.is_ok_and(|output| output.status.success()) {
-            return Err(format!("there is no mkfs.{kind}"));
+            return Err(format!("the system has no mkfs.{kind}"));
         }
         fs::create_dir(dir.path().join("disk")).expect("creates a directory");
         let mut disk = Self { dir, mount: None };
         disk.turn_on()?;
-        disk.cut().map_err(|error| format!("{kind} cannot be shut down here: {error}"))?;
+        disk.cut().map_err(|error| format!("{kind} cannot be shut down on this machine: {error}"))?;
         disk.restart();
         Ok(disk)
     }

@@ -103,7 +103,7 @@ fn a_damaged_byte_of_a_segment_without_hint_is_reported_and_costs_at_most_one_ke
         let len = fs::read(segment_path(dir.path(), id)).expect("the segment").len();
         for (at, mask) in (0..len).flat_map(|at| [0x01, 0xff].map(|mask| (at, mask))) {
             let (_copy, store) = opened_with(dir.path(), id, at, mask);
-            assert!(!store.open_report().damage.is_empty(), "segment {id} byte {at}: told");
+            assert!(!store.open_report().damage.is_empty(), "segment {id} byte {at}: no damage reported");
             let mut hit = 0;
             for (key, expected) in EXPECTED {
                 match store.get(key) {

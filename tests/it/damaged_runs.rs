@@ -49,8 +49,8 @@ fn compaction_leaves_a_damaged_segment_alone_and_compacts_the_others() {
         let is_there = matches!(&refused, Err(Error::Damaged { segment, offset, .. })
             if segment.0 == 3 && *offset == 64 + record * 48);
         assert!(is_there, "{what}: {refused:?}");
-        let told = store.compact(&Compact::Segments(vec![SegmentId(3)]));
-        assert!(matches!(told, Err(Error::NotCompactable { .. })), "{what}: {told:?}");
+        let refused = store.compact(&Compact::Segments(vec![SegmentId(3)]));
+        assert!(matches!(refused, Err(Error::NotCompactable { .. })), "{what}: {refused:?}");
         let plan = store.compaction_plan(&Compact::All).expect("a plan");
         let planned: Vec<Vec<u64>> =
             plan.runs.iter().map(|run| run.segments.iter().map(|id| id.0).collect()).collect();

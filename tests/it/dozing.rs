@@ -37,13 +37,13 @@ impl<'scope> Dozer<'scope> {
     /// Runs `work` in a new thread.
     pub(crate) fn spawn(scope: &'scope Scope<'scope, '_>, work: impl FnOnce() + Send + 'scope) -> Self {
         prepare();
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let handle = scope.spawn(move || {
             // SAFETY: pthread_self has no preconditions.
-            tell.send(unsafe { libc::pthread_self() }).expect("the spawner waits");
+            sender.send(unsafe { libc::pthread_self() }).expect("the spawner waits");
             work();
         });
-        Self { thread: told.recv().expect("the thread sends its id"), _handle: handle }
+        Self { thread: receiver.recv().expect("the thread sends its id"), _handle: handle }
     }
 
     /// Suspends the thread for some milliseconds, at any instruction.

@@ -187,13 +187,13 @@ impl StoreAndLog {
     /// of known answers.
     fn check(&self, at: At, seq: u64, at_ms: u64) -> u64 {
         let (expected, past) = (self.map(seq, at_ms), self.store().at(at).expect("a point"));
-        let mut told = 0;
+        let mut known_count = 0;
         for key in (0..6).map(name) {
             match past.get(&key) {
                 Ok(found) => {
                     let value = found.map(|entry| String::from_utf8_lossy(&entry.value).into_owned());
                     assert_eq!(value.as_ref(), expected.get(&key), "{key} at {at:?}");
-                    told += 1;
+                    known_count += 1;
                 }
                 Err(Error::CompactedAway { .. }) => {}
                 Err(error) => panic!("{key} at {at:?}: {}", error.sentence()),
@@ -205,12 +205,12 @@ impl StoreAndLog {
                 let entries = scan.map(|entry| entry.expect("reads"));
                 let found: Map = entries.map(|entry| (text(&entry.meta.key), text(&entry.value))).collect();
                 assert_eq!(found, expected, "at {at:?}");
-                assert_eq!(told, 6, "a key that a scan returns, a get returns too");
+                assert_eq!(known_count, 6, "a key that a scan returns, a get returns too");
             }
             Err(Error::CompactedAway { .. }) => {}
             Err(error) => panic!("at {at:?}: {}", error.sentence()),
         }
-        told
+        known_count
     }
 
     /// Checks that a diff of two points equals the difference of their maps.
@@ -255,17 +255,17 @@ proptest! {
         let last = pair.written.last().map_or(0, |written| written.seq);
         let is_compacted = steps.iter().any(|step| matches!(step, Step::Compact(..) | Step::CompactAll));
         for seq in 0..=last {
-            let told = pair.check(At::Seq(Seqno(seq)), seq, pair.now_ms);
+            let known_count = pair.check(At::Seq(Seqno(seq)), seq, pair.now_ms);
             if !is_compacted || keep_for_ms == u64::MAX || seq == last {
-                prop_assert_eq!(told, 6, "an answer about record {} is missing", seq);
+                prop_assert_eq!(known_count, 6, "an answer about record {} is missing", seq);
             }
             pair.check_diff(seq / 2, seq);
         }
         for at_ms in (0..pair.now_ms + 50).step_by(25) {
-            let told = pair.check(At::Time(at_ms), pair.seq_at(at_ms), at_ms);
+            let known_count = pair.check(At::Time(at_ms), pair.seq_at(at_ms), at_ms);
             // For a time before the clock went back, the last record may be gone.
             if at_ms.saturating_add(keep_for_ms) > pair.now_ms && pair.is_in_order() {
-                prop_assert_eq!(told, 6, "{} is not {} ms ago", at_ms, keep_for_ms);
+                prop_assert_eq!(known_count, 6, "{} is not {} ms ago", at_ms, keep_for_ms);
             }
         }
     }
@@ -372,10 +372,10 @@ fn history_survives_a_repair_that_keeps_every_record() {
     assert_eq!((versions.dropped_to(), versions.given_up_to()), (None, None));
     assert_eq!(versions.map(|version| version.expect("reads").meta.seq.0).collect::<Vec<_>>(), [1]);
     assert_eq!(store.get_at("key 4", At::Seq(Seqno(3))).expect("is known"), None);
-    let told: Vec<_> =
+    let seqs: Vec<_> =
         store.changes(Seqno(0)).map(|change| change.expect("no record is missing").meta.seq.0).collect();
-    let last = *told.last().expect("has records");
-    assert_eq!(told, (1..=last).collect::<Vec<_>>());
+    let last = *seqs.last().expect("has records");
+    assert_eq!(seqs, (1..=last).collect::<Vec<_>>());
     // Writes lost in the crash may have used the numbers up to here.
     let skipped_to = store.put("after", "the repair").expect("a put").last;
     assert!(skipped_to.0 > last + 1, "{skipped_to}");

@@ -14,15 +14,15 @@ fn with_every_fate() -> TempDir {
     let dir = scratch();
     let store = open(&dir.path().join("d"));
     let put = |key: &str, value: &str| {
-        store.put(key, value).expect("is acknowledged");
+        store.put(key, value).expect("is written");
     };
     put("user:1", "alice");
     put("user:1", "Alice Cooper");
     put("user:2", "bob");
     put(&format!("a:long:key:{}", "of:parts:".repeat(12)), &"and a long value ".repeat(20));
     put("expired", "1");
-    store.delete("user:2").expect("is acknowledged");
-    store.expire("expired", Expiry::At(1)).expect("is acknowledged");
+    store.delete("user:2").expect("is written");
+    store.expire("expired", Expiry::At(1)).expect("is written");
     store.rotate().expect("is sealed");
     put("user:1", "Alicia");
     store.close().expect("is closed");

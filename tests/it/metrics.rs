@@ -320,10 +320,10 @@ fn memory_is_reported_as_allocated_or_mapped() {
     assert_eq!((memory.hint_mapped_len, memory.segment_mapped_len), files);
     store.close().expect("closes");
     let output = run(dir.path(), &["-m", "json", "d", "stats", "--memory"], &[]);
-    let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("an object");
-    assert_eq!(told["segment_mapped_bytes"], files.1);
-    assert!(told["process_peak_bytes"].as_u64() >= told["process_bytes"].as_u64(), "{told}");
-    assert!(told["process_bytes"].as_u64() > Some(100_000), "{told}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("an object");
+    assert_eq!(report["segment_mapped_bytes"], files.1);
+    assert!(report["process_peak_bytes"].as_u64() >= report["process_bytes"].as_u64(), "{report}");
+    assert!(report["process_bytes"].as_u64() > Some(100_000), "{report}");
     let refused =
         program(dir.path()).args(["d", "stats", "--memory", "--prometheus"]).output().expect("runs");
     assert_eq!(refused.status.code(), Some(2));

@@ -310,8 +310,8 @@ fn a_time_without_records_after_a_clock_change_is_reported_as_unknown() {
     put("c", 20, Some(25));
     clock.set(300);
     store.compact_recounted(&Compact::All).expect("compacts");
-    let told = at_time(&store, "b", 30);
-    assert!(matches!(told, Ok(Some(_)) | Err(Error::CompactedAway { .. })), "{told:?}");
+    let found = at_time(&store, "b", 30);
+    assert!(matches!(found, Ok(Some(_)) | Err(Error::CompactedAway { .. })), "{found:?}");
     assert!(matches!(at_time(&store, "b", 300), Ok(Some(_))), "the present is known");
 }
 
@@ -326,8 +326,8 @@ fn a_delete_made_while_the_clock_was_ahead_does_not_count_for_earlier_times() {
     store.delete("d").expect("a delete");
     clock.set(50);
     store.compact_recounted(&Compact::All).expect("compacts");
-    let told = at_time(&store, "d", 60);
-    assert!(matches!(told, Ok(Some(_)) | Err(Error::CompactedAway { .. })), "{told:?}");
+    let found = at_time(&store, "d", 60);
+    assert!(matches!(found, Ok(Some(_)) | Err(Error::CompactedAway { .. })), "{found:?}");
 }
 
 #[test]

@@ -194,8 +194,8 @@ fn a_link_in_a_foreign_directory_is_refused_by_name_and_nothing_is_imported() {
         let output =
             program(dir.path()).args(["d", "import", "foreign", "--format", format]).output().expect("runs");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let told = format!("error: cannot read foreign/{name}: it is a link, which is not followed\n");
-        assert_eq!((output.status.code(), said), (Some(1), told));
+        let expected = format!("error: cannot read foreign/{name}: it is a link, which is not followed\n");
+        assert_eq!((output.status.code(), said), (Some(1), expected));
         let count = program(dir.path()).args(["d", "count"]).output().expect("runs");
         assert_eq!(count.stdout, b"1\n");
     }

@@ -14,7 +14,7 @@ fn with_keys(count: usize) -> TempDir {
     let dir = scratch();
     let store = open(&dir.path().join("d"));
     for number in 0..count {
-        store.put(format!("key{number:05}"), "value").expect("is acknowledged");
+        store.put(format!("key{number:05}"), "value").expect("is written");
     }
     store.close().expect("is closed");
     dir
@@ -94,8 +94,8 @@ fn time_in_the_pager_does_not_count_as_time_of_the_command() {
     let mut person = with_pager(&dir, "cat >/dev/null; sleep 3", &[]);
     person.enters("timer on").sees_at_end(PROMPT).enters("clear").enters("scan --all").sees("s)\n");
     let screen = person.screen();
-    let told = screen.lines().filter_map(|line| line.strip_prefix('(')).next_back().expect("is known");
-    let seconds = told.strip_suffix(" s)").map_or(0.0, |seconds| seconds.parse().expect("a number"));
+    let shown = screen.lines().filter_map(|line| line.strip_prefix('(')).next_back().expect("a time");
+    let seconds = shown.strip_suffix(" s)").map_or(0.0, |seconds| seconds.parse().expect("a number"));
     assert!(seconds < 3.0, "{screen}");
 
     person.sees_at_end(PROMPT).enters("get key00001").sees("value\n(").sees_at_end(PROMPT);

@@ -172,7 +172,7 @@ fn the_exit_codes_equal_those_of_help() {
     let dir = scratch();
     let help = program(dir.path()).args(["--help"]).output().expect("the program runs");
     let help = String::from_utf8(help.stdout).expect("text");
-    let (_, told) = help.split_once("Exit codes:").expect("help has exit codes");
+    let (_, listed) = help.split_once("Exit codes:").expect("help has exit codes");
     let number = Regex::new(r"\b\d+\b").expect("a pattern");
     let numbers = |text: &str| {
         let mut numbers: Vec<_> = number.find_iter(text).map(|found| found.as_str().to_owned()).collect();
@@ -181,7 +181,7 @@ fn the_exit_codes_equal_those_of_help() {
     };
     let codes: Vec<_> =
         table(&read("src/guide/shell.md"), "exit code").into_iter().map(|row| row[0].clone()).collect();
-    assert_eq!(numbers(told), numbers(&codes.join(" ")));
+    assert_eq!(numbers(listed), numbers(&codes.join(" ")));
 }
 
 /// The value of the limit `what`.

@@ -106,14 +106,14 @@ pub(crate) fn difference(store: &Store, puts: &LastPuts) -> Result<Option<String
     let (may_be_there, there) = (there(puts, before_ms), there(puts, store.now_ms()));
     if let Some((key, put)) = there.iter().find(|(key, put)| indexed.get(*key) != Some(put)) {
         let found = indexed.get(key);
-        return Ok(Some(format!("the log has {} as {put:?}, and the index {found:?}", key.escape_ascii())));
+        return Ok(Some(format!("the log has {} as {put:?}, the index has {found:?}", key.escape_ascii())));
     }
     if let Some(key) = indexed.keys().find(|key| !may_be_there.contains_key(*key)) {
-        return Ok(Some(format!("the index has {}, and the log has not", key.escape_ascii())));
+        return Ok(Some(format!("only the index has {}", key.escape_ascii())));
     }
     let counted = store.len();
     let is_right = counted == puts.len() as u64;
-    Ok((!is_right).then(|| format!("{counted} keys are counted, and the log has {}", puts.len())))
+    Ok((!is_right).then(|| format!("the statistics count {counted} keys, the log has {}", puts.len())))
 }
 
 /// The contents of the files of `store`.

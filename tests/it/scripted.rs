@@ -291,7 +291,7 @@ impl CutOff {
         }
         let (count, keys) =
             states.into_iter().min_by_key(|(_, keys)| keys.len()).expect("zero steps are a state");
-        format!("after {count} of them other values of {keys:?} were expected")
+        format!("after {count} steps, {keys:?} should differ")
     }
 }
 

@@ -143,8 +143,8 @@ fn each_line_of_a_reader_is_an_error_while_the_store_is_missing() {
     ask("quit\n", "OK");
     let output = child.wait_with_output().expect("exits");
     assert_eq!(output.status.code(), Some(3));
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     for line in 2..=4 {
-        assert!(told.contains(&format!("-:{line}: error: there is no store at d")), "{told}");
+        assert!(errors.contains(&format!("-:{line}: error: there is no store at d")), "{errors}");
     }
 }

@@ -27,14 +27,14 @@ fn write_history(dir: &Path) {
     fs::write(dir.join("logkv.toml"), "compaction = \"off\"\n").expect("writes a file");
     let store = Store::open_with(dir, without_background(options())).expect("a new store opens");
     let put = |key: &str, value: &str| {
-        store.put(key, value).expect("is acknowledged");
+        store.put(key, value).expect("is written");
     };
     put("a", "1");
     put("b", "2");
     put("c", "3");
     store.rotate().expect("is sealed");
     put("a", "one");
-    store.delete("b").expect("is acknowledged");
+    store.delete("b").expect("is written");
     put("d", "4");
     put("c", "three");
     store.rotate().expect("is sealed");
@@ -118,7 +118,7 @@ fn if_nothing_is_due_the_segments_closest_to_it_are_listed() {
         Store::open_with(transcript.path("d"), without_background(options())).expect("a new store opens");
     for keys in [&["a", "b", "c", "d"][..], &["a", "e", "f"], &["b"]] {
         for key in keys {
-            store.put(key, "value").expect("is acknowledged");
+            store.put(key, "value").expect("is written");
         }
         store.rotate().expect("is sealed");
     }
@@ -129,7 +129,7 @@ fn if_nothing_is_due_the_segments_closest_to_it_are_listed() {
         }
     }
     let store = open(&transcript.path("new"));
-    store.put("a", "1").expect("is acknowledged");
+    store.put("a", "1").expect("is written");
     store.close().expect("is closed");
     for arguments in ["", "--all", "--dry-run"] {
         transcript.run(format!("-m table --width 80 new compact {arguments}").trim_end());
@@ -237,7 +237,7 @@ fn enter_advances_a_stepwise_compaction() {
     person.sees("compacted segment 1: nothing of it was needed").sees_at_end(PROMPT);
     person.types(CTRL_D);
     assert_eq!(person.sees_it_end(), Some(0));
-    assert!(!segment_path(&dir.path().join("d"), 1).exists(), "it is gone");
+    assert!(!segment_path(&dir.path().join("d"), 1).exists(), "segment 1 still exists");
 }
 
 #[test]
@@ -275,8 +275,8 @@ fn ctrl_c_stops_a_compaction_with_130_and_reports_that_nothing_was_compacted() {
     assert!(segment_path(&dir.path().join("d"), 1).exists(), "segment 1 was compacted");
     let args = ["-m", "plain", "d", "compact", "1", "--step"];
     let mut person = Person::at_terminal(dir.path(), &args, &[], (40, 100));
-    let told = "runs    0\nleft    0\ncancelled       1\nerror: interrupted: nothing was compacted";
-    person.sees_at_end("q cancels:").types(CTRL_C).sees(told);
+    let report = "runs    0\nleft    0\ncancelled       1\nerror: interrupted: nothing was compacted";
+    person.sees_at_end("q cancels:").types(CTRL_C).sees(report);
     assert_eq!(person.sees_it_end(), Some(130));
 }
 
@@ -290,7 +290,7 @@ fn a_page_of_a_dry_run_shows_the_number_of_remaining_records() {
         Store::open_with(dir.path().join("d"), without_background(options())).expect("a new store opens");
     for _ in 0..2 {
         for number in 0..50 {
-            store.put(format!("key{number:02}"), "value").expect("is acknowledged");
+            store.put(format!("key{number:02}"), "value").expect("is written");
         }
         store.rotate().expect("is sealed");
     }

@@ -80,11 +80,11 @@ fn statistics_include_damage_found_by_the_open_or_by_a_command() {
 fn a_warning_at_open_is_not_dimmed_and_has_the_same_text_without_colours() {
     let transcript = Transcript::new();
     with_damage(&transcript, "d", false);
-    let told = |color: &str| {
+    let shown = |color: &str| {
         let output = transcript.command(&["-r", "--color", color, "d", "get", "user:1"]).output();
         String::from_utf8(output.expect("runs").stderr).expect("text")
     };
-    let (plain, coloured) = (told("never"), told("always"));
+    let (plain, coloured) = (shown("never"), shown("always"));
     assert!(plain.starts_with("warning: 48 B at 1:0x000070 are damaged: "), "{plain}");
     assert!(coloured.starts_with("\u{1b}[33;1mwarning:\u{1b}[0m 48 B at "), "{coloured:?}");
     assert!(!coloured.contains("\u{1b}[2m"), "{coloured:?}");
@@ -102,11 +102,11 @@ fn a_sealed_damaged_log_end_is_listed_as_sealed_everywhere() {
     let mut bytes = fs::read(&path).expect("a segment");
     bytes[64 + 40] ^= 1;
     fs::write(path, bytes).expect("writes");
-    for (options, told) in [("-q", "sealed"), ("-q -r", "active")] {
+    for (options, shown_as) in [("-q", "sealed"), ("-q -r", "active")] {
         let words = options.split(' ').chain(["--json", "d", "-c", "segments", "-c", "dump-segment 1"]);
         let output = transcript.command(&words.collect::<Vec<_>>()).output().expect("runs");
         let shown = String::from_utf8(output.stdout).expect("text");
-        assert!(shown.contains(&format!("\"segment\":1,\"state\":\"{told}\"")), "{options}: {shown}");
-        assert!(shown.contains(&format!("\"segment\":1,\"role\":\"{told}\"")), "{options}: {shown}");
+        assert!(shown.contains(&format!("\"segment\":1,\"state\":\"{shown_as}\"")), "{options}: {shown}");
+        assert!(shown.contains(&format!("\"segment\":1,\"role\":\"{shown_as}\"")), "{options}: {shown}");
     }
 }

@@ -42,12 +42,12 @@ fn write_history(dir: &Path) -> Store {
     let store = Store::open_with(dir, options(&clock)).expect("a new store opens");
     let put = |key: &[u8], value: &[u8]| {
         clock.advance(405);
-        store.put(key, value).expect("is acknowledged");
+        store.put(key, value).expect("is written");
     };
     put(b"user:1", b"alice");
     put(b"user:2", b"bob");
     put(b"user:1", b"Alice Cooper");
-    store.delete("user:2").expect("is acknowledged");
+    store.delete("user:2").expect("is written");
     put(b"\x00\xff binary", &(0..=255).collect::<Vec<u8>>());
     put(b"\x1b[31mred\x1b]0;title\x07", b"\x1b[2Jcleared");
     put("日本".as_bytes(), "語".as_bytes());
@@ -56,7 +56,7 @@ fn write_history(dir: &Path) -> Store {
     put(b"user:1", b"Alice C. Cooper");
     store.delete("nobody").expect("the key is missing");
     put(b"two\nlines", b"one\ttab");
-    store.delete("empty").expect("is acknowledged");
+    store.delete("empty").expect("is written");
     store
 }
 
@@ -75,7 +75,7 @@ fn a_compressed_value_is_shown_decompressed_with_its_stored_length() {
     {
         let store = Store::open_with(transcript.path("d"), options(&clock).compression(compression));
         let store = store.expect("opens");
-        store.put(key, "again and ".repeat(20)).expect("is acknowledged");
+        store.put(key, "again and ".repeat(20)).expect("is written");
         store.close().expect("is closed");
     }
     transcript
@@ -243,7 +243,7 @@ fn a_page_of_records_ends_with_the_next_page_command() {
     let clock = Arc::new(ManualClock::at(NOON));
     let store = Store::open_with(transcript.path("d"), options(&clock)).expect("a new store opens");
     for number in 0..45 {
-        store.put(format!("key{number:02}"), "value").expect("is acknowledged");
+        store.put(format!("key{number:02}"), "value").expect("is written");
     }
     store.close().expect("is closed");
     for mode in ["table", "plain"] {
@@ -261,10 +261,10 @@ fn a_state_has_the_same_name_in_every_mode_and_in_its_flag() {
     let dir = scratch();
     let store = Store::open_with(dir.path().join("d"), quick()).expect("a new store opens");
     for (key, value) in [("a", "1"), ("a", "2"), ("b", "1"), ("c", "1")] {
-        store.put(key, value).expect("is acknowledged");
+        store.put(key, value).expect("is written");
     }
-    store.delete("b").expect("is acknowledged");
-    store.expire("c", Expiry::At(1)).expect("is acknowledged");
+    store.delete("b").expect("is written");
+    store.expire("c", Expiry::At(1)).expect("is written");
     store.close().expect("is closed");
     let shown = |mode: &str, line: &[&str]| {
         let output = program(dir.path()).args(["--width", "120", "-m", mode, "d"]).args(line).output();

@@ -190,8 +190,8 @@ fn compressed_files_are_recognised_by_their_contents_and_a_truncated_one_reports
         }
         if name.starts_with("cut") {
             let count = open(&transcript.path(&format!("d-{name}"))).len();
-            let told = format!("{},{:03} rows went in", count / 1000, count % 1000);
-            assert!(count > 1000 && said.contains(&told), "{count}: {said}");
+            let expected = format!("{},{:03} rows went in", count / 1000, count % 1000);
+            assert!(count > 1000 && said.contains(&expected), "{count}: {said}");
         }
         // Not even the header of a damaged file may be readable.
         let is_made = transcript.path(&format!("d-{name}")).exists();
@@ -376,7 +376,7 @@ fn a_message_about_a_missing_column_truncates_long_and_many_columns() {
     fs::write(transcript.path("long.csv"), vec![b'x'; 500_000]).expect("a file");
     let many: Vec<_> = (0..5000).map(|n| format!("a column {n}")).collect();
     fs::write(transcript.path("many.tsv"), many.join("\t") + "\n").expect("a file");
-    for (line, told) in [
+    for (line, expected) in [
         ("import long.csv", "it has no column key; its columns are xxxxx"),
         ("import long.csv --key zz", "it has no column zz; its columns are xxxxx"),
         ("import many.tsv --key zz", r#"are "a column 0", "a column 1", "#),
@@ -385,6 +385,6 @@ fn a_message_about_a_missing_column_truncates_long_and_many_columns() {
         let args: Vec<_> = ["-q", "d"].into_iter().chain(line.split(' ')).collect();
         let output = transcript.command(&args).output().expect("runs");
         let said = String::from_utf8(output.stderr).expect("text");
-        assert!(said.contains(told) && said.len() < 600, "{line}: {}", &said[..said.len().min(600)]);
+        assert!(said.contains(expected) && said.len() < 600, "{line}: {}", &said[..said.len().min(600)]);
     }
 }

@@ -12,7 +12,7 @@ use crate::transcript::Transcript;
 fn with_store() -> Transcript {
     let transcript = Transcript::new();
     let store = open(&transcript.path("d"));
-    store.put("a", "1").expect("is acknowledged");
+    store.put("a", "1").expect("is written");
     store.close().expect("is closed");
     transcript
 }
@@ -21,7 +21,7 @@ fn with_store() -> Transcript {
 fn a_second_writer_is_refused_and_a_reader_is_not() {
     let mut transcript = Transcript::new();
     let store = open(&transcript.path("d"));
-    store.put("a", "1").expect("is acknowledged");
+    store.put("a", "1").expect("is written");
     for line in ["d put a 2", "d get a", "d -c count", "d rotate"] {
         transcript.run(line);
     }
@@ -141,7 +141,7 @@ fn an_unreadable_file_is_named_with_the_reason() {
     match as_nobody(&["--version"]) {
         Ok(output) if output.status.success() => {}
         _ => {
-            eprintln!("NOT TESTED: nobody else may run {program} here");
+            eprintln!("NOT TESTED: other users may not run {program}");
             return;
         }
     }

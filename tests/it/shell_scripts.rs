@@ -85,7 +85,7 @@ fn a_damaged_record_hides_no_other_key_and_makes_each_miss_uncertain() {
     let transcript = Transcript::new();
     let store = open(&transcript.path("d"));
     for key in ["user:1", "user:2", "user:3"] {
-        store.put(key, "x").expect("is acknowledged");
+        store.put(key, "x").expect("is written");
     }
     store.close().expect("is closed");
     let path = segment_path(&transcript.path("d"), 1);
@@ -113,13 +113,16 @@ fn a_damaged_record_hides_no_other_key_and_makes_each_miss_uncertain() {
     ];
     for line in misses {
         let copy = || copy_of(&transcript.path("d"));
-        let told = r#""kind":"damaged","code":4"#;
+        let expected = r#""kind":"damaged","code":4"#;
         let (said, code) = {
             let (copy, words) = (copy(), line.split(' '));
             let dir = copy.path().to_str().expect("text");
             run(&["--json", dir].into_iter().chain(words).collect::<Vec<_>>())
         };
-        assert!(said.trim_end().ends_with('}') && said.contains(told) && code == Some(4), "{line}: {said}");
+        assert!(
+            said.trim_end().ends_with('}') && said.contains(expected) && code == Some(4),
+            "{line}: {said}"
+        );
         for batch in [&[][..], &["-c", "begin"]] {
             let copy = copy();
             let dir = copy.path().to_str().expect("text");
@@ -127,7 +130,7 @@ fn a_damaged_record_hides_no_other_key_and_makes_each_miss_uncertain() {
             let (said, code) = run(&lines);
             let number = batch.len() / 2 + 1;
             let acked = format!(r#"{{"ack":{number},"ok":false,"code":4,"#);
-            assert!(said.contains(told) && said.contains(&acked) && code == Some(4), "{lines:?}: {said}");
+            assert!(said.contains(expected) && said.contains(&acked) && code == Some(4), "{lines:?}: {said}");
         }
     }
     for line in ["get user:2", "exists user:2", "incr n 5", "put user:2 1 --xx", "del user:2"] {
@@ -210,8 +213,8 @@ fn a_discarded_batch_is_reported_with_the_line_that_began_it() {
     let transcript = Transcript::new();
     fs::write(transcript.path("script"), "count\nbegin\nput a 1\n").expect("a script");
     let output = transcript.command(&["-q", "d", "-f", "script"]).output().expect("runs");
-    let told = "script:2: error: the batch was not committed; 1 change forgotten\n";
-    assert_eq!(String::from_utf8_lossy(&output.stderr), told);
+    let expected = "script:2: error: the batch was not committed; 1 change forgotten\n";
+    assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
     assert_eq!(output.status.code(), Some(1));
 }
 
@@ -222,8 +225,8 @@ fn an_endless_line_is_abandoned_at_four_times_the_longest_record() {
     let mut command = transcript.command(&["-q", "--value-limit", "1KiB", "d"]);
     let mut child = command.stdin(zeros).stderr(Stdio::piped()).spawn().expect("runs");
     let mut said = String::new();
-    let mut told = BufReader::new(child.stderr.take().expect("is piped"));
-    told.read_line(&mut said).expect("text");
+    let mut errors = BufReader::new(child.stderr.take().expect("is piped"));
+    errors.read_line(&mut said).expect("text");
     assert!(said.starts_with("-:1: error: a command of more than ") && said.len() < 100, "{said}");
     // The program keeps reading while the client sends.
     interrupt(&child);
@@ -299,10 +302,11 @@ fn an_interrupted_search_of_the_log_reports_its_progress_and_exits_with_130() {
     store.close().expect("closes");
     // Each of these reads every record, and shows at most one.
     for search in ["get nobody --at 1d", "keys --at 1d", "tail -n 1", "diff 1d 1d"] {
-        let is_told =
+        let is_interruption =
             |said: &String| said.contains("error: interrupted after ") && said.ends_with(" records\n");
-        let told = (0..TRIES).map(|n| interrupted_within(&transcript, search, LATER * n)).find(is_told);
-        assert!(told.is_some(), "{search} goes on to its end");
+        let interrupted =
+            (0..TRIES).map(|n| interrupted_within(&transcript, search, LATER * n)).find(is_interruption);
+        assert!(interrupted.is_some(), "{search} was never interrupted");
     }
     assert_eq!(open(&transcript.path("d")).len(), u64::from(COUNT));
 }

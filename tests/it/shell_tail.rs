@@ -94,11 +94,11 @@ fn tail_continues_from_a_printed_cursor_and_reports_a_restored_store() {
     let (out, err, code) = run(&["-m", "plain", "d", "tail", "--from", from]);
     assert!(code == 0 && out.lines().count() == 1 && out.ends_with("PUT\tc\t3\n"), "{out}{err}");
     // The cursor in the message can be typed back.
-    let told = err.split('`').nth(1).expect("a command").split(' ').next_back().expect("a cursor");
-    assert_eq!(run(&["-m", "plain", "d", "tail", "--from", told]).0, "");
+    let cursor_of_note = err.split('`').nth(1).expect("a command").split(' ').next_back().expect("a cursor");
+    assert_eq!(run(&["-m", "plain", "d", "tail", "--from", cursor_of_note]).0, "");
     run(&["e", "restore", "copy"]);
     run(&["e", "put", "c", "another", "d", "4"]);
-    for from in [told, from.as_str()] {
+    for from in [cursor_of_note, from.as_str()] {
         for args in [&["e", "tail"][..], &["-r", "e", "tail", "-f"]] {
             let (out, err, code) = run(&[args, &["--from", from]].concat());
             assert!(code == 1 && out.is_empty() && err.lines().count() == 1, "{out}{err}");

@@ -144,11 +144,11 @@ fn column_names_are_shown_verbatim_and_utf_16_is_recognised() {
     transcript.compare("shell-import-names");
 }
 
-/// A gzip file with `bytes` uncompressed, and with the checksum and length of `told`.
-fn stored(bytes: &[u8], told: &[u8]) -> Vec<u8> {
+/// A gzip file with `bytes` uncompressed, and with the checksum and length of `claimed`.
+fn stored(bytes: &[u8], claimed: &[u8]) -> Vec<u8> {
     let len = u16::try_from(bytes.len()).expect("one block");
     let block = [&[1][..], &len.to_le_bytes(), &(!len).to_le_bytes(), bytes].concat();
-    let end = [crc32(told).to_le_bytes(), u32::from(len).to_le_bytes()].concat();
+    let end = [crc32(claimed).to_le_bytes(), u32::from(len).to_le_bytes()].concat();
     [&b"\x1f\x8b\x08\0\0\0\0\0\0\xff"[..], &block, &end].concat()
 }
 

@@ -48,7 +48,7 @@ fn with_many_keys(dir: &Path) {
     for number in 0..50_000 {
         batch.put(format!("key{number:05}"), "value");
     }
-    store.write(&batch).expect("is acknowledged");
+    store.write(&batch).expect("is written");
     store.close().expect("is closed");
 }
 
@@ -74,7 +74,7 @@ fn a_signal_ends_a_waiting_command_and_closes_the_store() {
     for (signal, code) in ENDING {
         for args in [&["d", "tail", "-f"][..], &["d", "-c", "tail -f", "-c", "put b 2"]] {
             let dir = scratch();
-            open(&dir.path().join("d")).put("a", "1").expect("is acknowledged");
+            open(&dir.path().join("d")).put("a", "1").expect("is written");
             let mut child = started(dir.path(), args);
             assert!(next(&mut lines(&mut child)).contains('a'), "{args:?}");
             send(&child, signal);
@@ -210,19 +210,19 @@ fn closing_the_terminal_window_closes_the_store() {
 
 #[test]
 fn a_recovery_is_reported_in_one_line_unless_quiet() {
-    const TOLD: &str = "note: the last writer did not close the store: 5 records were read from the log's \
+    const NOTE: &str = "note: the last writer did not close the store: 5 records were read from the log's \
         end, and nothing was cut off; the next record is number 1677723, since lost writes may have used \
         those before it\n";
     let dir = scratch();
-    for (args, told) in [
-        (&["d", "--json", "put", "a", "1"][..], TOLD),
+    for (args, expected) in [
+        (&["d", "--json", "put", "a", "1"][..], NOTE),
         (&["-q", "d", "--json", "put", "a", "1"], ""),
-        (&["d", "--json", "-c", "put a 1"], TOLD),
+        (&["d", "--json", "-c", "put a 1"], NOTE),
     ] {
         let store = dir.path().join("d");
         fs::rename(unclosed_store().keep(), &store).expect("renames");
         let output = program(dir.path()).args(args).output().expect("runs");
-        assert_eq!(String::from_utf8_lossy(&output.stderr), told, "{args:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), expected, "{args:?}");
         let answer = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(answer.contains("\"seq\":1677723,"), "{answer}");
         // A later open does not report the skipped numbers again.
@@ -245,12 +245,12 @@ fn a_file_longer_than_at_the_close_is_reported_as_such() {
     };
     run(&["d", "put", "a", "1"]);
     let mut file = File::options().append(true).open(dir.path().join("d/000001.seg")).expect("a segment");
-    file.write_all(b"X").expect("is acknowledged");
+    file.write_all(b"X").expect("is written");
     let (out, err) = run(&["d", "count"]);
     assert_eq!(out, "1\n");
-    let told = "note: the log's last file is longer than when the store was closed: 0 records were read \
+    let expected = "note: the log's last file is longer than when the store was closed: 0 records were read \
         behind that end, and 1 B at 1:0x000070 was cut off";
-    assert!(err.starts_with(told) && err.lines().count() == 1, "{err}");
+    assert!(err.starts_with(expected) && err.lines().count() == 1, "{err}");
     assert_eq!(run(&["d", "count"]), ("1\n".to_owned(), String::new()));
 }
 
@@ -268,11 +268,14 @@ fn a_lost_lock_is_reported_once_for_each_command_and_not_at_the_end() {
     stdin.write_all(b"rotate\nput b 2\n").expect("reads");
     drop(stdin);
     let output = child.wait_with_output().expect("exits");
-    let told = format!(
-        "-:3: error: cannot write to ./d/MANIFEST: {REASON}\n-:4: error: the store accepts only reads after a \
-         failed write: {REASON}\n"
+    let expected = format!(
+        "-:3: error: cannot write to ./d/MANIFEST: {REASON}\n-:4: error: the store accepts only reads after \
+         a failed write: {REASON}\n"
     );
-    assert_eq!((String::from_utf8_lossy(&output.stderr).into_owned(), output.status.code()), (told, Some(1)));
+    assert_eq!(
+        (String::from_utf8_lossy(&output.stderr).into_owned(), output.status.code()),
+        (expected, Some(1))
+    );
 }
 
 #[test]
@@ -287,10 +290,10 @@ fn a_repair_that_keeps_every_record_reports_no_unused_number_as_compacted() {
         )
     };
     assert_eq!(run(&["d", "repair", "--to", "e"]).1, "");
-    let (versions, told) = run(&["-m", "plain", "e", "versions", "key 0"]);
-    assert_eq!((versions.lines().count(), told.as_str()), (1, ""));
+    let (versions, errors) = run(&["-m", "plain", "e", "versions", "key 0"]);
+    assert_eq!((versions.lines().count(), errors.as_str()), (1, ""));
     assert_eq!(run(&["e", "get", "key 4", "--at", "1000"]), ("value\n".to_owned(), String::new()));
-    let (records, told) = run(&["-q", "e", "tail", "--from", "1"]);
-    assert_eq!((records.lines().count(), told.as_str()), (5, ""));
+    let (records, errors) = run(&["-q", "e", "tail", "--from", "1"]);
+    assert_eq!((records.lines().count(), errors.as_str()), (5, ""));
     assert_eq!(run(&["-q", "e", "tail", "--from", "1000"]), (String::new(), String::new()));
 }

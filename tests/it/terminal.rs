@@ -56,7 +56,7 @@ fn an_error_shows_its_position_and_the_session_continues() {
 #[test]
 fn the_tab_key_completes_commands_and_live_keys() {
     let dir = scratch();
-    open(&dir.path().join("d")).put("user:1001", "x").expect("is acknowledged");
+    open(&dir.path().join("d")).put("user:1001", "x").expect("is written");
     let mut person = person(&dir);
     person.types("dump\t").sees("> dump-segment SEG [--from N]");
     person.types(CTRL_C).sees_at_end(PROMPT);
@@ -68,13 +68,13 @@ fn the_tab_key_completes_the_common_prefix_and_lists_as_many_keys_as_fit() {
     let dir = scratch();
     let store = open(&dir.path().join("d"));
     for number in 0..1_000 {
-        store.put(format!("key:{number:04}"), "x").expect("is acknowledged");
+        store.put(format!("key:{number:04}"), "x").expect("is written");
     }
-    store.put("kez", "x").expect("is acknowledged");
-    store.put("keyless", "x").expect("is acknowledged");
-    store.expire("keyless", Expiry::At(1)).expect("is acknowledged");
-    store.put(format!("long {}", "x".repeat(200)), "x").expect("is acknowledged");
-    store.put(format!("long {}y", "x".repeat(200)), "x").expect("is acknowledged");
+    store.put("kez", "x").expect("is written");
+    store.put("keyless", "x").expect("is written");
+    store.expire("keyless", Expiry::At(1)).expect("is written");
+    store.put(format!("long {}", "x".repeat(200)), "x").expect("is written");
+    store.put(format!("long {}y", "x".repeat(200)), "x").expect("is written");
     store.close().expect("is closed");
     let mut person = person(&dir);
     person.types("get k\t").sees("… 892 more").sees("> get ke [KEY…]");
@@ -95,8 +95,8 @@ fn the_tab_key_completes_the_common_prefix_and_lists_as_many_keys_as_fit() {
 fn the_tab_key_opens_a_quote_only_for_keys_that_need_one() {
     let dir = scratch();
     let store = open(&dir.path().join("d"));
-    store.put("a b", "x").expect("is acknowledged");
-    store.put("key:1", "y").expect("is acknowledged");
+    store.put("a b", "x").expect("is written");
+    store.put("key:1", "y").expect("is written");
     store.close().expect("is closed");
     let mut person = person(&dir);
     person.types("get \t").sees("\"a b\"  key:1").sees("> get KEY… [--at");
@@ -142,7 +142,7 @@ fn with_many_keys() -> TempDir {
     for number in 0..50_000 {
         batch.put(format!("key{number:05}"), "value");
     }
-    store.write(&batch).expect("is acknowledged");
+    store.write(&batch).expect("is written");
     store.close().expect("is closed");
     dir
 }
@@ -231,10 +231,10 @@ fn a_background_compaction_is_reported_once_before_the_next_prompt_unless_quiet(
         person.enters("rotate").sees("sealed segment 1").sees_at_end(PROMPT);
         wait_until(|| !segment_path(&dir.path().join("d"), 1).exists());
         person.enters("count").sees("\n1\n").sees_at_end(PROMPT);
-        let told = person.screen().matches("note: compacted 1 into 2, 48 B freed\n").count();
-        assert_eq!(told, usize::from(!quiet), "{}", person.screen());
+        let notes = person.screen().matches("note: compacted 1 into 2, 48 B freed\n").count();
+        assert_eq!(notes, usize::from(!quiet), "{}", person.screen());
         person.enters("count").sees_at_end(PROMPT);
-        assert_eq!(person.screen().matches("note: compacted").count(), told, "{}", person.screen());
+        assert_eq!(person.screen().matches("note: compacted").count(), notes, "{}", person.screen());
         person.enters("dump 1").sees("error: there is no segment 1: it was compacted into 2\n");
         person.sees("hint: there is only segment 2\n").sees_at_end(PROMPT);
     }
@@ -261,7 +261,7 @@ fn escapes_in_keys_and_values_do_not_reach_the_terminal() {
     let dir = scratch();
     let evil = "\x1b[2J\x1b]0;owned\x07\x1b[31m";
     let store = logkv::Store::open_with(dir.path().join("d"), quick()).expect("a new store opens");
-    store.put(format!("k{evil}"), format!("v{evil}")).expect("is acknowledged");
+    store.put(format!("k{evil}"), format!("v{evil}")).expect("is written");
     store.close().expect("is closed");
     let mut person = Person::at_terminal(dir.path(), &["--color", "never", "d"], &[], (60, 80));
     let shown = r#""k\x1b[2J\x1b]0;owned\x07\x1b[31m""#;

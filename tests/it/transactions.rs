@@ -44,7 +44,7 @@ fn a_transaction_sees_its_own_writes_and_no_other_reader_does() {
         assert_eq!(value(&store, "b").as_deref(), Some("old"), "the transaction has not committed");
         Ok::<_, Error>(7)
     });
-    assert_eq!(done.expect("is acknowledged"), 7);
+    assert_eq!(done.expect("is written"), 7);
     store.close().expect("closes");
     let store = open(dir.path());
     let values = ["a", "b", "c", "d"].map(|key| value(&store, key));
@@ -88,7 +88,7 @@ fn a_transaction_that_fails_or_panics_writes_nothing_and_the_next_one_runs() {
             transaction.put("a", "new");
             Ok::<_, Error>(())
         })
-        .expect("is acknowledged");
+        .expect("is written");
     assert_eq!(value(&store, "a").as_deref(), Some("new"));
 }
 
@@ -105,7 +105,7 @@ fn a_write_past_its_own_transaction_is_refused_and_one_of_another_thread_waits()
         assert_eq!(transaction.get("a")?.as_deref(), Some(&b"in it"[..]));
         Ok::<_, Error>(late)
     });
-    let late = late.expect("is acknowledged").join().expect("no panic").expect("a put");
+    let late = late.expect("is written").join().expect("no panic").expect("a put");
     assert_eq!((value(&store, "a").as_deref(), late.0), (Some("after it"), 2));
 }
 
@@ -192,7 +192,7 @@ fn an_expiry_can_be_set_and_removed_and_survives_an_increment() {
             assert_eq!(transaction.get_with_expiry("t")?.map(|(_, at)| at), Some(Some(1_201)));
             Ok::<_, Error>(())
         })
-        .expect("is acknowledged");
+        .expect("is written");
     assert_eq!(expires("t"), Some(Some(1_201)));
 }
 

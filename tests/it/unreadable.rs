@@ -38,9 +38,10 @@ fn unreadable_bytes_are_reported_with_their_place_and_the_rest_is_checked() {
     assert_eq!((findings, whole.record_count), (vec![], 100));
 
     let (report, findings) = verified_on_bad_disk(dir.path(), 5 * PAGE + 100..6 * PAGE + 100);
-    let told: Vec<_> = findings.iter().map(|found| (found.range.clone(), found.fault.to_string())).collect();
+    let reported: Vec<_> =
+        findings.iter().map(|found| (found.range.clone(), found.fault.to_string())).collect();
     let unreadable = "it cannot be read: Input/output error".to_owned();
-    assert!(told.contains(&(Some(5 * PAGE..7 * PAGE), unreadable)), "{told:?}");
+    assert!(reported.contains(&(Some(5 * PAGE..7 * PAGE), unreadable)), "{reported:?}");
     // Two pages of records of 1,008 bytes: nine whole records, and a part of one at each end.
     assert!((89..=91).contains(&report.record_count), "{report:?}");
     let others = findings.iter().filter(|found| !matches!(found.fault, Fault::Unreadable(_)));
@@ -65,8 +66,8 @@ fn segments_under_swapped_names_or_of_another_store_are_reported_as_such_only() 
     let found = |dir: &Path| -> Vec<_> {
         let (report, findings) = verified(dir);
         assert!(report.damage_count > 0);
-        let told = findings.into_iter().filter(|found| found.fault.severity() == Severity::Damage);
-        told.map(|found| (found.file, found.fault)).collect()
+        let reported = findings.into_iter().filter(|found| found.fault.severity() == Severity::Damage);
+        reported.map(|found| (found.file, found.fault)).collect()
     };
     let file = |id| StoreFile::Segment(SegmentId(id));
     let swapped = [(1, 2), (2, 1)].map(|(name, id)| (file(name), Fault::AnotherSegment(SegmentId(id))));
@@ -105,8 +106,8 @@ fn a_store_file_that_is_no_regular_file_is_reported_in_words() {
         for (kind, plant) in kinds {
             plant(&at);
             let (report, findings) = verified(dir.path());
-            let told = format!("it is {kind}");
-            let fault = if is_needed { Fault::InTheWay(told) } else { Fault::NotAFile(told) };
+            let reported = format!("it is {kind}");
+            let fault = if is_needed { Fault::InTheWay(reported) } else { Fault::NotAFile(reported) };
             let finding = Finding {
                 file: StoreFile::parse(name.as_ref()).expect("a name"),
                 range: None,
@@ -161,7 +162,10 @@ fn a_hint_too_large_for_memory_is_reported_and_the_verification_continues() {
     let mut command = program_of_system("sh", dir.path());
     let limited = r#"ulimit -v 1000000; exec "$0" -m plain . verify"#;
     let output = command.args(["-c", limited]).arg(binary()).output().expect("a shell");
-    let told = String::from_utf8_lossy(&output.stdout);
+    let reported = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
-    assert!(told.contains("refused\t000001.hint\t0\t0\t\tit was not looked at: out of memory"), "{told}");
+    assert!(
+        reported.contains("refused\t000001.hint\t0\t0\t\tit was not looked at: out of memory"),
+        "{reported}"
+    );
 }

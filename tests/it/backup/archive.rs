@@ -224,10 +224,10 @@ fn an_archive_with_entries_of_no_backup_is_refused_in_one_sentence() {
     let mut followed = archive;
     followed.extend_from_slice(&[7; 512]);
     bad.push((followed, "something follows its end"));
-    for (archive, told) in bad {
-        let error = attempt(&archive).expect_err(told);
+    for (archive, expected) in bad {
+        let error = attempt(&archive).expect_err(expected);
         let is_of_archive = matches!(error, Error::BackupDamaged { .. } | Error::NotABackup { .. });
-        assert!(is_of_archive && error.to_string().contains(told), "{told}: {error}");
+        assert!(is_of_archive && error.to_string().contains(expected), "{expected}: {error}");
     }
 }
 

@@ -198,7 +198,7 @@ fn an_interrupted_restore_leaves_a_marked_directory_and_the_next_one_completes_i
     let left = left.expect("has started");
     let before = files(left.path());
     assert!(before.iter().any(|(name, _)| name.ends_with(".seg")), "{before:?}");
-    let told = "is not a store yet: a backup or a restore into it was interrupted; run it again";
+    let expected = "is not a store yet: a backup or a restore into it was interrupted; run it again";
     let refused = [
         Store::open_with(left.path(), quick()).map(drop),
         Store::open_with(left.path(), quick().read_only(true)).map(drop),
@@ -209,7 +209,7 @@ fn an_interrupted_restore_leaves_a_marked_directory_and_the_next_one_completes_i
     ];
     for refused in refused {
         let said = refused.expect_err("is no store").sentence();
-        assert!(said.contains(told), "{said}");
+        assert!(said.contains(expected), "{said}");
     }
     assert!(files(left.path()) == before, "the open changed files");
     for (name, fill) in &FILLS[..3] {

@@ -162,15 +162,15 @@ fn a_hostile_archive_is_refused_with_the_member_s_name_and_creates_nothing() {
         (("d/x", Kind::new(b'Z'), x()), "d/x as a member of an unknown kind"),
         (("x", Kind::XHeader, pax("GNU.sparse.major", "1")), "a sparse file"),
     ];
-    for (member, told) in extra {
+    for (member, expected) in extra {
         for first in [true, false] {
             let mut members = good.clone();
             members.insert(if first { 0 } else { 4 }, member.clone());
-            let error = attempt(&archive_of(&members)).expect_err(told);
+            let error = attempt(&archive_of(&members)).expect_err(expected);
             let said = error.sentence();
             // Whichever of the two comes second is the surplus one.
-            let is_told = said.contains(told) && matches!(error, Error::NotABackup { .. });
-            assert!(is_told || first, "{told}: {said}");
+            let is_named = said.contains(expected) && matches!(error, Error::NotABackup { .. });
+            assert!(is_named || first, "{expected}: {said}");
         }
     }
 }
@@ -199,9 +199,13 @@ fn wrong_sizes_and_oversized_headers_are_reported_as_damage_and_allocate_no_memo
         (archive_of(&good[..3]), "it holds no MANIFEST"),
         (archive_of(&[&good[1..2], &good[3..]].concat()), "it ends before segment 1"),
     ];
-    for (archive, told) in bad {
-        let error = attempt(&archive).expect_err(told);
-        assert!(error.is_corruption() && error.sentence().contains(told), "{told}: {}", error.sentence());
+    for (archive, expected) in bad {
+        let error = attempt(&archive).expect_err(expected);
+        assert!(
+            error.is_corruption() && error.sentence().contains(expected),
+            "{expected}: {}",
+            error.sentence()
+        );
     }
     // Two segments before MANIFEST: one that MANIFEST does not list, and one of another store.
     let mut more = good.clone();

@@ -72,7 +72,7 @@ fn a_clear_that_is_interrupted_leaves_all_keys_or_none() {
         assert_all_or_nothing(&moment.disk.durable, &map, &format!("power cut {what}"));
     }
     let done = moments.last().expect("a last moment");
-    assert!(assert_all_or_nothing(&done.disk.durable, &map, "what was cleared is so after a power cut"));
+    assert!(assert_all_or_nothing(&done.disk.durable, &map, "a completed clear survives a power cut"));
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn case_02_compacting_all_but_the_last_and_then_all_but_the_first_keeps_the_live
         let store = reopened(store, dir.path(), has_hints);
         assert_is(&store, &Map::from([(b"live".to_vec(), b"yes".to_vec())]), "at the end");
         for SegmentId(id) in all {
-            assert!(!segment_path(dir.path(), id).exists(), "{id} is gone");
+            assert!(!segment_path(dir.path(), id).exists(), "segment {id} still exists");
         }
         assert_eq!(leftovers(dir.path()), [""; 0]);
     }

@@ -103,8 +103,8 @@ fn case_11_a_flipped_bit_in_a_sealed_record_costs_that_record_only() {
             Err(other) => panic!("{what}: {other}"),
         }
         // With a hint, no one has read the record yet.
-        let told: Vec<_> = store.open_report().damage.iter().map(|damage| damage.at).collect();
-        assert_eq!(told, if has_hint { vec![] } else { vec![hit.location] }, "{what}");
+        let reported: Vec<_> = store.open_report().damage.iter().map(|damage| damage.at).collect();
+        assert_eq!(reported, if has_hint { vec![] } else { vec![hit.location] }, "{what}");
     }
 }
 

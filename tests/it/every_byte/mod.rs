@@ -113,7 +113,7 @@ fn open(memory: &Memory, read_with: ReadWith, read_only: bool) -> Result<Store, 
 struct Seen {
     answers: Answers,
     /// Whether the open report or a scan reported damage.
-    is_told: bool,
+    is_reported: bool,
 }
 
 impl Seen {
@@ -134,11 +134,18 @@ impl Seen {
         let keys: Vec<_> = backward.iter().flatten().rev().map(|entry| entry.key.to_vec()).collect();
         assert!(keys.iter().eq(values.iter().map(|(key, _)| key)), "{what}: backward {keys:?}");
         let damaged = answers.values().filter(|answer| **answer == Answer::Damaged).count();
-        let told = errors.iter().filter(|error| matches!(error, Err(Error::Damaged { .. }))).count();
-        assert_eq!((told, backward.len()), (errors.len(), values.len() + told), "{what}: {errors:?}");
-        assert!(told >= damaged, "{what}: {damaged} keys cannot be read, and a scan reports {told}");
+        let damage_count = errors.iter().filter(|error| matches!(error, Err(Error::Damaged { .. }))).count();
+        assert_eq!(
+            (damage_count, backward.len()),
+            (errors.len(), values.len() + damage_count),
+            "{what}: {errors:?}"
+        );
+        assert!(
+            damage_count >= damaged,
+            "{what}: {damaged} keys cannot be read, and a scan reports {damage_count}"
+        );
         let report = store.open_report();
-        Self { answers, is_told: told > 0 || report.torn.is_some() || !report.damage.is_empty() }
+        Self { answers, is_reported: damage_count > 0 || report.torn.is_some() || !report.damage.is_empty() }
     }
 
     fn is(&self, what: &str, expected: &Answers) {
@@ -173,7 +180,7 @@ fn look(image: &Image, what: &str, then: Next) -> (Seen, Option<Error>) {
         Err(error) => (self::read(image, what, ReadWith::Mmap), Some(error)),
     };
     mapped.is(what, &read.answers);
-    (Seen { is_told: read.is_told && mapped.is_told, ..read }, refusal)
+    (Seen { is_reported: read.is_reported && mapped.is_reported, ..read }, refusal)
 }
 
 /// The answers of a reader, which must be able to open the files, and changes nothing.

@@ -62,7 +62,7 @@ impl Sample {
     fn assert_only(&self, seen: &Seen, is_hit: &dyn Fn(&Record) -> bool, what: &str) {
         let whole = self.whole();
         let found = &seen.answers;
-        assert!(seen.is_told || *found == whole, "{what}: lost silently");
+        assert!(seen.is_reported || *found == whole, "{what}: lost silently");
         let hit = self.records.iter().position(is_hit).unwrap_or(self.records.len());
         // A batch without its end was never acknowledged.
         let first = hit - self.records[..hit].iter().rev().take_while(|record| record.has_more).count();

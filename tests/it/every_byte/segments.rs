@@ -51,7 +51,7 @@ impl Sample {
         let then = if mask == MASKS[at % MASKS.len()] { Next::GoesOn } else { Next::Leaves };
         let (seen, refusal) = look(&image, &what, then);
         seen.is(&what, &expected);
-        assert!(seen.is_told || expected == self.whole(), "{what}: lost silently");
+        assert!(seen.is_reported || expected == self.whole(), "{what}: lost silently");
         let is_last = hit.is_none_or(|hit| hit + 1 == self.records.len());
         let is_rot = self.is_unsettled(id) && !is_last;
         match refusal {
@@ -134,8 +134,11 @@ fn a_segment_cut_anywhere_costs_exactly_the_records_after_the_cut() {
                 let mut starts = sample.records.iter().filter(|r| r.segment == id).map(|r| r.place.start);
                 let is_begun = starts.clone().all(|start| cut < start);
                 let is_between = is_begun || starts.any(|start| start == cut);
-                let can_be_told = !(sample.is_unsettled(id) && is_between);
-                assert!(seen.is_told || !can_be_told || expected == sample.whole(), "{what}: in silence");
+                let is_detectable = !(sample.is_unsettled(id) && is_between);
+                assert!(
+                    seen.is_reported || !is_detectable || expected == sample.whole(),
+                    "{what}: lost silently"
+                );
             }
         }
     }

@@ -75,17 +75,17 @@ impl Write {
     /// The state after the write.
     fn apply(&self, mut keys: Keys) -> Result<Keys, String> {
         if self.because.is_some_and(|(key, is_there)| keys[key].is_some() != is_there) {
-            return Err(format!("its condition did not hold: {self:?} onto {keys:?}"));
+            return Err(format!("the condition was false: {self:?} onto {keys:?}"));
         }
         if let Some(read) = self.read.iter().find(|(key, value)| keys[*key] != *value) {
-            return Err(format!("it did not read {read:?}: {self:?} onto {keys:?}"));
+            return Err(format!("the state differs from {read:?}: {self:?} onto {keys:?}"));
         }
         let mut deleted = 0;
         for &(key, value) in &self.changes {
             deleted += usize::from(value.is_none() && keys[key].is_some());
             keys[key] = value;
         }
-        if deleted == self.deleted { Ok(keys) } else { Err(format!("{deleted} deletes met a key: {self:?}")) }
+        if deleted == self.deleted { Ok(keys) } else { Err(format!("{deleted} deleted keys: {self:?}")) }
     }
 }
 
@@ -110,7 +110,7 @@ impl Order {
         let mut writes: Vec<(&Call, &Write)> = writes.collect();
         writes.sort_by_key(|(_, write)| write.last);
         if let Some(pair) = writes.windows(2).find(|pair| pair[0].1.last == pair[1].1.last) {
-            return Err(format!("two writes have one number: {pair:?}"));
+            return Err(format!("two writes have the same number: {pair:?}"));
         }
         let mut order = Self { states: vec![start], returned: Vec::new(), invoked: Vec::new() };
         for (call, write) in &writes {
@@ -122,7 +122,7 @@ impl Order {
         order.sort();
         let late = begun.iter().position(|&(invoked, place)| order.earliest(invoked) > place);
         late.map_or(Ok(order), |at| {
-            Err(format!("a write that had returned has a higher number than {:?}", writes[at].0))
+            Err(format!("an earlier write has a higher number than {:?}", writes[at].0))
         })
     }
 
@@ -176,7 +176,7 @@ pub(crate) fn check(mut calls: Vec<Call>, start: Keys) -> Result<Keys, String> {
         let place = places.clone().find(|&place| call.outcome.fits(&order.states[place]));
         let place = place.ok_or_else(|| {
             let states: Vec<_> = places.take(8).map(|place| order.states[place]).collect();
-            format!("{call:?} is not explained by any of {states:?}")
+            format!("{call:?} fits none of {states:?}")
         })?;
         under_way.push(Reverse((call.returned, place)));
     }

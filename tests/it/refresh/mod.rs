@@ -65,11 +65,11 @@ fn a_refresh_shows_every_kind_of_write() {
         writer.put("h", "7").expect("a put");
         writer.rotate().expect("rotates");
         writer.put("h", "8").expect("a put");
-        follows(&reader, &writer, "writes behind a compaction");
+        follows(&reader, &writer, "writes after a compaction");
         writer.clear().expect("a clear");
         follows(&reader, &writer, "a clear");
         writer.put("i", "9").expect("a put");
-        follows(&reader, &writer, "a write behind a clear");
+        follows(&reader, &writer, "a write after a clear");
     }
 }
 
@@ -91,7 +91,7 @@ fn a_refresh_follows_one_writer_after_another_after_every_kind_of_close() {
         for key in 200..500 {
             writer.put(format!("key{key}"), "22").expect("a put");
         }
-        follows(&reader, &writer, "the segment that was closed goes on");
+        follows(&reader, &writer, "a write to the closed segment");
         let map = contents(&writer);
         writer.close().expect("closes");
         refreshed(&reader);

@@ -68,10 +68,10 @@ impl Client {
                     continue;
                 }
                 assert_eq!(object["ack"], self.heard, "{shown}");
-                let told = error.as_ref().map(|error| (&error["error"], &error["code"], &error["line"]));
+                let refusal = error.as_ref().map(|error| (&error["error"], &error["code"], &error["line"]));
                 let refused =
                     object["error"].is_string().then(|| (&object["error"], &object["code"], &object["ack"]));
-                assert_eq!(told, refused, "{shown}");
+                assert_eq!(refusal, refused, "{shown}");
                 object["ok"].as_bool().expect("has an ok field")
             } else {
                 match answer.as_slice() {

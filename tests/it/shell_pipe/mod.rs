@@ -19,7 +19,7 @@ use crate::transcript::Transcript;
 fn with_damage(transcript: &Transcript) {
     let store = open(&transcript.path("damaged"));
     for key in ["a", "b", "c"] {
-        store.put(key, "value").expect("is acknowledged");
+        store.put(key, "value").expect("is written");
     }
     store.close().expect("is closed");
     let path = segment_path(&transcript.path("damaged"), 1);
@@ -118,10 +118,10 @@ fn damage_is_reported_in_order_and_hides_no_later_result() {
     let lines: Vec<_> = said.lines().filter(|line| !line.contains('\t')).collect();
     assert!(lines[2].starts_with("ERR 4 ") && lines[5].starts_with("ERR 4 "), "{said}");
     assert_eq!([lines[0], lines[1], lines[3], lines[4]], ["value", "value", "value", "OK"], "{said}");
-    let told = String::from_utf8_lossy(&output.stderr);
+    let errors = String::from_utf8_lossy(&output.stderr);
     assert!(
-        told.contains("-:1: error: ") && told.contains("-:3: error: "),
-        "each command of a call has its line: {told}"
+        errors.contains("-:1: error: ") && errors.contains("-:3: error: "),
+        "each command of a call has its line: {errors}"
     );
 }
 
@@ -184,37 +184,41 @@ fn a_results_file_that_cannot_be_written_fails_once_and_results_return_to_standa
         let mut child = piped(&mut transcript.command(args));
         child.stdin.take().expect("is piped").write_all(script).expect("reads its input");
         let output = child.wait_with_output().expect("exits");
-        let [said, told] = [output.stdout, output.stderr].map(|said| String::from_utf8(said).expect("text"));
-        (said, told.lines().filter(|line| line.contains("error: ")).count(), output.status.code())
+        let [said, errors] =
+            [output.stdout, output.stderr].map(|said| String::from_utf8(said).expect("text"));
+        (said, errors.lines().filter(|line| line.contains("error: ")).count(), output.status.code())
     };
     let script = b"output /dev/full\nput a 1\nget a\noutput out\nput b 2\nget b\noutput\nget b\n";
     let why = "cannot write results to /dev/full: No space left on device; what was done is done, and \
         results go to the standard output again";
-    let (said, told, code) = run(&["--ack", "-m", "plain", "d"], script);
+    let (said, error_count, code) = run(&["--ack", "-m", "plain", "d"], script);
     assert_eq!(said, format!("OK\nOK\nERR 1 {why}\nOK\nOK\nOK\nOK\n2\nOK\n"));
-    assert_eq!((told, code), (1, Some(1)));
+    assert_eq!((error_count, code), (1, Some(1)));
     assert_eq!(fs::read(transcript.path("out")).expect("was written"), b"2\n");
     // The write before the failure is in the store, and the failure is one object.
-    let (said, told, code) = run(&["--ack", "--json", "e"], script);
+    let (said, error_count, code) = run(&["--ack", "--json", "e"], script);
     let error = format!(r#"{{"error":"{why}","kind":"failed","code":1,"line":2}}"#);
     let refused = format!(r#"{{"ack":2,"ok":false,"code":1,"error":"{why}"}}"#);
     assert!(said.contains(&format!("\n{error}\n{refused}\n")), "{said}");
     assert_eq!((said.matches("\"error\"").count(), said.matches("\"ok\":true}").count()), (2, 7), "{said}");
-    assert_eq!((told, code), (1, Some(1)));
+    assert_eq!((error_count, code), (1, Some(1)));
     assert!(said.contains(r#"{"key":"a","value":"1""#), "{said}");
     // Without acknowledgements, more results are lost before the failure is noticed, at the end of
     // the script at the latest.
     for (mode, count) in [("plain", 0), ("json", 1)] {
-        let (said, told, code) = run(&["-m", mode, mode], script);
-        assert_eq!((said.matches("/dev/full").count(), told, code), (count, 1, Some(1)), "{said}");
+        let (said, error_count, code) = run(&["-m", mode, mode], script);
+        assert_eq!((said.matches("/dev/full").count(), error_count, code), (count, 1, Some(1)), "{said}");
         assert!(said.contains('2'), "{said}");
         assert_eq!(transcript.answer(&["-m", "plain", mode, "count"]).1, "2\n");
     }
     // A result longer than the buffer fails immediately.
     let long = format!("put a {}\noutput /dev/full\nget a\nget a\n", "v".repeat(200_000));
-    let (said, told, code) = run(&["--ack", "-m", "plain", "l"], long.as_bytes());
-    assert!(said.starts_with(&format!("OK\nOK\nERR 1 {why}\nvvv")) && said.ends_with("v\nOK\n"), "{told}");
-    assert_eq!((told, code), (1, Some(1)));
+    let (said, error_count, code) = run(&["--ack", "-m", "plain", "l"], long.as_bytes());
+    assert!(
+        said.starts_with(&format!("OK\nOK\nERR 1 {why}\nvvv")) && said.ends_with("v\nOK\n"),
+        "{error_count} errors"
+    );
+    assert_eq!((error_count, code), (1, Some(1)));
 }
 
 #[test]
@@ -309,10 +313,10 @@ fn a_long_word_is_truncated_in_every_message() {
     script.extend([b"frob".as_slice(), &[0xff; 1 << 20], b"\nget ", &[b'x'; 1 << 20], b"\n"].concat());
     fs::write(transcript.path("script"), script).expect("a script");
     let output = transcript.command(&["-q", "--json", "d", "-f", "script"]).output().expect("runs");
-    let [said, told] = [output.stdout, output.stderr].map(|said| String::from_utf8(said).expect("text"));
+    let [said, errors] = [output.stdout, output.stderr].map(|said| String::from_utf8(said).expect("text"));
     let objects = said.lines().filter(|line| line.starts_with("{\"error\""));
     assert!(objects.clone().count() > 100);
-    let long = objects.chain(told.lines()).filter(|line| line.len() > LEN_MAX);
+    let long = objects.chain(errors.lines()).filter(|line| line.len() > LEN_MAX);
     let long: Vec<_> = long.map(|line| format!("{} bytes: {}", line.len(), &line[..200])).collect();
     assert!(long.is_empty(), "{long:#?}");
 }

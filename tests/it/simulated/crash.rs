@@ -81,7 +81,7 @@ impl Cut<'_> {
     fn failed(&self, mut failure: Failure, what: &str) -> Failure {
         let (number, setting) = (self.depth + 1, self.life.setting);
         let mut text =
-            format!("crash number {number}, {what}, after these steps and events under {setting:?}:");
+            format!("crash number {number}, {what}, after these steps and events with {setting:?}:");
         if let (Some(fault), Some(met)) = (self.life.start.fault, self.life.met) {
             let _ = write!(text, "\n  {fault:?} met {met:?}");
         }
@@ -196,7 +196,7 @@ impl<'a> Trial<'a> {
         for fate in fates {
             let image = fate.image(cut.disk);
             let tried = self.state(cut, &Disk::of(&image), &image, cut.mark().durable);
-            tried.map_err(|failure| cut.failed(failure, &format!("the power goes, {fate:?}")))?;
+            tried.map_err(|failure| cut.failed(failure, &format!("the power is cut, {fate:?}")))?;
         }
         Ok(())
     }
@@ -257,7 +257,7 @@ impl<'a> Trial<'a> {
             _ => Setting { maps: cut.life.setting.maps, ..Setting::random(&mut self.random) },
         };
         let life = self.live(&start, &setting, &steps).map_err(|mut failure| {
-            failure.0.push(format!("afterwards, under {setting:?}: {steps:?}"));
+            failure.0.push(format!("afterwards, with {setting:?}: {steps:?}"));
             failure
         })?;
         if is_cut { self.cut_everywhere(&life, cut.depth + 1) } else { Ok(()) }

@@ -51,7 +51,7 @@ pub(crate) fn at(store: &Store) -> Result<Map, Trouble> {
     for key in keys() {
         let value = store.get(&key)?;
         if value.as_deref() != map.get(&key).map(Vec::as_slice) {
-            return Err(format!("a get of {} and the scan do not agree", show(&key)).into());
+            return Err(format!("a get of {} and the scan differ", show(&key)).into());
         }
     }
     let mut live_len = 0;
@@ -59,18 +59,22 @@ pub(crate) fn at(store: &Store) -> Result<Map, Trouble> {
         let entry = entry?;
         live_len += entry.len;
         if *entry.key != **expected {
-            return Err(
-                format!("backwards {} comes where {} is next", show(&entry.key), show(expected)).into()
-            );
+            return Err(format!(
+                "the backward scan returned {} instead of {}",
+                show(&entry.key),
+                show(expected)
+            )
+            .into());
         }
     }
     let segments = store.segments()?;
     let counted_len: u64 = segments.iter().map(|segment| segment.live_len).sum();
     if store.len() != map.len() as u64 || counted_len != live_len {
         let (count, counted) = (map.len(), store.len());
-        return Err(
-            format!("{count} keys in {live_len} bytes are counted as {counted} in {counted_len}").into()
-        );
+        return Err(format!(
+            "{count} keys in {live_len} live bytes, but the statistics say {counted} in {counted_len}"
+        )
+        .into());
     }
     Ok(map)
 }
@@ -80,7 +84,7 @@ fn scan(snapshot: &Snapshot) -> Result<Map, Trouble> {
     for entry in snapshot.scan(..)? {
         let entry = entry?;
         if map.last_key_value().is_some_and(|(last, _)| **last >= *entry.meta.key) {
-            return Err(format!("the scan gives {} out of order", show(&entry.meta.key)).into());
+            return Err(format!("the scan returned {} out of order", show(&entry.meta.key)).into());
         }
         is_well_timed(&entry)?;
         map.insert(entry.meta.key.to_vec(), entry.value.to_vec());
@@ -95,7 +99,7 @@ fn is_well_timed(entry: &Entry) -> Result<(), Trouble> {
     if found == expected {
         Ok(())
     } else {
-        Err(format!("{} expires at {found:?}, and was to at {expected:?}", show(&entry.meta.key)).into())
+        Err(format!("{} expires at {found:?} instead of {expected:?}", show(&entry.meta.key)).into())
     }
 }
 
@@ -105,11 +109,7 @@ fn is_well_timed(entry: &Entry) -> Result<(), Trouble> {
 ///
 /// A difference, or a failed read.
 pub(crate) fn at_snapshot(snapshot: &Snapshot, map: &Map) -> Result<(), Trouble> {
-    if scan(snapshot)? == *map {
-        Ok(())
-    } else {
-        Err("a snapshot shows something else now".to_owned().into())
-    }
+    if scan(snapshot)? == *map { Ok(()) } else { Err("a snapshot changed".to_owned().into()) }
 }
 
 /// Checks that a feed from the start returns each version once, in order and in whole batches,
@@ -136,13 +136,13 @@ pub(crate) fn at_log(store: &Store, map: &Map) -> Result<(), Trouble> {
         _ => None,
     });
     if gone_to != dropped_to {
-        return Err(format!("{dropped_to:?} is gone, and the feed says that it is {gone_to:?}").into());
+        return Err(format!("records up to {dropped_to:?} are gone, but the feed reports {gone_to:?}").into());
     }
     let (mut replayed, mut batch) = (Map::new(), None);
     for change in feed {
         let Change { meta, value, goes_on } = change?;
         if batch.is_some_and(|last: Seqno| meta.seq != last.plus(1)) {
-            return Err(format!("the batch of record {batch:?} goes on with {}", meta.seq).into());
+            return Err(format!("the batch of record {batch:?} continues with {}", meta.seq).into());
         }
         batch = goes_on.then_some(meta.seq);
         match &value {
@@ -152,7 +152,7 @@ pub(crate) fn at_log(store: &Store, map: &Map) -> Result<(), Trouble> {
         let change = Version { meta, value };
         match left.pop_first() {
             Some((_, version)) if version == change => {}
-            next => return Err(format!("the feed gives {change:?}, and the next version is {next:?}").into()),
+            next => return Err(format!("the feed returned {change:?} instead of {next:?}").into()),
         }
     }
     if replayed != *map || batch.is_some() || !left.is_empty() {
@@ -173,7 +173,7 @@ pub(crate) fn at_figures(store: &Store) -> Result<(), Trouble> {
         let kept = (segment.live_count, segment.live_len, segment.tombstone_count, segment.record_count);
         if kept != counted {
             return Err(
-                format!("segment {} counts {kept:?}, and its file has {counted:?}", segment.id).into()
+                format!("segment {} counts {kept:?}, but its file has {counted:?}", segment.id).into()
             );
         }
     }
@@ -194,7 +194,7 @@ pub(crate) fn at_files(store: &Store, image: &Image) -> Result<(), Trouble> {
         // A power cut may fill a file with garbage, so that it looks like a foreign file.
         let is_stranger = store.open_report().strangers.contains(&id);
         if known != Some(bytes.len() as u64) && !is_stranger {
-            return Err(format!("{name} has {} bytes, and the store knows of {known:?}", bytes.len()).into());
+            return Err(format!("{name} has {} bytes, but the store reports {known:?}", bytes.len()).into());
         }
     }
     Ok(())
@@ -233,10 +233,10 @@ pub(crate) fn difference(found: &Map, expected: &[Moment]) -> String {
         let extra = found.iter().filter(|(key, value)| map.get(*key) != Some(value));
         let extra = extra.map(|(key, value)| format!("{}={}", show(key), show(value)));
         let list = |parts: Vec<String>| parts.join(" ");
-        format!("missing [{}], there [{}]", list(missing.collect()), list(extra.collect()))
+        format!("missing [{}], extra [{}]", list(missing.collect()), list(extra.collect()))
     };
     let lines: Vec<_> = expected.iter().map(|moment| of(&moment.map)).collect();
-    format!("it holds none of what it may, which would be, from the oldest on:\n    {}", lines.join("\n    "))
+    format!("the contents equal no expected moment; differences, oldest first:\n    {}", lines.join("\n    "))
 }
 
 /// Describes which files changed.

@@ -134,7 +134,7 @@ impl Expected {
             in_place(&file_system).unwrap_or_else(|error| panic!("{what}: {}", error.sentence()));
         }
         let world = file_system.world();
-        assert!(self.is_new(&world, what), "{what}: it is repaired");
+        assert!(self.is_new(&world, what), "{what}: the repair is incomplete");
         assert!(world.get(aside).is_some_and(|disk| self.is_old(disk)), "{what}: {:?}", world.names);
         assert_eq!(world.names.len(), 2, "{what}: {:?}", world.names);
         let again = repair::settle(store, aside, &options(&WorldFileSystem::on(world, 5, None)));

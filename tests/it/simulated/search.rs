@@ -134,5 +134,5 @@ fn smallest(plan: Plan, failure: Failure, try_plan: Try) -> String {
     let seed = plan.seed;
     let (plan, Failure(way)) = shrink(plan, failure, &Some(Arc::new(scratch())), try_plan);
     let way: Vec<_> = way.into_iter().rev().collect();
-    format!("LOGKV_SEED={seed} fails; with fewer steps it is\n{:?}\n{}", plan.steps, way.join("\nthen\n"))
+    format!("LOGKV_SEED={seed} fails; shrunk to\n{:?}\n{}", plan.steps, way.join("\nthen\n"))
 }

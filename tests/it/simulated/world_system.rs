@@ -268,7 +268,7 @@ impl Lock for WorldLock {
             machine.world.names.get(&self.path).is_some_and(|number| *number != self.place.number)
         };
         if is_replaced {
-            return Ok(Some("another directory has its place".to_owned()));
+            return Ok(Some("another directory has replaced it".to_owned()));
         }
         self.inner.lost()
     }

@@ -234,8 +234,8 @@ fn a_refused_file_is_reported_neither_as_damaged_nor_as_intact() {
     open_to_all("000001.seg");
     let (code, out) = verified(dir.path());
     assert_eq!(code, Some(3), "{out}");
-    let told = "refused\t000001.seg\t0\t0\t\tit was not looked at: everybody may write to it";
-    assert!(out.starts_with(told), "{out}");
+    let expected = "refused\t000001.seg\t0\t0\t\tit was not looked at: everybody may write to it";
+    assert!(out.starts_with(expected), "{out}");
     let path = segment_path(dir.path(), 2);
     let mut bytes = fs::read(&path).expect("the segment");
     bytes[70] ^= 1;

@@ -101,8 +101,8 @@ fn verify_and_repair_report_in_one_line_that_they_ignore_the_options() {
             let dir = small_store();
             plant(&dir.path().join("logkv.toml"));
             let said = run(dir.path(), &[&["."], command].concat(), &[]);
-            let told: Vec<_> = said.err.lines().filter(|line| line.ends_with(" its options")).collect();
-            let [line] = told[..] else { panic!("{command:?}: {}", said.err) };
+            let notes: Vec<_> = said.err.lines().filter(|line| line.ends_with(" its options")).collect();
+            let [line] = notes[..] else { panic!("{command:?}: {}", said.err) };
             assert!(line.starts_with(&format!("note: {reason}")), "{line}");
             assert!(line.ends_with("; going on without its options"), "{line}");
             assert_eq!(run(dir.path(), &["-q", ".", "verify"], &[]).err, "");

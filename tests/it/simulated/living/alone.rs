@@ -59,7 +59,7 @@ impl Living {
         let backed_up = recount::of_log(&manifest, read);
         let puts = look::at_log_alone(self.store(), &self.file_system.disk().image())?;
         if backed_up != puts {
-            return Err(format!("the log holds {puts:?}, and its backup {backed_up:?}").into());
+            return Err(format!("the log holds {puts:?}, but its backup holds {backed_up:?}").into());
         }
         if self.life.start.seed.is_multiple_of(4) { self.repaired() } else { Ok(()) }
     }
@@ -79,7 +79,7 @@ impl Living {
         let found = look::at(&Store::open_with(ELSEWHERE, options.read_only(true))?)?;
         match found == **self.now() {
             true => Ok(()),
-            false => Err("a repair of a sound store holds something else".to_owned().into()),
+            false => Err("a repair of an intact store has other contents".to_owned().into()),
         }
     }
 }

@@ -125,9 +125,9 @@ impl Living {
         drop(store);
         let changed = self.file_system.event_count() - before;
         match self.life.moments.iter().any(|moment| *moment.map == found) {
-            _ if changed > 0 => Err(format!("a reader changed {changed} things").into()),
+            _ if changed > 0 => Err(format!("a reader made {changed} changes").into()),
             true => Ok(()),
-            false => Err(format!("to a reader {}", look::difference(&found, &self.life.moments)).into()),
+            false => Err(format!("a reader: {}", look::difference(&found, &self.life.moments)).into()),
         }
     }
 
@@ -136,7 +136,7 @@ impl Living {
         let store = Store::open_with(DIRECTORY, options)?;
         match &store.open_report().damage[..] {
             [] => Ok(store),
-            damage => Err(format!("it opens with damage: {damage:?}").into()),
+            damage => Err(format!("the open reports damage: {damage:?}").into()),
         }
     }
 
@@ -259,7 +259,7 @@ impl Living {
         let report = verify::store(Path::new(DIRECTORY), &options, &[], &mut |_| ControlFlow::Continue(()))?;
         // Unreadable bytes are reported as findings.
         match report.damage_count {
-            1.. if self.file_system.met().is_none() => Err(format!("verified, it is {report:?}").into()),
+            1.. if self.file_system.met().is_none() => Err(format!("verify reports {report:?}").into()),
             _ if self.life.start.fault.is_none() && !self.life.setting.background => self.copies(),
             _ => Ok(()),
         }
@@ -299,7 +299,7 @@ impl Living {
         let report = store.open_report();
         let has_orphans = !report.orphans_removed.is_empty() && self.file_system.met().is_none();
         if report.unclean || report.torn.is_some() || has_orphans {
-            return Err(format!("it was closed, and opened with {report:?}").into());
+            return Err(format!("after a close, the open reports {report:?}").into());
         }
         self.store = Some(store);
         self.is_as_expected()

@@ -69,7 +69,7 @@ impl Living {
             return Err(sentence);
         };
         if fault.is_invisible(met.call) {
-            return Err(format!("{:?} is carried on with, and yet: {sentence}", met.call));
+            return Err(format!("{:?} can be continued, but the store failed: {sentence}", met.call));
         }
         let is_second = match error {
             Error::Io { .. } => self.reported.is_some(),
@@ -78,7 +78,7 @@ impl Living {
                 self.reported.as_ref().is_some_and(|reported| *reported != sentence)
             }
             Error::NotWritten { .. } | Error::Poisoned { .. } => false,
-            _ => return Err(format!("{:?} failed, and the store says: {sentence}", met.call)),
+            _ => return Err(format!("{:?} failed, but the error is: {sentence}", met.call)),
         };
         if is_second && !fault.lasts {
             return Err(format!("one call failed, and the error names another one: {sentence}"));
@@ -90,7 +90,7 @@ impl Living {
                 }
                 Ok(())
             }
-            false => Err(format!("{:?} failed, and this does not tell it: {sentence}", met.call)),
+            false => Err(format!("{:?} failed, but the error does not name it: {sentence}", met.call)),
         }
     }
 
@@ -125,7 +125,7 @@ impl Living {
             match (outcome, refusal.take()) {
                 (Ok(commit), None) => self.acknowledge(at, commit)?,
                 (Ok(_), Some(error)) => {
-                    return Err(format!("moment {at} is there after {}", error.sentence()).into());
+                    return Err(format!("moment {at} exists after {}", error.sentence()).into());
                 }
                 (Err(error), None) => refusal = Some(error),
                 (Err(later), Some(first)) => {
@@ -156,7 +156,9 @@ impl Living {
             store.sync(),
         ] {
             if !matches!(outcome, Err(Error::Poisoned { .. })) {
-                return Err(format!("after a failure whose outcome is unknown it says {outcome:?}").into());
+                return Err(
+                    format!("after a failure with an unknown outcome, the result is {outcome:?}").into()
+                );
             }
         }
         drop(store);
@@ -168,8 +170,7 @@ impl Living {
         match (store.close(), self.file_system.event_count() - event_count) {
             (Err(Error::Poisoned { .. }), 0) => Ok(()),
             (closed, changed) => {
-                Err(format!("a log that failed changed {changed} things, and closing it says {closed:?}")
-                    .into())
+                Err(format!("a failed log made {changed} changes, and closing returned {closed:?}").into())
             }
         }
     }

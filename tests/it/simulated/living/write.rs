@@ -51,7 +51,7 @@ impl Living {
         self.expect(Moment { map: Arc::default(), last_seq });
         match self.store().clear() {
             Ok(count) if count != map.len() as u64 => {
-                Err(format!("{} keys were there, and {count} are cleared", map.len()).into())
+                Err(format!("{} keys existed, but {count} were cleared", map.len()).into())
             }
             Ok(_) => {
                 self.mark.acknowledged = self.mark.issued;
@@ -78,7 +78,7 @@ impl Living {
         if let Some(commit) = commit {
             let before = self.life.moments[at - 1].last_seq;
             if commit.first.0 <= before {
-                return Err(format!("number {} is given out after {before}", commit.first).into());
+                return Err(format!("number {} follows {before}", commit.first).into());
             }
             self.life.moments[at..].iter_mut().for_each(|moment| moment.last_seq = commit.last.0);
             if let Some((before, last)) = self.commits.last()
@@ -108,7 +108,7 @@ impl Living {
     pub(super) fn refrain(&mut self, changes: &[Change]) -> Result<(), Trouble> {
         let mut batch = Batch::new();
         for (number, _) in changes {
-            batch.put(key(*number), "called off");
+            batch.put(key(*number), "cancelled");
         }
         match transact(self.store(), &batch, false) {
             Err(Error::WithinTransaction) => self.is_as_expected(),
