@@ -9,13 +9,13 @@ use crate::imports::sources;
 mod beside;
 mod clear;
 mod crash;
+mod damaged;
 mod derived;
 mod directory;
 mod expiry;
 mod midway;
 mod order;
 pub(crate) mod recorder;
-mod rot;
 pub(crate) mod steps;
 
 /// The number of the last case.

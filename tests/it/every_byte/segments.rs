@@ -53,14 +53,14 @@ impl Sample {
         seen.is(&what, &expected);
         assert!(seen.is_reported || expected == self.whole(), "{what}: lost silently");
         let is_last = hit.is_none_or(|hit| hit + 1 == self.records.len());
-        let is_rot = self.is_unsettled(id) && !is_last;
+        let is_damage = self.is_unsettled(id) && !is_last;
         match refusal {
             Some(Error::Rot { segment, offset, .. }) => {
                 let record = &self.records[hit.expect("a record is hit")];
-                assert!(is_rot, "{what}");
+                assert!(is_damage, "{what}");
                 assert_eq!((segment, offset as usize), (id, record.place.start), "{what}");
             }
-            None => assert!(!is_rot, "{what}: damage was truncated"),
+            None => assert!(!is_damage, "{what}: damage was truncated"),
             Some(error) => panic!("{what}: {}", error.sentence()),
         }
     }

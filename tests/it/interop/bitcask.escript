@@ -1,6 +1,6 @@
 #!/usr/bin/env escript
-%% Writes a bitcask in Dir, and after each phase of its life copies it to Dir.PHASE, with what it holds in
-%% Dir.PHASE.expected: a line a key, key and value in hexadecimal.
+%% Writes a bitcask to Dir, and copies it to Dir.PHASE after each phase. Writes the contents to
+%% Dir.PHASE.expected, with one key in each line, key and value in hexadecimal.
 
 main([Dir, Seed]) ->
     rand:seed(exsss, list_to_integer(Seed)),
@@ -9,10 +9,10 @@ main([Dir, Seed]) ->
     A = bitcask:open(Dir, Opts),
     work(A, 600),
     keep(A, Dir, "written"),
-    %% Opened anew it knows nothing of keys that are deleted.
+    %% A reopened bitcask does not know its deleted keys.
     ok = bitcask:close(A),
     B = bitcask:open(Dir, Opts),
-    %% Not the first ones, before which nothing can be that a tombstone is needed for.
+    %% Not the first files: no older file could need their tombstones.
     ok = bitcask:merge(Dir, Opts, lists:sublist(files(Dir), 2, 4)),
     keep(B, Dir, "partly_merged"),
     work(B, 300),
@@ -28,7 +28,7 @@ work(B, N) ->
     Key = <<"key", (rand:uniform(120)):16>>,
     case rand:uniform(6) of
         1 -> ok = bitcask:delete(B, Key);
-        %% How version 1 deleted; a merge of some files makes tombstones of the second kind of such.
+        %% A tombstone of version 1. A merge of some files turns it into one of version 2.
         2 -> ok = bitcask:put(B, Key, <<"bitcask_tombstone">>);
         _ -> ok = bitcask:put(B, Key, rand:bytes(rand:uniform(200) - 1))
     end,
