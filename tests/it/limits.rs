@@ -410,7 +410,7 @@ fn a_repair_in_place_without_rename_exchange_fails_and_changes_nothing() {
         let is_told = err.lines().filter(|line| line.starts_with("error: ")).count() == 1;
         assert!(matches!(code, Some(1 | 3)) && is_told, "{error}: {code:?} {out}{err}");
         assert!(files(&store) == before, "{error}: {out}{err}");
-        assert!(err.contains("hint: repair --to DIR makes a store elsewhere"), "{err}");
+        assert!(err.contains("hint: repair --to DIR works on file systems"), "{err}");
         // The next repair removes the leftovers and succeeds.
         let (code, _, err) = logkv(dir.path(), &args);
         assert_eq!(code, Some(4), "a record is lost: {err}");

@@ -150,7 +150,7 @@ fn a_batch_left_open_by_a_script_is_reported_and_fails() {
     fs::write(transcript.path("script"), "begin\nput a 1\n").expect("writes a file");
     let output = transcript.command(&["d", "read", "script"]).output().expect("the program runs");
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("1 change forgotten"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("1 change discarded"));
 }
 
 #[test]
@@ -162,8 +162,8 @@ fn an_endless_value_is_refused_without_filling_memory() {
         let output = transcript.command(&args).stdin(zeros).output().expect("the program runs");
         assert_eq!(output.status.code(), Some(1));
         let said = String::from_utf8_lossy(&output.stderr);
-        let hinted = "error: a value has at most 1,048,576 bytes here; this one has more\n\
-                      hint: --value-limit allows longer ones\n";
+        let hinted = "error: the value is longer than the limit of 1,048,576 bytes\n\
+                      hint: --value-limit raises it\n";
         assert_eq!(said, hinted);
     }
 }
@@ -213,7 +213,7 @@ fn a_discarded_batch_is_reported_with_the_line_that_began_it() {
     let transcript = Transcript::new();
     fs::write(transcript.path("script"), "count\nbegin\nput a 1\n").expect("a script");
     let output = transcript.command(&["-q", "d", "-f", "script"]).output().expect("runs");
-    let expected = "script:2: error: the batch was not committed; 1 change forgotten\n";
+    let expected = "script:2: error: the batch was not committed; 1 change discarded\n";
     assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
     assert_eq!(output.status.code(), Some(1));
 }
@@ -243,7 +243,7 @@ fn an_endless_line_is_abandoned_at_four_times_the_longest_record() {
 fn an_empty_segment_list_is_announced_to_users_only() {
     let transcript = Transcript::new();
     for (mode, said) in
-        [("table", "no segments yet: the first write makes one\n"), ("plain", ""), ("json", "")]
+        [("table", "no segments yet: the first write creates one\n"), ("plain", ""), ("json", "")]
     {
         let output = transcript.command(&["-m", mode, "d", "-c", "segments"]).output().expect("runs");
         assert_eq!(String::from_utf8_lossy(&output.stdout), said);

@@ -79,7 +79,7 @@ fn tail_continues_from_a_printed_cursor_and_reports_a_restored_store() {
         let objects = out.lines().map(|line| serde_json::from_str(line).expect("JSON"));
         objects.filter_map(|object: serde_json::Value| Some(object["cursor"].as_str()?.to_owned())).collect()
     };
-    let note = |cursor: &str| format!("note: `tail --from {cursor}` goes on from here\n");
+    let note = |cursor: &str| format!("note: `tail --from {cursor}` continues from here\n");
     run(&["d", "put", "a", "1", "b", "2"]);
     let backup = cursors(&run(&["--json", "d", "backup", "copy"]).0);
     let export = cursors(&run(&["--json", "d", "export", "rows.jsonl"]).0);

@@ -139,7 +139,7 @@ fn column_names_are_shown_verbatim_and_utf_16_is_recognised() {
     assert!(said.contains(r#"its column "caf\xe9" is not UTF-8"#), "{said}");
     assert!(run(&["d", "import", "o.jsonl", "--key", "the key"]).contains("it has no \"the key\"\n"));
     for args in [&["d", "export", ""][..], &["d", "import", ""], &["d", "put", "k", "--file", ""]] {
-        assert!(run(args).contains(" \"\": an empty name is no file's\n"), "{args:?}");
+        assert!(run(args).contains(" \"\": the file name is empty\n"), "{args:?}");
     }
     transcript.compare("shell-import-names");
 }

@@ -210,9 +210,9 @@ fn closing_the_terminal_window_closes_the_store() {
 
 #[test]
 fn a_recovery_is_reported_in_one_line_unless_quiet() {
-    const NOTE: &str = "note: the last writer did not close the store: 5 records were read from the log's \
-        end, and nothing was cut off; the next record is number 1677723, since lost writes may have used \
-        those before it\n";
+    const NOTE: &str = "note: the last writer did not close the store: 5 records were read from the end \
+        of the log, and nothing was cut off; the next record is number 1677723, because lost writes may \
+        have used the numbers before it\n";
     let dir = scratch();
     for (args, expected) in [
         (&["d", "--json", "put", "a", "1"][..], NOTE),
@@ -248,8 +248,8 @@ fn a_file_longer_than_at_the_close_is_reported_as_such() {
     file.write_all(b"X").expect("is written");
     let (out, err) = run(&["d", "count"]);
     assert_eq!(out, "1\n");
-    let expected = "note: the log's last file is longer than when the store was closed: 0 records were read \
-        behind that end, and 1 B at 1:0x000070 was cut off";
+    let expected = "note: the last segment is longer than when the store was closed: 0 records were read \
+        after that end, and 1 B at 1:0x000070 was cut off";
     assert!(err.starts_with(expected) && err.lines().count() == 1, "{err}");
     assert_eq!(run(&["d", "count"]), ("1\n".to_owned(), String::new()));
 }

@@ -39,7 +39,7 @@ fn the_help_flag_of_a_command_works_at_the_prompt() {
     person
         .enters("persist a --help")
         .sees("persist KEY")
-        .sees("Keeps a key from expiring.")
+        .sees("Removes the expiry of a key.")
         .sees_at_end(PROMPT);
     person.types("persist a --h\t").sees("persist a --he").types(CTRL_C).sees_at_end(PROMPT);
 }

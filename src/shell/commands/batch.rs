@@ -11,13 +11,13 @@ pub const BEGIN: Command = Command {
     aliases: &[],
     group: Group::Data,
     signature: "",
-    summary: "Collects puts and dels until commit",
-    help: "From here on, what put, del, incr, expire and persist do waits for commit, which writes it all \
-           or not at all. Meanwhile get, exists, ttl, keys, scan and count see it; nobody else does. \
-           A time to live counts from its put, not from commit.\n\n\
-           In a script a line that fails spoils the batch, and a second begin is one: commit then writes nothing. \
-           At the prompt the batch stays as it was before that line.",
-    examples: &[Example { line: "begin", does: "opens a batch" }],
+    summary: "Starts a batch, which commit writes",
+    help: "From now on, put, del, incr, expire and persist change only the batch, until commit writes it \
+           as a whole. In this shell get, exists, ttl, keys, scan and count see the batch; other readers \
+           do not. A time to live starts at its put, not at commit.\n\n\
+           If a line of the batch fails in a script, commit writes nothing. A second begin is such a \
+           failure. At the prompt, a failed line leaves the batch unchanged.",
+    examples: &[Example { line: "begin", does: "starts a batch" }],
     flags: &[],
     args: &[],
     arity: Arity::exactly(0),
@@ -30,10 +30,10 @@ pub const COMMIT: Command = Command {
     aliases: &[],
     group: Group::Data,
     signature: "",
-    summary: "Writes what was collected since begin, all or nothing",
-    help: "Writes the batch as one: after a crash either all of it is there, or nothing. In a script it writes nothing \
-           when a line since begin has failed. Mode plain prints nothing; mode json has ok, how many changes there were, \
-           and the seq of the last record.",
+    summary: "Writes the batch, all or nothing",
+    help: "After a crash either the whole batch is in the store, or nothing of it. In a script commit \
+           writes nothing if a line since begin has failed. Mode plain prints nothing; mode json one \
+           object: ok, changes (their number), and the seq of the last record.",
     examples: &[Example { line: "commit", does: "writes the batch" }],
     flags: &[],
     args: &[],
@@ -47,10 +47,10 @@ pub const ROLLBACK: Command = Command {
     aliases: &[],
     group: Group::Data,
     signature: "",
-    summary: "Forgets what was collected since begin",
-    help: "Discards the batch: none of it was written. Mode plain prints nothing; mode json has ok, and \
-           how many changes were discarded.",
-    examples: &[Example { line: "rollback", does: "forgets the batch" }],
+    summary: "Discards the batch",
+    help: "Nothing of the batch is written. Mode plain prints nothing; mode json one object: ok, and \
+           changes (their number).",
+    examples: &[Example { line: "rollback", does: "discards the batch" }],
     flags: &[],
     args: &[],
     arity: Arity::exactly(0),
@@ -60,7 +60,9 @@ pub const ROLLBACK: Command = Command {
 
 fn begin(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     if session.has_batch() {
-        return Err(Failure::command("a batch is open already").hint("commit writes it, rollback forgets it"));
+        return Err(
+            Failure::command("a batch is already open").hint("commit writes it, rollback discards it")
+        );
     }
     session.check_writes()?;
     session.begin_batch()?;
@@ -71,10 +73,10 @@ fn commit(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     let transaction = session.open_batch()?;
     if transaction.has_failed {
         session.take_batch();
-        return Err(Failure::command("nothing was written: a line of this batch has failed"));
+        return Err(Failure::command("nothing was written: a line of the batch failed"));
     }
     let (batch, count) = (transaction.overlay.to_batch(), transaction.overlay.len());
-    // A batch that cannot be written stays open, to be written again or forgotten.
+    // If the write fails, the batch stays open for another commit or a rollback.
     let commit = session.store()?.write(&batch)?;
     session.take_batch();
     let text = format!("committed {}", units::count(count as u64, "change"));
@@ -87,7 +89,7 @@ fn rollback(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     let transaction = session.open_batch()?;
     let count = transaction.overlay.len();
     session.take_batch();
-    let text = format!("forgot {}", units::count(count as u64, "change"));
+    let text = format!("discarded {}", units::count(count as u64, "change"));
     done(session, &text, |answer| {
         answer.json("changes", count);
     })

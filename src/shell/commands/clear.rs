@@ -13,7 +13,7 @@ pub const CLEAR: Command = Command {
     group: Group::Shell,
     signature: "",
     summary: "Clears the terminal",
-    help: "Clears the terminal; elsewhere, and where TERM is dumb, it does nothing.",
+    help: "Does nothing without a terminal, or if TERM is dumb.",
     examples: &[Example { line: "clear", does: "clears the terminal" }],
     flags: &[],
     args: &[],

@@ -15,24 +15,24 @@ pub const CONFIG: Command = Command {
     aliases: &[],
     group: Group::Maintain,
     signature: "[--init]",
-    summary: "The engine's options, and where each comes from",
-    help: "An option comes from the first that names it: a flag (--sync never), LOGKV_… in the \
+    summary: "Lists the engine's options and their sources",
+    help: "Each option has its value from the first source that sets it: a flag (--sync never), the \
            environment (LOGKV_SYNC=never), --config FILE or logkv.toml in the data directory \
            (sync = \"never\"), the default.\n\n\
-           The file in a directory that somebody else owns or may \
-           write to is read only with --trust.\n\n\
-           --init writes a logkv.toml with each option, what it does and its \
-           default, all commented out; one that is there stays as it is.\n\n\
-           Mode plain has option, value and source, separated by tabs; mode json an object an option.",
+           If another user owns the data directory or may write to it, its logkv.toml is read only with \
+           --trust.\n\n\
+           --init writes a logkv.toml with the effect and default of each option, all commented out. An \
+           existing file is kept.\n\n\
+           Mode plain has option, value and source, separated by tabs; mode json one object an option.",
     examples: &[
         Example { line: "config", does: "lists the options" },
-        Example { line: "config --init", does: "writes a logkv.toml to begin with" },
+        Example { line: "config --init", does: "writes a commented logkv.toml" },
     ],
     flags: &[Flag {
         name: "init",
         short: None,
         takes: Takes::Nothing,
-        doc: "Writes a commented logkv.toml into the data directory",
+        doc: "Writes a commented logkv.toml to the data directory",
     }],
     args: &[],
     arity: Arity::exactly(0),
@@ -42,13 +42,13 @@ pub const CONFIG: Command = Command {
 
 fn init_config(session: &mut Session) -> Result<Outcome, Failure> {
     if !session.settings().makes_files {
-        return Err(Failure::command("nothing is made with --read-only or --no-create"));
+        return Err(Failure::command("nothing is created with --read-only or --no-create"));
     }
     config::init(session.dir(), session.config().options.trust)?;
     let path = session.dir().join(StoreFile::Config.to_string());
     let path = visible(path.as_os_str().as_encoded_bytes());
     let mut answer = session.out.answer();
-    answer.say(|_| format!("{path} is there to be edited")).field("file", &*path).end()?;
+    answer.say(|_| format!("created {path}")).field("file", &*path).end()?;
     Ok(Outcome::Done)
 }
 

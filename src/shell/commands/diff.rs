@@ -1,4 +1,4 @@
-//! `diff`: what changed between two points of the log.
+//! `diff`.
 
 use std::io::{self};
 
@@ -22,17 +22,17 @@ pub const DIFF: Command = Command {
     aliases: &[],
     group: Group::Inspect,
     signature: "FROM [TO]",
-    summary: "What changed between two points of the log",
-    help: "Shows the keys that differ between FROM and TO (now, by default): + was set, - is gone, ~ \
-           has another value or another expiry, which is shown after the values. Points are as for \
-           --at: the number of a record, a time, or so long ago.\n\n\
-           diff cannot compare what compaction has dropped, and says so.\n\n\
-           Mode plain has the sign, the key and the values, separated by tabs, and where one of them \
-           expires as many more: milliseconds since 1970, - for never.",
+    summary: "Shows the changes between two points of the log",
+    help: "Shows the keys that differ between FROM and TO (by default now): + is a new key, - a deleted \
+           one, and ~ a key with another value or expiry. A changed expiry is shown after the values. A \
+           point is a sequence number, a time or a duration ago, as for --at.\n\n\
+           diff fails if compaction has dropped records that it needs.\n\n\
+           Mode plain has the sign, the key and the values, separated by tabs. If one of the values \
+           expires, the expiry of each follows: milliseconds since 1970, or - for never.",
     examples: &[
-        Example { line: "diff 120", does: "shows what changed since record 120" },
-        Example { line: "diff 10m", does: "shows what changed in the last ten minutes" },
-        Example { line: "diff 2026-11-22T10:00Z 2026-11-22T11:00Z", does: "shows what changed in that hour" },
+        Example { line: "diff 120", does: "shows the changes since record 120" },
+        Example { line: "diff 10m", does: "shows the changes of the last ten minutes" },
+        Example { line: "diff 2026-11-22T10:00Z 2026-11-22T11:00Z", does: "shows the changes of that hour" },
     ],
     flags: &[],
     args: &[ArgKind::Point],
@@ -91,8 +91,8 @@ fn write_difference(out: &mut Output, difference: &Difference) -> io::Result<()>
     Ok(())
 }
 
-/// A line for people: `~ key  old → new  expires never → 2030-01-31 12:00:00`. A value that did not change stands once, where
-/// the time at which it expires did.
+/// Returns a line of table mode: `~ key  old → new  expires never → 2030-01-31 12:00:00`. If only
+/// the expiry changed, the value appears once.
 fn line(look: Look, sign: &str, key: &[u8], sides: &[&Entry]) -> String {
     let arrow = if look.ascii { " -> " } else { " → " };
     let mut values: Vec<_> = sides.iter().map(|side| quote_start(&side.value)).collect();
@@ -107,7 +107,7 @@ fn line(look: Look, sign: &str, key: &[u8], sides: &[&Entry]) -> String {
             values.pop();
         }
     }
-    // Each part is cut off by itself, so that none hides those behind it.
+    // Each part is clipped separately, so that a long one does not hide the parts after it.
     let clipped = |text: &str, room: usize| clip(text, room, look.ellipsis());
     let room = look.width.saturating_sub(expiry.width() + 4);
     let value_room = values.iter().map(|value| value.width()).sum::<usize>() + arrow.width();
@@ -126,7 +126,8 @@ fn line(look: Look, sign: &str, key: &[u8], sides: &[&Entry]) -> String {
     clipped(&format!("{sign} {key}  {shown}{expiry}"), look.width)
 }
 
-/// The columns of `room` that `text` gets beside another of `rest` columns: all that this leaves, and at least a `part`.
+/// Returns the width of `text` beside a text of width `rest`: what `rest` leaves of `room`, and at
+/// least the fraction 1 / `part`.
 fn share(room: usize, text: &str, rest: usize, part: usize) -> usize {
     text.width().min((room / part).max(room.saturating_sub(rest)))
 }

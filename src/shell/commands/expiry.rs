@@ -18,12 +18,12 @@ pub const TTL: Command = Command {
     aliases: &[],
     group: Group::Data,
     signature: "KEY… [--hex]",
-    summary: "How long until a key expires",
+    summary: "Prints the time to live of a key",
     help: "Prints the time until each key expires, or no expiry. Mode plain has seconds, rounded up, \
-           and -1 for no expiry; mode json ttl_ms and expires_ms. A missing key is (nil) in mode table \
-           and a note on the standard error in mode plain; a one-shot ttl of a missing key exits with \
+           and -1 for no expiry; mode json ttl_ms and expires_ms. A missing key prints (nil) in mode \
+           table and a note on standard error in mode plain. A one-shot ttl of a missing key exits with \
            1.",
-    examples: &[Example { line: "ttl session:7", does: "prints 9m 58s" }],
+    examples: &[Example { line: "ttl session:7", does: "prints a time such as 9m 58s" }],
     flags: &[HEX],
     args: &[ArgKind::Key],
     arity: Arity::at_least(1),
@@ -36,23 +36,20 @@ pub const EXPIRE: Command = Command {
     aliases: &[],
     group: Group::Data,
     signature: "KEY DURATION | KEY --at TIME [--hex]",
-    summary: "Sets when a key expires",
+    summary: "Sets the expiry of a key",
     help: "The key expires after a duration (90s, 1h30m, or a number of seconds). With --at it expires \
-           at a time: a date with or without a time of day (UTC, unless it says otherwise), tomorrow, \
-           'in 2 days', or a number of milliseconds since 1970. never removes the expiry, as persist \
-           does. The new expiry replaces the old one, and the value is written again. If the key does \
-           not exist, nothing is set, and a one-shot expire exits with 1.\n\n\
+           at a time: a date with or without a time of day (in UTC unless it has an offset), tomorrow, \
+           'in 2 days', or milliseconds since 1970. never removes the expiry, as persist does. The new \
+           expiry replaces the old one, and the value is written again. If the key does not exist, \
+           nothing is written, and a one-shot expire exits with 1.\n\n\
            Mode plain prints nothing; mode json one object: key, ok, and the seq, segment and offset of \
-           what was written.",
+           the new record.",
     examples: &[
-        Example { line: "expire session:7 1h30m", does: "the key is gone in an hour and a half" },
-        Example { line: "expire session:7 90", does: "the key is gone in 90 seconds" },
-        Example { line: "expire offer --at 2030-01-31T12:00Z", does: "the key is gone from then on" },
+        Example { line: "expire session:7 1h30m", does: "the key expires in an hour and a half" },
+        Example { line: "expire session:7 90", does: "the key expires in 90 seconds" },
+        Example { line: "expire offer --at 2030-01-31T12:00Z", does: "the key expires at that time" },
     ],
-    flags: &[
-        Flag { name: "at", short: None, takes: Takes::Time, doc: "The key is gone from this time on" },
-        HEX,
-    ],
+    flags: &[Flag { name: "at", short: None, takes: Takes::Time, doc: "The key expires at this time" }, HEX],
     args: &[ArgKind::Key, ArgKind::Duration],
     arity: Arity::between(1, 2),
     needs: Needs::Store,
@@ -64,12 +61,12 @@ pub const PERSIST: Command = Command {
     aliases: &[],
     group: Group::Data,
     signature: "KEY [--hex]",
-    summary: "Keeps a key from expiring",
+    summary: "Removes the expiry of a key",
     help: "The key stays until it is deleted. If it had an expiry, its value is written again. If the \
-           key does not exist, nothing is set, and a one-shot persist exits with 1.\n\n\
-           Mode plain prints nothing; mode json has the fields of expire; seq, segment and offset are \
-           null if nothing had to be written.",
-    examples: &[Example { line: "persist session:7", does: "the key stays" }],
+           key does not exist, nothing is written, and a one-shot persist exits with 1.\n\n\
+           Mode plain prints nothing; mode json has the fields of expire. seq, segment and offset are \
+           null if nothing was written.",
+    examples: &[Example { line: "persist session:7", does: "the key never expires" }],
     flags: &[HEX],
     args: &[ArgKind::Key],
     arity: Arity::exactly(1),
@@ -80,18 +77,18 @@ pub const PERSIST: Command = Command {
 fn run_ttl(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let mut worst = Outcome::Done;
     for key in &arguments(invocation)? {
-        let told = seen(session, key, |_, expires_ms| expires_ms).and_then(|seen| match seen {
-            Some(expires_ms) => tell(session, key, expires_ms),
-            None => tell_missing(session, key),
+        let result = seen(session, key, |_, expires_ms| expires_ms).and_then(|seen| match seen {
+            Some(expires_ms) => print_ttl(session, key, expires_ms),
+            None => report_missing(session, key),
         });
-        worst = worst.max(unless_damaged(session, told)?);
+        worst = worst.max(unless_damaged(session, result)?);
     }
     Ok(worst)
 }
 
-/// Tells when a key that is there expires.
-fn tell(session: &mut Session, key: &[u8], expires_ms: Option<u64>) -> Result<Outcome, Failure> {
-    /// What a key without an expiry has in redis.
+/// Prints the time to live of an existing key.
+fn print_ttl(session: &mut Session, key: &[u8], expires_ms: Option<u64>) -> Result<Outcome, Failure> {
+    /// Stands for no expiry, as in Redis.
     const NEVER: i64 = -1;
     let now_ms = session.store()?.now_ms();
     let left_ms = expires_ms.map(|expires_ms| expires_ms.saturating_sub(now_ms));
@@ -107,7 +104,7 @@ fn tell(session: &mut Session, key: &[u8], expires_ms: Option<u64>) -> Result<Ou
     Ok(Outcome::Done)
 }
 
-fn tell_missing(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
+fn report_missing(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
     if !session.out.answer().say(|_| NIL).json("key", key).json("exists", false).end()? {
         session.flush();
         session.note(&format!("not found: {}", shown(key)));
@@ -123,17 +120,17 @@ fn read_expire(session: &mut Session, invocation: &Invocation) -> Result<Command
     Ok(CommandRequest::Write(Mutation::Expire { key, expiry }))
 }
 
-/// When an `expire` has its key expire; `None` for never.
+/// Returns the expiry that `expire` sets, or `None` for never.
 fn expiry(session: &Session, invocation: &Invocation) -> Result<Option<Expiry>, Failure> {
     match (invocation.args.get(1), invocation.value("at")) {
         (Some(word), None) => Ok(ttl_of(word, "expire")?.map(Expiry::In)),
         (None, Some(word)) => {
             let now_ms = session.store()?.now_ms();
             let Some(at_ms) = moment_of(word, "--at", now_ms)? else { return Ok(None) };
-            // Most likely a number of seconds, or a slip: who wants the key gone says del.
+            // Most likely the user typed seconds instead of milliseconds. `del` deletes a key.
             if at_ms <= now_ms {
-                let message = format!("{} is past already", units::time(at_ms));
-                return Err(Failure::usage(message).at(word.span.clone()).hint("del removes a key"));
+                let message = format!("{} is in the past", units::time(at_ms));
+                return Err(Failure::usage(message).at(word.span.clone()).hint("del deletes a key"));
             }
             Ok(Some(Expiry::At(at_ms)))
         }

@@ -24,20 +24,20 @@ pub const GET: Command = Command {
     aliases: &[],
     group: Group::Data,
     signature: "KEY… [--at SEQ|TIME] [-o|--output FILE [-y|--yes]] [--hex]",
-    summary: "The value of a key",
-    help: "Prints the value of each key. A missing key is (nil) in mode table, a note on the \
-           standard error in mode plain, and null in mode json; a one-shot get of a missing \
-           key exits with 1.\n\n\
-           Mode plain prints the bytes and a newline, mode raw the bytes alone; mode json has \
-           expires_ms where the key expires.",
+    summary: "Prints the value of a key",
+    help: "Prints the value of each key. A missing key prints (nil) in mode table, a note on \
+           standard error in mode plain, and null in mode json. A one-shot get of a missing key \
+           exits with 1.\n\n\
+           Mode plain prints the bytes and a newline, mode raw only the bytes. Mode json has \
+           expires_ms if the key expires.",
     examples: &[
         Example { line: "get user:1", does: "prints the value" },
-        Example { line: "get user:1 --at 120", does: "prints what it was after record 120" },
+        Example { line: "get user:1 --at 120", does: "prints the value after record 120" },
         Example {
             line: "get photo -o photo.jpg",
-            does: "writes the value into a file, and asks before it replaces one",
+            does: "writes the value to a file, and asks before it replaces one",
         },
-        Example { line: "get --hex 00ff", does: "the key is the two bytes 00 and ff" },
+        Example { line: "get --hex 00ff", does: "prints the value of the two-byte key 00 ff" },
     ],
     flags: &[
         AT,
@@ -45,7 +45,7 @@ pub const GET: Command = Command {
             name: "output",
             short: Some('o'),
             takes: Takes::File,
-            doc: "Writes the value into this file; - is standard output",
+            doc: "Writes the value to this file; - is standard output",
         },
         YES,
         HEX,
@@ -61,8 +61,8 @@ pub const EXISTS: Command = Command {
     aliases: &[],
     group: Group::Data,
     signature: "KEY… [--hex]",
-    summary: "Whether a key is there",
-    help: "Prints yes or no for each key (1 or 0 in mode plain). A one-shot exists of a \
+    summary: "Prints whether a key exists",
+    help: "Prints yes or no for each key, or 1 or 0 in mode plain. A one-shot exists of a \
            missing key exits with 1.",
     examples: &[Example { line: "exists user:1", does: "prints yes or no" }],
     flags: &[HEX],
@@ -84,50 +84,50 @@ fn run_get(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     }
 }
 
-/// Prints the value of each key, as this shell sees it.
+/// Prints the value of each key. The open batch hides the store's values.
 fn get(session: &mut Session, keys: &[impl AsRef<[u8]>]) -> Result<Outcome, Failure> {
-    /// So many values are held at once: where segments are not mapped, each takes memory.
+    /// The number of values held at once. Without mapped segments, each takes memory.
     const AT_ONCE: usize = 64;
     let mut worst = Outcome::Done;
     if session.has_batch() || session.out.mode == Mode::Json {
         for key in keys {
-            let told = get_told(session, key.as_ref());
-            worst = worst.max(unless_damaged(session, told)?);
+            let result = get_with_details(session, key.as_ref());
+            worst = worst.max(unless_damaged(session, result)?);
         }
         return Ok(worst);
     }
     let store = session.store()?;
     for keys in keys.chunks(AT_ONCE) {
         for (key, found) in keys.iter().zip(store.get_many(keys)?) {
-            let told = match found {
+            let result = match found {
                 Ok(Some(value)) => Ok(print_value(&mut session.out, key.as_ref(), &value, None)?),
                 Ok(None) => missing(session, key.as_ref(), NIL),
                 Err(error) => Err(Failure::of_key(&error, key.as_ref())),
             };
-            worst = worst.max(unless_damaged(session, told)?);
+            worst = worst.max(unless_damaged(session, result)?);
         }
     }
     Ok(worst)
 }
 
-/// Prints what each key was at `at`.
+/// Prints the value of each key at the point `at`.
 fn get_at(session: &mut Session, keys: &[Vec<u8>], at: At) -> Result<Outcome, Failure> {
     let past = past(session, at)?;
     let mut worst = Outcome::Done;
     for key in keys {
-        let told = match past.get(key) {
+        let result = match past.get(key) {
             Ok(Some(entry)) => Ok(print_entry(&mut session.out, key, &entry)?),
             Ok(None) => not_there(session, key, NIL),
             Err(error) => Err(gone(error, key)),
         };
-        worst = worst.max(unless_damaged(session, told)?);
+        worst = worst.max(unless_damaged(session, result)?);
     }
     Ok(worst)
 }
 
-/// The result for one key of several: an unreadable value is reported in its place, and the others follow.
-pub fn unless_damaged(session: &mut Session, told: Result<Outcome, Failure>) -> Result<Outcome, Failure> {
-    told.or_else(|failure| match failure.is_of_one_record {
+/// Reports an unreadable value, so that the remaining keys follow. Returns other failures.
+pub fn unless_damaged(session: &mut Session, result: Result<Outcome, Failure>) -> Result<Outcome, Failure> {
+    result.or_else(|failure| match failure.is_of_one_record {
         true => {
             session.fail_in_part(&failure);
             Ok(Outcome::Done)
@@ -136,8 +136,8 @@ pub fn unless_damaged(session: &mut Session, told: Result<Outcome, Failure>) -> 
     })
 }
 
-/// Prints the value of one key, where there is more to tell of it, or a transaction may have it.
-fn get_told(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
+/// Prints the value of one key from the open batch or the store, with details in JSON.
+fn get_with_details(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
     match session.change_of(key) {
         Some(Some((value, expires_ms))) => {
             let details = RecordDetails { written: None, expires_ms };
@@ -151,17 +151,16 @@ fn get_told(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
     }
 }
 
-/// Prints a value that the store has, with all that is told of it.
 fn print_entry(out: &mut Output, key: &[u8], entry: &Entry) -> io::Result<Outcome> {
     let Entry { meta, value } = entry;
     let details = RecordDetails { written: Some((meta.seq.0, meta.time_ms)), expires_ms: meta.expires_ms };
     print_value(out, key, value, Some(details))
 }
 
-/// What is told of a value beside itself.
+/// Details of a value in JSON.
 #[derive(Default)]
 struct RecordDetails {
-    /// The number and the time of its record, if it has one already.
+    /// The sequence number and time of the record. A value of the open batch has none.
     written: Option<(u64, u64)>,
     expires_ms: Option<u64>,
 }
@@ -186,10 +185,10 @@ fn print_value(
     Ok(Outcome::Done)
 }
 
-/// Shown in a table for a missing value.
+/// The text for a missing value in table mode.
 pub const NIL: &str = "(nil)";
 
-/// Says that a key is not there, in a table by `nil`; and why, or which one may have been meant.
+/// Reports a missing key, by `nil` in table mode, with the reason or a similar key.
 pub fn missing(session: &mut Session, key: &[u8], nil: &str) -> Result<Outcome, Failure> {
     let outcome = not_there(session, key, nil)?;
     if !explain_absence(session, key)?
@@ -202,7 +201,7 @@ pub fn missing(session: &mut Session, key: &[u8], nil: &str) -> Result<Outcome, 
     Ok(outcome)
 }
 
-/// Says that a key is not, or was not, there, in a table by `nil`.
+/// Reports a missing key, by `nil` in table mode.
 pub fn not_there(session: &mut Session, key: &[u8], nil: &str) -> Result<Outcome, Failure> {
     let mut answer = session.out.answer();
     if !answer.say(|_| nil).json("key", key).json("value", FieldValue::Nothing).end()? {
@@ -212,7 +211,7 @@ pub fn not_there(session: &mut Session, key: &[u8], nil: &str) -> Result<Outcome
     absent(session)
 }
 
-/// A key that starts like `key` and is a slip away from it; looked for among the first that do.
+/// Returns a similar key. Searches the first keys that share the first half of `key`.
 fn near_key(session: &Session, key: &[u8]) -> Result<Option<String>, Failure> {
     const KEYS_SEEN_MAX: usize = 1000;
     let store = session.store()?;
@@ -220,7 +219,7 @@ fn near_key(session: &Session, key: &[u8]) -> Result<Option<String>, Failure> {
         return Ok(None);
     };
     let start = text.char_indices().nth(text.chars().count() / 2).map_or(0, |(at, _)| at);
-    // A key that is damaged is no failure of this one's get.
+    // Damage to another key is no failure of this command.
     let Ok(keys) = store.keys_with_prefix(&key[..start]) else {
         return Ok(None);
     };
@@ -250,7 +249,7 @@ fn get_into_file(
     let is_dash = file.is_dash();
     let Some(value) = value else {
         if is_dash {
-            // What else went there would be taken for the value.
+            // The reader would take other output for the value.
             session.note(&format!("not found: {}", shown(key)));
             return absent(session);
         }
@@ -283,13 +282,13 @@ fn get_into_file(
 fn run_exists(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let mut worst = Outcome::Done;
     for key in &arguments(invocation)? {
-        let told = tell_exists(session, key);
-        worst = worst.max(unless_damaged(session, told)?);
+        let result = print_exists(session, key);
+        worst = worst.max(unless_damaged(session, result)?);
     }
     Ok(worst)
 }
 
-fn tell_exists(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
+fn print_exists(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
     let exists = contains(session, key)?;
     let mut answer = session.out.answer();
     answer.say(|_| if exists { "yes" } else { "no" }).json("key", key).field("exists", exists).end()?;

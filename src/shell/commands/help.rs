@@ -20,10 +20,10 @@ pub const HELP: Command = Command {
     aliases: &["?"],
     group: Group::Shell,
     signature: "[COMMAND|options]",
-    summary: "The commands, all about one, or the engine's options",
-    help: "Lists the commands, or explains one: its arguments, flags and examples. COMMAND --help and COMMAND -h \
-           are the same, and so is logkv help COMMAND, without a directory. help options lists the options of \
-           the engine: what each takes and does, and its default.",
+    summary: "Lists the commands, or explains one",
+    help: "Lists the commands, or explains one: its arguments, flags and examples. COMMAND --help and \
+           COMMAND -h do the same, and so does logkv help COMMAND without a directory. help options lists \
+           the options of the engine, with their values, effects and defaults.",
     examples: &[
         Example { line: "help", does: "lists the commands" },
         Example { line: "help put", does: "explains put" },
@@ -36,7 +36,7 @@ pub const HELP: Command = Command {
     run: Run::Itself(run_help),
 };
 
-/// The topic that is no command.
+/// The topic of the engine's options.
 const OPTIONS: &str = "options";
 
 fn run_help(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
@@ -60,7 +60,7 @@ fn run_help(session: &mut Session, invocation: &Invocation) -> Result<Outcome, F
             let commands = session.commands();
             write_overview(&mut session.out, commands)?;
             if session.origin() == Origin::OneShot {
-                writeln!(session.out, "logkv DIR COMMAND runs one; logkv --help lists the options.")?;
+                writeln!(session.out, "logkv DIR COMMAND runs a command; logkv --help lists the options.")?;
             }
         }
     }
@@ -83,7 +83,7 @@ fn write_overview(out: &mut Output, commands: &'static [Command]) -> io::Result<
         writeln!(out, "{}", out.look.paint(group.name(), hue::HEAD))?;
         let mut table = Table::new(OVERVIEW_COLUMNS, out.look).headless();
         for command in commands.iter().filter(|command| command.group == group) {
-            // All groups are aligned as one.
+            // All groups have the same column width.
             table.row(out, [format!("{:width$}", names(command)), command.summary.to_owned()])?;
         }
         table.end(out)?;
@@ -92,19 +92,20 @@ fn write_overview(out: &mut Output, commands: &'static [Command]) -> io::Result<
         out,
         "{}",
         wrap(
-            "help COMMAND or COMMAND --help explains one, help options the engine's options. Each takes --json.",
+            "help COMMAND or COMMAND --help explains a command, help options the engine's options. Each \
+             accepts --json.",
             out.look.width
         )
     )
 }
 
-/// Longer lines are hard to read, however wide the terminal is.
+/// Longer lines are hard to read, even on a wide terminal.
 const HELP_WIDTH: usize = 80;
 
 const FLAG_COLUMNS: &[Column] =
     &[Column::text("flag", hue::PLAIN), Column::text("doc", hue::PLAIN).wrapped()];
 
-/// How help looks on `out`.
+/// Returns the look of help texts on `out`.
 fn look_on(out: &Output) -> Look {
     Look { width: out.look.width.min(HELP_WIDTH), ..out.look }
 }
@@ -123,7 +124,7 @@ fn write_options(out: &mut Output) -> io::Result<()> {
         let text = format!("{}. Takes {}. [default: {}]", row.doc, row.allowed, row.default());
         writeln!(out, "  {}\n{}", look.paint(row.usage(), hue::GOOD), below(&text, &look))?;
     }
-    let text = "config lists the values in force; help config says where an option can be set.";
+    let text = "config lists the present values; help config names the places that can set an option.";
     writeln!(out, "\n{}", wrap(text, look.width))
 }
 
@@ -144,13 +145,13 @@ fn write_about(out: &mut Output, command: &Command) -> io::Result<()> {
     }
     writeln!(out, "\n{}", look.paint("Examples", hue::HEAD))?;
     for example in command.examples {
-        // A line to copy stays whole.
+        // A line that may be copied stays whole.
         writeln!(out, "  {}\n{}", example.line, look.paint(below(example.does, &look), hue::DIM))?;
     }
     Ok(())
 }
 
-/// The flags, each beside what it does; below each other where that would leave few columns for the text.
+/// Writes the flags, each beside its text, or above it on a narrow terminal.
 fn write_flags(out: &mut Output, command: &Command, look: &Look) -> io::Result<()> {
     const DOC_WIDTH_LEAST: usize = 24;
     let usages = command.flags.iter().map(|flag| format!("  {}", flag.usage()));
@@ -167,13 +168,14 @@ fn write_flags(out: &mut Output, command: &Command, look: &Look) -> io::Result<(
     table.end(out)
 }
 
-/// `text` in the lines below what it is about.
+/// Indents `text` for the lines below a heading.
 fn below(text: &str, look: &Look) -> String {
     const INDENT: usize = 6;
     hang(look.width, &" ".repeat(INDENT), INDENT, text.split_whitespace())
 }
 
-/// `usage` in lines of `width` columns, broken inside brackets, or before the value of a flag, only where those are wider than a line.
+/// Breaks `usage` into lines of `width` columns. Breaks inside brackets, or before the value of a
+/// flag, only if that part is wider than a line.
 fn usage_lines(usage: &str, width: usize) -> String {
     const INDENT: usize = 4;
     let mut parts: Vec<String> = Vec::new();
@@ -194,7 +196,7 @@ fn usage_lines(usage: &str, width: usize) -> String {
     hang(width, "", INDENT, parts.iter().map(String::as_str))
 }
 
-/// Whether this part of a usage is a flag without its value.
+/// Returns whether this part of a usage is a flag without its value.
 fn is_flag(part: &str) -> bool {
     part.starts_with("--") && !part.contains(' ')
 }
@@ -205,7 +207,7 @@ mod tests {
     use crate::shell::commands::TABLE;
 
     #[test]
-    fn a_usage_is_not_broken_inside_a_flag() {
+    fn a_usage_breaks_between_flags() {
         let usage = "scan [A|B] [--from KEY [--to KEY]] | --glob PATTERN [-y]";
         assert_eq!(usage_lines(usage, 80), usage);
         assert_eq!(
@@ -219,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_help_has_short_paragraphs_and_names_for_programs_last() {
+    fn help_texts_have_short_paragraphs_and_field_names_last() {
         const LINES_MAX: usize = 7;
         for command in TABLE {
             let paragraphs: Vec<_> = command.help.split("\n\n").collect();
@@ -228,7 +230,7 @@ mod tests {
                 assert!(lines <= LINES_MAX, "help {} has a paragraph of {lines} lines: {text}", command.name);
                 let names_fields = text.contains("mode json one object") || text.contains("Mode plain has");
                 let is_last = index + 1 == paragraphs.len();
-                assert!(is_last || !names_fields, "help {} goes on behind {text}", command.name);
+                assert!(is_last || !names_fields, "help {} continues after {text}", command.name);
             }
         }
     }

@@ -10,10 +10,10 @@ pub const HISTORY: Command = Command {
     aliases: &[],
     group: Group::Shell,
     signature: "[N]",
-    summary: "The lines typed so far",
-    help: "Prints the lines typed at the prompt, oldest first, or the last N of them. They are kept in \
-           $XDG_STATE_HOME/logkv/history, which is ~/.local/state/logkv/history by default. A script and a one-shot \
-           command have none.",
+    summary: "Prints the lines typed at the prompt",
+    help: "Prints the lines typed at the prompt, or the last N of them, the oldest first. The shell keeps \
+           them in $XDG_STATE_HOME/logkv/history, by default ~/.local/state/logkv/history. Scripts and \
+           one-shot commands have no history.",
     examples: &[Example { line: "history 10", does: "prints the last ten lines" }],
     flags: &[],
     args: &[ArgKind::Number],

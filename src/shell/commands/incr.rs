@@ -13,12 +13,12 @@ pub const INCR: Command = Command {
     group: Group::Data,
     signature: "KEY [BY] [--hex]",
     summary: "Adds to a number",
-    help: "Adds 1, or BY, to the number that is the key's value, and prints the sum. BY may be \
-           negative. A missing key counts as 0. The key keeps its expiry. Mode json has one object: \
-           key, ok, sum, and the seq, segment and offset of what was written.",
+    help: "Adds 1, or BY, to the number in the key's value, and prints the sum. BY may be negative. A \
+           missing key counts as 0. The key keeps its expiry. Mode json prints one object: key, ok, sum, \
+           and the seq, segment and offset of the new record.",
     examples: &[
         Example { line: "incr hits", does: "adds 1" },
-        Example { line: "incr stock:7 -3", does: "takes 3 away" },
+        Example { line: "incr stock:7 -3", does: "subtracts 3" },
     ],
     flags: &[HEX],
     args: &[ArgKind::Key, ArgKind::Number],
@@ -28,7 +28,7 @@ pub const INCR: Command = Command {
 };
 
 fn read_incr(_: &mut Session, invocation: &Invocation) -> Result<CommandRequest, Failure> {
-    // With --hex the key is hexadecimal; a number is one anyway.
+    // --hex applies to the key only.
     let key = bytes_of(&invocation.args[0], invocation)?;
     let by = invocation.args.get(1).map_or(Ok(1), addend)?;
     Ok(CommandRequest::Write(Mutation::Incr { key, by }))
@@ -38,6 +38,6 @@ fn addend(word: &Word) -> Result<i64, Failure> {
     let number = str::from_utf8(&word.bytes).ok().and_then(|text| text.parse().ok());
     number.ok_or_else(|| {
         let given = shown(&word.bytes);
-        Failure::usage(format!("incr adds a whole number of 64 bits, not {given}")).at(word.span.clone())
+        Failure::usage(format!("incr takes a 64-bit whole number, not {given}")).at(word.span.clone())
     })
 }

@@ -25,42 +25,42 @@ const FLAGS: &[Flag] = &[
     PREFIX,
     Flag { name: "from", short: None, takes: Takes::Key, doc: "Starts at this key" },
     Flag { name: "to", short: None, takes: Takes::Key, doc: "Stops before this key" },
-    Flag { name: "limit", short: None, takes: Takes::Number, doc: "Shows this many at most" },
-    Flag { name: "all", short: None, takes: Takes::Nothing, doc: "Shows all, however many" },
+    Flag { name: "limit", short: None, takes: Takes::Number, doc: "Shows at most this many" },
+    Flag { name: "all", short: None, takes: Takes::Nothing, doc: "Shows all keys" },
     Flag {
         name: "long",
         short: None,
         takes: Takes::Nothing,
-        doc: "Shows each key's record: where it is, its length, number and time, and when it expires",
+        doc: "Shows the location, length, sequence number and time of each record, and the expiry",
     },
-    Flag { name: "reverse", short: None, takes: Takes::Nothing, doc: "Goes from the last key to the first" },
+    Flag { name: "reverse", short: None, takes: Takes::Nothing, doc: "Lists from the last key to the first" },
     Flag {
         name: "null",
         short: Some('0'),
         takes: Takes::Nothing,
-        doc: "Prints keys and values as they are, each with a NUL byte behind it, for xargs -0",
+        doc: "Prints raw keys and values, each followed by a NUL byte, for xargs -0",
     },
 ];
 
-const SIGNATURE: &str = "[PATTERN|--prefix KEY] [--from KEY] [--to KEY] [--limit N] [--all] [--long] [--reverse] [--at SEQ|TIME] \
-     [-0|--null]";
+const SIGNATURE: &str = "[PATTERN|--prefix KEY] [--from KEY] [--to KEY] [--limit N] [--all] [--long] \
+     [--reverse] [--at SEQ|TIME] [-0|--null]";
 
 pub const KEYS: Command = Command {
     name: "keys",
     aliases: &["ls", "list"],
     group: Group::Data,
     signature: SIGNATURE,
-    summary: "The keys, in order",
+    summary: "Lists the keys in order",
     help: "Prints the keys in byte order.\n\n\
-           In a pattern, * stands for any bytes, ? for one byte, [abc] or [a-z] for one byte of a set, \
-           [^a] or [!a] for one byte outside it, and \\x for x itself. The pattern covers the whole \
-           key: user:* lists the keys that start with user:, and so does --prefix user:.\n\n\
-           Mode table shows the first 40, unless --all or --limit says otherwise.\n\n\
-           -0 works in modes plain and raw: each key is printed unescaped and ends with a NUL byte, \
-           without a line break, as xargs -0 and sort -z read it. A key that contains a NUL byte is an \
-           error, and the others follow.\n\n\
-           With --long, mode plain has key, segment, offset, length, seq, milliseconds since 1970 and \
-           when the key expires, separated by tabs; mode json the same.",
+           In a pattern, * matches any bytes, ? one byte, [abc] or [a-z] one byte of a set, [^a] or [!a] \
+           one byte outside a set, and \\x the byte x. The pattern matches the whole key: user:* lists \
+           the keys that start with user:, and so does --prefix user:.\n\n\
+           Mode table shows the first 40 keys without --all or --limit.\n\n\
+           -0 works in modes plain and raw. It prints each key unescaped and ends it with a NUL byte \
+           instead of a line break, as xargs -0 and sort -z read it. A key that contains a NUL byte is \
+           an error, and the others follow.\n\n\
+           With --long, mode plain has key, segment, offset, length, seq, time and expiry, separated by \
+           tabs; times are milliseconds since 1970. Mode json has the same fields.",
     examples: &[
         Example { line: "keys", does: "lists the keys" },
         Example { line: "keys 'user:*' --limit 10", does: "lists ten keys that start with user:" },
@@ -68,7 +68,7 @@ pub const KEYS: Command = Command {
             line: "keys --from b --to d --reverse",
             does: "lists from the last key before d down to b",
         },
-        Example { line: "keys --long", does: "shows where each key's record is" },
+        Example { line: "keys --long", does: "shows the location of each record" },
         Example { line: "keys 'user:*' -0", does: "ends each key with a NUL byte, for xargs -0" },
     ],
     flags: FLAGS,
@@ -83,11 +83,11 @@ pub const SCAN: Command = Command {
     aliases: &[],
     group: Group::Data,
     signature: SIGNATURE,
-    summary: "The keys and their values, in order",
-    help: "As keys, with the values; mode plain separates key and value by a tab. With -0 a NUL byte \
-           ends each key and each value: xargs -0 -n 2 takes pairs.",
+    summary: "Lists the keys and values in order",
+    help: "Lists as keys does, with the values. Mode plain separates key and value by a tab. With -0 a \
+           NUL byte ends each key and each value: xargs -0 -n 2 reads pairs.",
     examples: &[
-        Example { line: "scan 'user:*'", does: "shows all keys that start with user:, with their values" },
+        Example { line: "scan 'user:*'", does: "shows the keys that start with user: and their values" },
         Example { line: "scan --limit 3 --reverse", does: "shows the last three" },
     ],
     flags: FLAGS,
@@ -102,10 +102,10 @@ pub const COUNT: Command = Command {
     aliases: &["dbsize"],
     group: Group::Data,
     signature: "[PATTERN|--prefix KEY]",
-    summary: "How many keys there are",
+    summary: "Counts the keys",
     help: "Prints the number of keys, or of those that match a pattern or start with a prefix. Without \
-           either it costs nothing, but keys that have expired count until a compaction frees their \
-           space; count '*' looks at each key.",
+           either it takes no time, but includes expired keys that no compaction has removed. count '*' \
+           checks each key.",
     examples: &[
         Example { line: "count", does: "counts all keys, at once" },
         Example { line: "count 'user:*'", does: "counts the keys that start with user:" },
@@ -117,7 +117,7 @@ pub const COUNT: Command = Command {
     run: Run::Itself(run_count),
 };
 
-/// Rows of a table that are shown without being asked for.
+/// The number of rows that table mode shows without `--all` and `--limit`.
 const ROWS_SHOWN: u64 = 40;
 
 fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<Outcome, Failure> {
@@ -133,7 +133,7 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
     }
     let at = point_asked_for(session, invocation)?;
     let mut rows = match at {
-        Some(_) if walk.reverse => return Err(Failure::usage("--at goes forward only, not with --reverse")),
+        Some(_) if walk.reverse => return Err(Failure::usage("--at and --reverse exclude each other")),
         Some(at) => walk.rows_of_past(&past(session, at)?, session.interrupt())?,
         None => rows(session, &walk)?,
     };
@@ -154,7 +154,7 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
     }
     let goes_on = limit.is_none() && rows.next_sound(&mut damage)?.is_some();
     if goes_on {
-        // What is cut to a page is not paged as well.
+        // A truncated table needs no pager.
         session.out.flush()?;
     }
     table.end(&mut session.out)?;
@@ -173,7 +173,7 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
             format!("the first {ROWS_SHOWN}")
         };
         let look = session.out.look;
-        let footer = format!("{} {shown}; --all shows all, --limit N so many", look.ellipsis());
+        let footer = format!("{} {shown}; --all shows all, --limit N the first N", look.ellipsis());
         for line in wrap(&footer, look.width).lines() {
             writeln!(session.out, "{}", look.paint(line, hue::DIM))?;
         }
@@ -181,7 +181,7 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
     session.shown_all(damage)
 }
 
-/// Suggests a pattern with `*` for one without it that matched no key.
+/// Suggests to append `*` to a pattern without a match.
 fn suggest_more(session: &mut Session, invocation: &Invocation, walk: &Walk) -> Result<(), Failure> {
     let (Some(word), Some(glob)) = (invocation.args.first(), walk.glob.as_ref().and_then(Glob::lengthened))
     else {
@@ -209,10 +209,10 @@ fn walk(invocation: &Invocation, values: bool) -> Result<Walk, Failure> {
     })
 }
 
-/// On a screen of fewer columns times have no milliseconds.
+/// The terminal width from which times have milliseconds.
 const WIDTH_OF_MILLIS: usize = 100;
 
-/// Writes a row. `long_at_ms`: with all about its record, at that time.
+/// Writes a row. With `long_at_ms`, the present time, it has all fields of the record.
 fn write_row(
     out: &mut Output,
     table: &mut Table,
@@ -235,7 +235,7 @@ fn write_row(
     Ok(())
 }
 
-/// Adds all about the row's record; a key of the batch has none yet.
+/// Adds the fields of the record. A key of the open batch has no record yet.
 fn write_long(to: &mut Answer<'_>, row: &OverlayEntry, now_ms: u64) {
     let (entry, expires_ms) = (row.record.as_ref(), row.expires_ms);
     let place = entry.map(|entry| entry.location);
@@ -264,16 +264,16 @@ fn or_none<T>(value: Option<T>, look: Look, show: impl FnOnce(T) -> String) -> S
     value.map_or_else(|| look.none().to_owned(), show)
 }
 
-/// The start of a value, quoted: what a cell has no room for is not even looked at.
+/// Quotes the start of a value, as much as a cell may show.
 pub fn quote_start(value: &[u8]) -> String {
     const CELL_LEN_MAX: usize = 1024;
     quote(&value[..value.len().min(CELL_LEN_MAX)])
 }
 
-/// Refuses `--null` if the output could not be NUL-separated bytes.
+/// Fails if `--null` does not fit the mode, the terminal or `--long`.
 fn check_null(out: &Output, invocation: &Invocation) -> Result<(), Failure> {
     let why = match out.mode {
-        _ if invocation.has("long") => "-0 prints keys and values alone, without --long",
+        _ if invocation.has("long") => "-0 prints only keys and values, and excludes --long",
         Mode::Table | Mode::Json => "-0 works only in modes plain and raw",
         Mode::Plain if out.is_terminal => "-0 prints raw bytes; on a terminal it needs mode raw",
         Mode::Plain | Mode::Raw => return Ok(()),
@@ -281,8 +281,8 @@ fn check_null(out: &Output, invocation: &Invocation) -> Result<(), Failure> {
     Err(Failure::usage(why).at(invocation.name.clone()))
 }
 
-/// Prints a key, and its value if requested, each followed by a NUL byte. A key or value that contains NUL is left out,
-/// because a reader would take it for two.
+/// Prints a key, and its value if requested, each followed by a NUL byte. Reports a key or value
+/// that contains NUL as a failure, because a reader would see two.
 fn print_null(session: &mut Session, row: &OverlayEntry) -> Result<(), Failure> {
     let parts = || std::iter::once(&*row.key).chain(row.value.as_deref());
     let Some(part) = parts().position(|part| memchr::memchr(0, part).is_some()) else {
@@ -295,11 +295,11 @@ fn print_null(session: &mut Session, row: &OverlayEntry) -> Result<(), Failure> 
     let what = if part == 0 { "the key" } else { "the value of" };
     let key = quote(&row.key);
     let failure = Failure::command(format!("{what} {key} has a NUL byte, which would end it early"));
-    session.fail_in_part(&failure.hint("without -0 it is printed escaped"));
+    session.fail_in_part(&failure.hint("without -0 it is printed with escapes"));
     Ok(())
 }
 
-/// The keys of `walk` as this shell sees them now.
+/// Returns the present rows of `walk`, with the open batch applied.
 fn rows(session: &Session, walk: &Walk) -> Result<view::Rows, Failure> {
     let snapshot = session.store()?.snapshot()?;
     Ok(walk.rows(&snapshot, session.overlay(), session.interrupt())?)
@@ -320,7 +320,7 @@ fn run_count(session: &mut Session, invocation: &Invocation) -> Result<Outcome, 
     session.shown_all(damage)
 }
 
-/// How many rows are left.
+/// Counts the remaining rows.
 pub fn count(rows: &mut view::Rows, damage: &mut Option<Failure>) -> Result<u64, Failure> {
     let mut count = 0;
     while rows.next_sound(damage)?.is_some() {
@@ -329,7 +329,7 @@ pub fn count(rows: &mut view::Rows, damage: &mut Option<Failure>) -> Result<u64,
     Ok(count)
 }
 
-/// A walk over all keys that match `glob`.
+/// Returns a walk over all keys that match `glob`.
 pub fn matching(glob: Glob) -> Walk {
     Walk { glob: Some(glob), from: None, to: None, reverse: false, values: false }
 }

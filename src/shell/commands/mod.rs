@@ -1,4 +1,4 @@
-//! The commands, a file each or for a close pair, and the table of their rows.
+//! The commands: one file for a command or a close pair, and the table of their rows.
 
 mod backup;
 mod batch;
@@ -90,11 +90,11 @@ mod tests {
     use crate::shell::lang::parse;
 
     #[test]
-    fn every_name_and_alias_is_known_once() {
+    fn every_name_and_alias_is_listed_once() {
         let mut seen = HashSet::new();
         for command in TABLE {
             for name in command.names() {
-                assert!(seen.insert(name), "{name} stands twice");
+                assert!(seen.insert(name), "{name} is listed twice");
                 assert_eq!(
                     command::find(TABLE, name.to_uppercase().as_bytes()).map(|c| c.name),
                     Some(command.name)
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leading_dot_or_backslash_is_taken_before_commands_of_the_shell_alone() {
+    fn only_shell_commands_accept_a_leading_dot_or_backslash() {
         for command in TABLE {
             for lead in [".", "\\"] {
                 let found = command::find(TABLE, format!("{lead}{}", command.name).as_bytes());
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_explains_itself_and_its_flags() {
+    fn every_command_and_flag_has_help() {
         for command in TABLE {
             assert!(!command.summary.is_empty() && !command.help.is_empty(), "{}", command.name);
             assert!(!command.summary.ends_with('.'), "{}", command.name);
@@ -132,12 +132,12 @@ mod tests {
     }
 
     #[test]
-    fn every_example_is_understood() {
+    fn every_example_parses() {
         for command in TABLE {
             for example in command.examples {
                 let parsed = parse::parse_line(TABLE, example.line.as_bytes())
-                    .expect("an example is understood")
-                    .expect("an example is no blank line");
+                    .expect("the example parses")
+                    .expect("the example is not blank");
                 assert_eq!(parsed.command.name, command.name, "{}", example.line);
             }
         }

@@ -11,14 +11,14 @@ pub const OUTPUT: Command = Command {
     aliases: &[],
     group: Group::Shell,
     signature: "[FILE|-]",
-    summary: "Sends results into a file, or back",
-    help: "Results go into the file from here on, and in mode json failures too. The file is created \
-           anew. output alone, or output -, sends them to the standard output again. If the file cannot \
-           be written any more, that is a failure, and results go to the standard output again: some \
-           results are lost, but no writes.",
+    summary: "Writes results to a file",
+    help: "Writes the following results to the file, and in mode json failures too. An existing file is \
+           replaced. output without an argument, or output -, goes back to standard output. If a write \
+           to the file fails, the shell reports it and goes back to standard output: some results are \
+           lost, but no writes to the store.",
     examples: &[
-        Example { line: "output keys.txt", does: "sends results into keys.txt" },
-        Example { line: "output", does: "sends them to the standard output again" },
+        Example { line: "output keys.txt", does: "writes results to keys.txt" },
+        Example { line: "output", does: "goes back to standard output" },
     ],
     flags: &[],
     args: &[ArgKind::File],
@@ -33,7 +33,7 @@ fn run_output(session: &mut Session, invocation: &Invocation) -> Result<Outcome,
         Some(word) => Some((create(session, word)?, named(&word.bytes))),
         None => None,
     };
-    // What does not reach the file before is told, and holds up nothing.
+    // A failed flush of the previous file is reported, and does not stop the command.
     session.flush();
     session.send_results(file);
     Ok(Outcome::Done)

@@ -1,4 +1,4 @@
-//! Points of the log, as `--at` and others name them.
+//! Points of the log, as arguments name them.
 
 use std::ops::ControlFlow;
 
@@ -11,31 +11,28 @@ use crate::shell::lang::words::{Word, is_digits, quote, shown};
 use crate::shell::run::session::{Invocation, Session};
 use crate::shell::term::interrupt::Interrupt;
 
-/// The flag that looks back.
+/// The flag that reads the store as of an earlier point.
 pub const AT: Flag = Flag {
     name: "at",
     short: None,
     takes: Takes::Time,
-    doc: "As it was after this record (a number), at this time (2030-01-31T12:00Z), or so long ago (10m)",
+    doc: "Reads the store as of a sequence number, a time (2030-01-31T12:00Z) or a duration ago (10m)",
 };
 
-/// That the record whose number is `word` is not written yet.
+/// Creates the failure for a sequence number after the end of the log.
 pub fn not_yet(word: &Word, next: Seqno) -> Failure {
     let text = format!("there is no record {} yet: the next one is {next}", shown(&word.bytes));
-    Failure::command(text).at(word.span.clone()).hint(format!("a time is written {MOMENTS}"))
+    Failure::command(text).at(word.span.clone()).hint(format!("a time has the form {MOMENTS}"))
 }
 
-/// The point of the log that `word` names.
+/// Parses `word` as a point of the log.
 pub fn point(session: &Session, word: &Word) -> Result<At, Failure> {
     let text = str::from_utf8(&word.bytes).unwrap_or_default();
     if is_digits(text) {
         let last = session.store()?.at(At::Seq(Seqno(u64::MAX)))?.seq();
         return match text.parse() {
             Ok(number) if number <= last.0 => Ok(At::Seq(Seqno(number))),
-            _ => {
-                // The number before it may also have no record: some are skipped after a crash.
-                Err(not_yet(word, last.plus(1)))
-            }
+            _ => Err(not_yet(word, last.plus(1))),
         };
     }
     let now_ms = session.store()?.now_ms();
@@ -59,35 +56,35 @@ pub fn point(session: &Session, word: &Word) -> Result<At, Failure> {
     })
 }
 
-/// The point of the log that `--at` names; `None` where it is not given. In a batch there is none.
+/// Returns the point that `--at` names, or `None` without the flag. Fails in an open batch.
 pub fn point_asked_for(session: &Session, invocation: &Invocation) -> Result<Option<At>, Failure> {
     let Some(word) = invocation.value("at") else { return Ok(None) };
     if session.has_batch() {
         return Err(
-            Failure::command("--at looks at the log, and the batch is not in it").at(word.span.clone())
+            Failure::command("--at reads the log, which does not hold the open batch").at(word.span.clone())
         );
     }
     point(session, word).map(Some)
 }
 
-/// The store as it was at `at`, unless Ctrl-C ends the search for that point.
+/// Returns the store as of `at`. Ctrl-C cancels the search for that point.
 pub fn past(session: &Session, at: At) -> Result<Past, Failure> {
     let store = session.store()?;
     searching(session.interrupt(), |observe| store.at_with(at, observe))
 }
 
-/// The failure of a get of `key` in the past.
+/// Creates the failure of a read of `key` at an earlier point.
 pub fn gone(error: Error, key: &[u8]) -> Failure {
     match error {
         Error::CompactedAway { .. } | Error::GivenUp { .. } => {
-            let hint = format!("versions {} shows what is left", quote(key));
+            let hint = format!("versions {} shows the remaining records", quote(key));
             Failure::from(error).hint(hint)
         }
         error => Failure::of_key(&error, key),
     }
 }
 
-/// The result of `search`, which reports how many records it has looked at. Ctrl-C ends it with a failure.
+/// Runs `search`, which reports the number of records read so far. Ctrl-C cancels it.
 pub fn searching<T>(
     interrupt: &Interrupt,
     search: impl FnOnce(&mut dyn FnMut(u64) -> ControlFlow<()>) -> logkv::Result<T>,
@@ -108,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_search_ends_at_the_record_at_which_it_is_pressed_and_gives_what_it_finds_else() {
+    fn an_interrupted_search_reports_the_number_of_records_read() {
         let interrupt = Interrupt::default();
         let search = |observe: &mut dyn FnMut(u64) -> ControlFlow<()>| {
             let is_cancelled = (1..=9).any(|count| observe(count).is_break());
@@ -123,6 +120,6 @@ mod tests {
                 observe(count)
             })
         });
-        assert_eq!(pressed.expect_err("it was pressed").message, "interrupted after 5 records");
+        assert_eq!(pressed.expect_err("the search is interrupted").message, "interrupted after 5 records");
     }
 }

@@ -25,35 +25,40 @@ pub const PUT: Command = Command {
     signature: "KEY VALUE… | KEY - | KEY --file FILE [--ttl DURATION|--until TIME] [--nx|--xx] [--hex]",
     summary: "Sets keys to values",
     help: "Sets each key to the value after it. Several pairs are written all or none.\n\n\
-           The value may come from a file, or from the standard input (-) unless the commands come from \
-           there. It is taken byte by byte.\n\n\
+           The value may come from a file, or from standard input (-) unless that holds the commands. \
+           It is stored unchanged.\n\n\
            With --ttl the keys expire after a duration (90s, 1h30m, or a number of seconds). With \
-           --until they expire at a time: a date (UTC, unless it says otherwise) or milliseconds since \
-           1970; at once if that is past. Without either they never expire, even if they had an expiry \
-           before.\n\n\
-           If --nx or --xx keeps a key from being set, a note on the standard error says so, and a \
-           one-shot put exits with 1.\n\n\
-           Mode plain prints nothing; mode json ok, seq, segment and offset, and in a batch queued.",
+           --until they expire at a time: a date (in UTC unless it has an offset) or milliseconds since \
+           1970. A time in the past expires them at once. Without either flag they never expire, and an \
+           earlier expiry is removed.\n\n\
+           If --nx or --xx prevents the write, a note on standard error says so, and a one-shot put \
+           exits with 1.\n\n\
+           Mode plain prints nothing. Mode json prints ok, seq, segment and offset, or queued in a batch.",
     examples: &[
         Example { line: "put user:1 alice", does: "sets one key" },
         Example { line: "put a 1 b 2", does: "sets two keys, both or none" },
-        Example { line: "put bin \"\\x00\\xff\"", does: "any byte can be written" },
-        Example { line: "put photo --file photo.jpg", does: "takes the value from a file" },
-        Example { line: "put lock me --nx", does: "sets the key only if it is not there" },
-        Example { line: "put session:7 alice --ttl 10m", does: "the key is gone after ten minutes" },
-        Example { line: "put offer half --until 2030-01-31", does: "the key is gone from that day on" },
+        Example { line: "put bin \"\\x00\\xff\"", does: "sets a value of two bytes" },
+        Example { line: "put photo --file photo.jpg", does: "reads the value from a file" },
+        Example { line: "put lock me --nx", does: "sets the key only if it does not exist" },
+        Example { line: "put session:7 alice --ttl 10m", does: "sets a key that expires after ten minutes" },
+        Example { line: "put offer half --until 2030-01-31", does: "sets a key that expires on that day" },
     ],
     flags: &[
         Flag {
             name: "file",
             short: None,
             takes: Takes::File,
-            doc: "Takes the value from this file; - is the standard input",
+            doc: "Reads the value from this file; - is standard input",
         },
-        Flag { name: "ttl", short: None, takes: Takes::Duration, doc: "The keys are gone after so long" },
-        Flag { name: "until", short: None, takes: Takes::Time, doc: "The keys are gone from this time on" },
-        Flag { name: "nx", short: None, takes: Takes::Nothing, doc: "Sets the key only if it is not there" },
-        Flag { name: "xx", short: None, takes: Takes::Nothing, doc: "Sets the key only if it is there" },
+        Flag { name: "ttl", short: None, takes: Takes::Duration, doc: "The keys expire after this time" },
+        Flag { name: "until", short: None, takes: Takes::Time, doc: "The keys expire at this time" },
+        Flag {
+            name: "nx",
+            short: None,
+            takes: Takes::Nothing,
+            doc: "Sets the key only if it does not exist",
+        },
+        Flag { name: "xx", short: None, takes: Takes::Nothing, doc: "Sets the key only if it exists" },
         HEX,
     ],
     args: &[ArgKind::Key, ArgKind::Value],
@@ -67,26 +72,27 @@ pub const DEL: Command = Command {
     aliases: &["delete", "rm"],
     group: Group::Data,
     signature: "KEY… | --glob PATTERN | --prefix KEY | --all [-y|--yes] [--hex]",
-    summary: "Removes keys",
-    help: "Removes the keys, all or none, and prints how many existed.\n\n\
-           With a pattern, a prefix or --all, it asks first; where nobody can be asked it needs -y. \
-           Mode plain prints the number alone.\n\n\
-           --all empties the store in one step, however much it holds. A crash leaves either everything \
-           or nothing. The space is free at once, and get --at and diff no longer see what was deleted.",
+    summary: "Deletes keys",
+    help: "Deletes the keys, all or none, and prints how many existed.\n\n\
+           With a pattern, a prefix or --all it asks first, and needs -y without a terminal. Mode plain \
+           prints only the number.\n\n\
+           --all deletes every key in one step, whatever their number. After a crash either all keys \
+           exist or none. The space is free at once, and get --at and diff no longer see the deleted \
+           records.",
     examples: &[
-        Example { line: "del user:1 user:2", does: "removes two keys" },
-        Example { line: "del --glob 'tmp:*'", does: "removes all keys that start with tmp:" },
-        Example { line: "del --all", does: "empties the store" },
+        Example { line: "del user:1 user:2", does: "deletes two keys" },
+        Example { line: "del --glob 'tmp:*'", does: "deletes the keys that start with tmp:" },
+        Example { line: "del --all", does: "deletes every key" },
     ],
     flags: &[
         Flag {
             name: "glob",
             short: None,
             takes: Takes::Glob,
-            doc: "Removes the keys that match this pattern",
+            doc: "Deletes the keys that match this pattern",
         },
         PREFIX,
-        Flag { name: "all", short: None, takes: Takes::Nothing, doc: "Removes every key" },
+        Flag { name: "all", short: None, takes: Takes::Nothing, doc: "Deletes every key" },
         YES,
         HEX,
     ],
@@ -97,12 +103,12 @@ pub const DEL: Command = Command {
 };
 
 fn read_put(session: &mut Session, invocation: &Invocation) -> Result<CommandRequest, Failure> {
-    // Bad words first: no input is read for them.
+    // Usage errors come before any input is read.
     let expiry = match (invocation.value("ttl"), invocation.value("until")) {
         (None, None) => None,
         (Some(ttl), None) => ttl_of(ttl, "--ttl")?.map(Expiry::In),
         (None, Some(until)) => {
-            // The store is opened when the words are known to be right.
+            // A missing store is created only after the arguments are checked.
             let now_ms = session.store().map_or_else(|_| SystemClock.now_ms(), |store| store.now_ms());
             moment_of(until, "--until", now_ms)?.map(Expiry::At)
         }
@@ -139,10 +145,10 @@ fn misused_condition(invocation: &Invocation) -> Failure {
     failure.at(invocation.name.clone())
 }
 
-/// A key, and the value that it is to have.
+/// A key and its value.
 type Pair = (Vec<u8>, Vec<u8>);
 
-/// The KEY VALUE pairs of a `put`, wherever the value comes from.
+/// Returns the KEY VALUE pairs of a `put`, with values from arguments, a file or standard input.
 fn pairs(session: &Session, invocation: &Invocation) -> Result<Vec<Pair>, Failure> {
     session.check_writes()?;
     let args = &invocation.args;
@@ -151,16 +157,16 @@ fn pairs(session: &Session, invocation: &Invocation) -> Result<Vec<Pair>, Failur
     };
     if let Some(file) = invocation.value("file") {
         let [key] = args.as_slice() else {
-            return Err(usage("--file takes one KEY, whose value is in the file"));
+            return Err(usage("--file takes one KEY and no VALUE"));
         };
         let value = value_from(session, file, "logkv DIR put KEY - reads it")?;
         return Ok(vec![(bytes_of(key, invocation)?, value)]);
     }
     if !args.len().is_multiple_of(2) {
-        let failure = usage("put takes pairs: a VALUE after each KEY; one with blanks goes in quotes");
+        let failure = usage("put takes pairs of KEY and VALUE; quote a value with blanks");
         return Err(match invocation.value("ttl") {
             Some(ttl) if ttl.style == Style::Bare => {
-                failure.hint("so does a time of several words: --ttl '1h 30m'")
+                failure.hint("quote a time with blanks, too: --ttl '1h 30m'")
             }
             _ => failure,
         });
@@ -177,7 +183,8 @@ fn pairs(session: &Session, invocation: &Invocation) -> Result<Vec<Pair>, Failur
     }
 }
 
-/// The value that is in the file that `word` names, or is the standard input; `hint` helps where that is not free.
+/// Reads a value from the file `word`, or from standard input. `hint` is for a standard input that
+/// holds the commands.
 fn value_from(session: &Session, word: &Word, hint: &str) -> Result<Vec<u8>, Failure> {
     if word.is_dash() {
         let input = stdin(session, word, hint)?;
@@ -188,7 +195,7 @@ fn value_from(session: &Session, word: &Word, hint: &str) -> Result<Vec<u8>, Fai
     read_value(session, Input::path(path), failed)
 }
 
-/// A value that is all of `input`. Of one that is too long no more is read than shows that it is.
+/// Reads all of `input` as a value. Stops at the length limit.
 fn read_value(
     session: &Session,
     input: io::Result<Input>,
@@ -198,9 +205,8 @@ fn read_value(
         Ok(Some(value)) => Ok(value),
         Ok(None) => {
             let limit = units::thousands(session.config().options.value_len_max);
-            let failure =
-                Failure::command(format!("a value has at most {limit} bytes here; this one has more"));
-            Err(failure.hint("--value-limit allows longer ones"))
+            let failure = Failure::command(format!("the value is longer than the limit of {limit} bytes"));
+            Err(failure.hint("--value-limit raises it"))
         }
         Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(Failure::interrupted()),
         Err(error) => Err(failed(error)),
@@ -225,7 +231,7 @@ fn read_del(session: &mut Session, invocation: &Invocation) -> Result<CommandReq
     }
 }
 
-/// Deletes the keys of a pattern or with a prefix.
+/// Deletes the keys that match a pattern or start with a prefix.
 fn delete_asked(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let pattern = invocation.value("glob");
     let Some(glob) = keys_asked(invocation, pattern)? else { return Err(misused_del(invocation)) };
@@ -233,7 +239,7 @@ fn delete_asked(session: &mut Session, invocation: &Invocation) -> Result<Outcom
         Some(pattern) => (format!("matching {pattern}"), format!("no keys match {pattern}")),
         None => {
             let prefix = shown(&glob.literal_prefix());
-            (format!("with {prefix} at their start"), format!("no keys start with {prefix}"))
+            (format!("starting with {prefix}"), format!("no keys start with {prefix}"))
         }
     };
     delete_matching(session, glob, &what, &none)
@@ -244,7 +250,7 @@ fn misused_del(invocation: &Invocation) -> Failure {
     failure.at(invocation.name.clone()).hint(format!("usage: {}", DEL.usage()))
 }
 
-/// Empties the store in one step; in a batch that is begun, key by key.
+/// Deletes all keys in one step, or key by key in an open batch.
 fn delete_all(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     if session.has_batch() {
         return delete_matching(session, Glob::starting_with(b""), "in the store", "no keys");
@@ -261,9 +267,10 @@ fn delete_all(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure>
     Ok(Outcome::Done)
 }
 
-/// Deletes the keys of `glob`, which a question calls keys `what`. Without any, the answer is `none`.
+/// Deletes the keys that match `glob`. `what` describes them in the question, and `none` is the
+/// result without a match.
 fn delete_matching(session: &mut Session, glob: Glob, what: &str, none: &str) -> Result<Outcome, Failure> {
-    // What is counted, asked about and deleted is of one moment.
+    // The question counts the same keys that are deleted.
     let snapshot = session.store()?.snapshot()?;
     let walk = keys::matching(glob);
     let rows = |session: &Session| walk.rows(&snapshot, session.overlay(), session.interrupt());
@@ -278,7 +285,7 @@ fn delete_matching(session: &mut Session, glob: Glob, what: &str, none: &str) ->
     delete_rows(session, rows(session)?, none)
 }
 
-/// Deletes the keys of `rows`, a batch at a time: none of them is held longer than that.
+/// Deletes the keys of `rows` in batches, so that memory does not grow with their number.
 fn delete_rows(session: &mut Session, mut rows: Rows, none: &str) -> Result<Outcome, Failure> {
     let mut damage = None;
     let (mut deleted, mut named) = (0, 0);
@@ -306,9 +313,9 @@ fn delete_rows(session: &mut Session, mut rows: Rows, none: &str) -> Result<Outc
     damage.map_or(Ok(Outcome::Done), Err)
 }
 
-/// The next keys of `rows`, as many as go into one batch.
+/// Returns the keys of the next batch.
 fn next_keys(rows: &mut Rows, damage: &mut Option<Failure>) -> Result<Vec<Vec<u8>>, Failure> {
-    /// Enough to share an fsync, few enough to stop soon after Ctrl-C.
+    /// Large enough to share an fsync, small enough to stop soon after Ctrl-C.
     const BATCH_COUNT: usize = 4096;
     let mut keys = Vec::new();
     while keys.len() < BATCH_COUNT

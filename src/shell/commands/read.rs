@@ -13,11 +13,11 @@ pub const READ: Command = Command {
     aliases: &[],
     group: Group::Shell,
     signature: "FILE|-",
-    summary: "Runs the lines of a file",
-    help: "Runs a script: one command a line, where ; > and | are plain bytes. Blank lines and lines \
-           that start with # are skipped. A script may read another. - is the standard input, unless \
-           the commands come from there.",
-    examples: &[Example { line: "read setup.logkv", does: "runs the file" }],
+    summary: "Runs a script",
+    help: "Runs a script: one command a line. The bytes ; > and | have no special meaning. Blank lines \
+           and lines that start with # are skipped. A script may read another one. - is standard input, \
+           unless that holds the commands.",
+    examples: &[Example { line: "read setup.logkv", does: "runs the commands in the file" }],
     flags: &[],
     args: &[ArgKind::File],
     arity: Arity::exactly(1),
@@ -26,11 +26,11 @@ pub const READ: Command = Command {
 };
 
 fn run_read(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
-    /// Scripts that may be open at once; more are a script that reads itself.
+    /// The maximum depth of nested scripts. A script that reads itself exceeds any limit.
     const DEPTH_MAX: usize = 16;
     let word = &invocation.args[0];
     if session.depth() == DEPTH_MAX {
-        let failure = Failure::command(format!("scripts read each other more than {DEPTH_MAX} deep"));
+        let failure = Failure::command(format!("scripts are nested more than {DEPTH_MAX} deep"));
         return Err(failure.at(word.span.clone()));
     }
     let input = open_script(session, word)?;

@@ -10,10 +10,10 @@ pub const ROTATE: Command = Command {
     aliases: &[],
     group: Group::Maintain,
     signature: "",
-    summary: "Seals the active segment; the next write starts a new one",
-    help: "The segment that was active is final from then on. If it holds no record, nothing happens. \
-           Mode plain prints the number of the sealed segment; mode json has it as sealed, or null.",
-    examples: &[Example { line: "rotate", does: "prints the segment that was sealed" }],
+    summary: "Seals the active segment",
+    help: "The next write starts a new segment. An empty segment stays active and is not sealed. \
+           Mode plain prints the id of the sealed segment; mode json has it as sealed, or null.",
+    examples: &[Example { line: "rotate", does: "seals the active segment and prints its id" }],
     flags: &[],
     args: &[],
     arity: Arity::exactly(0),
@@ -26,7 +26,7 @@ fn run_rotate(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure>
     let mut answer = session.out.answer();
     answer.say(|_| match sealed {
         Some(id) => format!("sealed segment {id}"),
-        None => "the active segment has no record; nothing was done".to_owned(),
+        None => "the active segment is empty and stays active".to_owned(),
     });
     match sealed {
         Some(id) => answer.field("sealed", id.0),

@@ -19,16 +19,16 @@ pub const SEGMENTS: Command = Command {
     aliases: &[],
     group: Group::Inspect,
     signature: "",
-    summary: "The files of the log, and how much of each is alive",
-    help: "Prints a line a segment, in log order: its length, its records, and how much of it is live \
-           and dead. The last segment is active and grows; the others are final.\n\n\
-           Due is what compact would take, and why: its dead share or bytes, that it is small and has \
-           small neighbours, or that it goes along with a neighbour.\n\n\
-           A sealed segment has a hint, which makes opening fast; a missing hint is made again.\n\n\
+    summary: "Lists the segments of the log",
+    help: "Prints one line a segment, in log order: its length, its records, and its live and dead bytes. \
+           The last segment is active and grows. The others are sealed.\n\n\
+           Due is the reason that compact would take the segment: its dead share or dead bytes, small \
+           (as are its neighbours), or along (with a due neighbour).\n\n\
+           A sealed segment has a hint, which makes opening fast. A missing hint is written again.\n\n\
            Mode plain has segment, state, bytes, base_seq, records, live, live_bytes, dead_bytes, \
            tombstones, tombstone_bytes, created_ms, hint, due and damaged, separated by tabs; mode json \
-           the same names. There, due is dead_share, dead_bytes, small or neighbour. Damaged counts the \
-           damaged ranges that opening, or a command of this session, has found.",
+           has the same names. There, due is dead_share, dead_bytes, small or neighbour. damaged counts \
+           the damaged ranges that opening or a command of this session has found.",
     examples: &[Example { line: "segments", does: "lists the segments" }],
     flags: &[],
     args: &[],
@@ -46,43 +46,44 @@ fn run_segments(session: &mut Session, _: &Invocation) -> Result<Outcome, Failur
     let out = &mut session.out;
     let mut table = Table::new(&[], out.look);
     for segment in &segments {
-        // Where nothing is damaged there is no column for it.
+        // Without damage the table has no such column.
         let damaged = damage.iter().filter(|at| at.segment == segment.id).count() as u64;
         let damaged = (!damage.is_empty()).then_some(damaged);
         write_segment(out, &mut table, segment, DueReason::of(segment, &plan, &policy), damaged)?;
     }
     table.end(&mut session.out)?;
     if segments.is_empty() {
-        session.out.say(|_| "no segments yet: the first write makes one")?;
+        session.out.say(|_| "no segments yet: the first write creates one")?;
     }
     segments::write_damage(&mut session.out, &damage)?;
     Ok(if damage.is_empty() { Outcome::Done } else { Outcome::Damaged })
 }
 
-/// What is known of a segment's damage.
-fn mark(damaged: u64) -> String {
+/// Formats the number of damaged ranges, or nothing without any.
+fn damage_text(damaged: u64) -> String {
     if damaged > 0 { units::count(damaged, "range") } else { String::new() }
 }
 
-/// Why compaction would take a segment.
+/// The reason that compaction would take a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DueReason {
-    /// So many percent of it are dead.
+    /// The share of dead bytes, in percent.
     DeadShare(u64),
-    /// So many bytes of it are dead.
+    /// The number of dead bytes.
     DeadBytes(u64),
-    /// It is small, and so are its neighbours.
+    /// The segment and its neighbours are small.
     Small,
     /// A neighbour is due.
     Neighbour,
 }
 
 impl DueReason {
-    /// Why `plan`, made after `policy`, has `segment` compacted; `None` when it has not.
+    /// Returns the reason for `segment` in `plan`, which follows `policy`, or `None` if the plan
+    /// does not include it.
     fn of(segment: &SegmentStats, plan: &CompactionPlan, policy: &CompactionPolicy) -> Option<Self> {
         let run = plan.runs.iter().find(|run| run.segments.contains(&segment.id))?;
         let percent = match (run.reason, run.segments.as_slice()) {
-            // It knows of tombstones that are needed.
+            // The plan's share excludes tombstones that are still needed.
             (CompactionReason::DeadShare { percent }, [_]) => percent,
             _ => percent_dead(segment),
         };
@@ -123,7 +124,7 @@ fn state(segment: &SegmentStats) -> &'static str {
     }
 }
 
-/// Writes a segment's row; `damaged` is `None` where no segment is damaged.
+/// Writes the row of a segment. `damaged` is `None` if no segment is damaged.
 fn write_segment(
     out: &mut Output,
     table: &mut Table,
@@ -151,13 +152,13 @@ fn write_segment(
     let hint = if segment.has_hint { "yes" } else { "no" };
     row.cell(Column::text("hint", hue::PLAIN).leaves(5), |_| hint).field("hint", segment.has_hint);
     row.cell(Column::text("live/dead", hue::GOOD).leaves(0), |look| {
-        // The table colours the cell as a whole.
+        // The table colours the whole cell.
         bar(segment.live_len, segment.dead_len, BAR_WIDTH, Look { color: false, ..look })
     });
     row.cell(Column::text("due", hue::VALUE), |_| due.map(DueReason::brief).unwrap_or_default());
     row.field("due", due.map(DueReason::name));
     if let Some(damaged) = damaged {
-        row.cell(Column::text("damage", hue::BAD), |_| mark(damaged));
+        row.cell(Column::text("damage", hue::BAD), |_| damage_text(damaged));
     }
     row.field("damaged", damaged.unwrap_or(0)).end()?;
     Ok(())
@@ -170,17 +171,17 @@ mod tests {
     use logkv::{CompactionRun, SegmentId, Seqno};
 
     #[test]
-    fn the_help_names_all_fields_in_their_order() {
-        let file = tempfile::NamedTempFile::new().expect("a file can be made");
+    fn the_help_lists_all_fields_in_order() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file can be created");
         let look = Look { color: false, ascii: false, width: 80 };
-        let sink = Box::new(file.reopen().expect("it is there"));
+        let sink = Box::new(file.reopen().expect("the file exists"));
         let mut out = Output::new(sink, Mode::Json, look, false);
         write_segment(&mut out, &mut Table::new(&[], look), &segment(1, 0, 0), None, None)
-            .expect("it is written");
-        io::Write::flush(&mut out).expect("it is written");
-        let line = std::fs::read_to_string(file.path()).expect("it is text");
+            .expect("the file takes the row");
+        io::Write::flush(&mut out).expect("the file takes the row");
+        let line = std::fs::read_to_string(file.path()).expect("the row is text");
         let names: Vec<_> = line.split(['{', ',']).filter_map(|field| field.split('"').nth(1)).collect();
-        let (last, names) = names.split_last().expect("there are fields");
+        let (last, names) = names.split_last().expect("the row has fields");
         assert!(SEGMENTS.help.contains(&format!("{} and {last}", names.join(", "))), "{line}");
     }
 
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn each_segment_of_a_run_is_told_its_own_reason() {
+    fn each_segment_of_a_run_has_its_own_reason() {
         let policy = CompactionPolicy { dead_len: 4000, ..CompactionPolicy::default() };
         let due = |id, live_len, dead_len, reason| {
             DueReason::of(&segment(id, live_len, dead_len), &plan(&[1, 2], reason), &policy)

@@ -1,4 +1,4 @@
-//! `mode`, `timer`, `echo`, `bail` and `color`: what can be changed while the shell runs.
+//! `mode`, `timer`, `echo`, `bail` and `color`: the settings of the shell.
 
 use crate::shell::lang::command::{ArgKind, Arity, Example, Group, Needs, Outcome};
 use crate::shell::lang::failure::Failure;
@@ -13,13 +13,14 @@ pub const MODE: Command = Command {
     aliases: &[],
     group: Group::Shell,
     signature: "[table|plain|json|raw]",
-    summary: "The form of results",
-    help: "table is for people, plain for programs (a result a line, fields between tabs), json is one \
-           object a line, raw gives keys and values byte by byte. In mode json a failure is also an \
-           object among the results: error, kind (usage, failed, rejected, unopened, damaged, \
-           interrupted), code, and in a script line, and file unless that is the standard input or -c.",
+    summary: "Sets the format of results",
+    help: "table is for the terminal. plain is for programs: one result a line, with tabs between fields. \
+           json prints one object a line. raw prints the bytes of keys and values unescaped. In mode \
+           json a failure is also an object among the results: error, kind (usage, failed, rejected, \
+           unopened, damaged, interrupted), code, and in a script line, and file unless that is standard \
+           input or -c.",
     examples: &[
-        Example { line: "mode json", does: "prints objects from here on" },
+        Example { line: "mode json", does: "prints results as JSON from now on" },
         Example { line: "mode", does: "prints the mode" },
     ],
     flags: &[],
@@ -30,7 +31,7 @@ pub const MODE: Command = Command {
         if let Some(word) =
             invocation.args.first().filter(|word| session.settings().ack && word.bytes == b"table")
         {
-            let failure = Failure::usage("mode table is for people: with --ack it is plain, raw or json");
+            let failure = Failure::usage("with --ack the mode is plain, raw or json, not table");
             return Err(failure.at(word.span.clone()));
         }
         setting(session, invocation, "mode", Mode::parse, |session| &mut session.out.mode, Mode::name)
@@ -42,7 +43,7 @@ pub const TIMER: Command = Command {
     aliases: &[],
     group: Group::Shell,
     signature: "[on|off|auto]",
-    summary: "Whether to tell how long a command took",
+    summary: "Sets whether the shell prints the time of commands",
     help: "on prints the time after each command, auto after commands that took half a second or more. \
            Without an argument it prints the current setting.",
     examples: &[Example { line: "timer on", does: "prints how long each command took" }],
@@ -67,10 +68,10 @@ pub const ECHO: Command = Command {
     aliases: &[],
     group: Group::Shell,
     signature: "[on|off]",
-    summary: "Whether a script's lines are shown before they run",
+    summary: "Sets whether scripts print their lines",
     help: "With on, each line of a script is printed before its result. Without an argument it prints \
            the current setting.",
-    examples: &[Example { line: "echo on", does: "shows each line from here on" }],
+    examples: &[Example { line: "echo on", does: "prints each line from now on" }],
     flags: &[],
     args: &[ArgKind::Enum(SWITCH)],
     arity: Arity::between(0, 1),
@@ -85,9 +86,9 @@ pub const BAIL: Command = Command {
     aliases: &[],
     group: Group::Shell,
     signature: "[on|off]",
-    summary: "Whether a script ends at its first error",
-    help: "With on, a script ends at the next error or damage met; with off, the default, it goes on. Without an \
-           argument it prints the current setting.",
+    summary: "Sets whether a script ends at an error",
+    help: "With on, a script ends at the next error or damage. With off, the default, it goes on. Without \
+           an argument it prints the current setting.",
     examples: &[Example { line: "bail on", does: "ends the script at the next error" }],
     flags: &[],
     args: &[ArgKind::Enum(SWITCH)],
@@ -104,10 +105,10 @@ pub const COLOR: Command = Command {
     aliases: &[],
     group: Group::Shell,
     signature: "[auto|always|never]",
-    summary: "When to use colours",
+    summary: "Sets the use of colours",
     help: "auto uses colours on a terminal, unless NO_COLOR is set or TERM is dumb. Without an argument \
            it prints the current setting.",
-    examples: &[Example { line: "color never", does: "does without colours" }],
+    examples: &[Example { line: "color never", does: "turns colours off" }],
     flags: &[],
     args: &[ArgKind::Enum(ColorChoice::NAMES)],
     arity: Arity::between(0, 1),
@@ -123,21 +124,21 @@ fn switch_name(on: bool) -> &'static str {
     SWITCH[usize::from(!on)]
 }
 
-/// Sets what is set to its argument; without one, prints what it is.
+/// Sets the setting to the argument, or prints it without an argument.
 fn setting<T: Copy>(
     session: &mut Session,
     invocation: &Invocation,
     name: &str,
     parse: fn(&str) -> Option<T>,
-    place: fn(&mut Session) -> &mut T,
+    field: fn(&mut Session) -> &mut T,
     show: fn(T) -> &'static str,
 ) -> Result<Outcome, Failure> {
-    // The parser of lines has let through only the names that the row lists.
+    // The parser accepts only the names in the row.
     let chosen = invocation.args.first().and_then(|word| str::from_utf8(&word.bytes).ok()).and_then(parse);
     match chosen {
-        Some(chosen) => *place(session) = chosen,
+        Some(chosen) => *field(session) = chosen,
         None => {
-            let value = show(*place(session));
+            let value = show(*field(session));
             session.out.answer().say(|_| value).field(name, value).end()?;
         }
     }

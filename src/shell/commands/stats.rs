@@ -1,4 +1,4 @@
-//! `stats`: figures of the store, and what it takes of memory.
+//! `stats`.
 
 use std::io::{self, Write};
 
@@ -20,18 +20,17 @@ pub const STATS: Command = Command {
     aliases: &["info"],
     group: Group::Inspect,
     signature: "[--memory] [--prometheus]",
-    summary: "Figures of the whole store",
-    help: "Prints how many keys there are, how much space their records take, how much of the log is \
-           dead, and how much memory the index takes.\n\n\
-           Keys that have expired count until a compaction frees their space.\n\n\
-           --memory prints the memory of the store, and what the operating system reports for the whole \
-           process. The system drops pages mapped from files when it needs the memory.\n\n\
-           --prometheus prints them in the text format of Prometheus, with what this process has \
-           counted and timed since it opened the store; --metrics-file keeps that in a file.\n\n\
-           Mode plain has name, tab, value; mode json one object; all lengths are bytes.",
+    summary: "Prints statistics of the store",
+    help: "Prints the number of keys, the live and dead bytes of the log, and the memory of the index.\n\n\
+           Expired keys count until a compaction removes them.\n\n\
+           --memory prints the memory of the store and, from the operating system, of the whole process. \
+           The system can drop mapped pages when it needs memory.\n\n\
+           --prometheus prints the metrics in the text format of Prometheus, with the counters and \
+           timings of this process since it opened the store; --metrics-file keeps them in a file.\n\n\
+           Mode plain has name, tab, value; mode json one object. Lengths are bytes.",
     examples: &[
-        Example { line: "stats", does: "prints the figures" },
-        Example { line: "stats --memory", does: "prints what the store takes of memory" },
+        Example { line: "stats", does: "prints the statistics" },
+        Example { line: "stats --memory", does: "prints the memory of the store and the process" },
         Example { line: "stats --prometheus", does: "prints the metrics for Prometheus" },
     ],
     flags: &[
@@ -39,7 +38,7 @@ pub const STATS: Command = Command {
             name: "memory",
             short: None,
             takes: Takes::Nothing,
-            doc: "Prints what the store takes of memory",
+            doc: "Prints the memory of the store and the process",
         },
         Flag {
             name: "prometheus",
@@ -54,17 +53,18 @@ pub const STATS: Command = Command {
     run: Run::Itself(run_stats),
 };
 
-/// A figure of `T`: its name in modes plain and json, its name for people, and how these read it. One without a name for
-/// people is told them in another way.
+/// A figure of `T`.
 struct Figure<T> {
+    /// The name in modes plain and json.
     name: &'static str,
+    /// The name in mode table, or empty if another line has the figure.
     title: &'static str,
-    /// `None` when it is not known.
+    /// Returns the figure, or `None` if it is unknown.
     of: fn(&T) -> Option<u64>,
     show: fn(u64) -> String,
 }
 
-/// A record's number, which may be typed back.
+/// Formats a sequence number without separators, so that it can be typed back.
 fn number(seq: u64) -> String {
     seq.to_string()
 }
@@ -72,7 +72,7 @@ fn number(seq: u64) -> String {
 const FIGURES: &[Figure<Stats>] = &[
     Figure { name: "keys", title: "keys", of: |stats| Some(stats.key_count), show: units::thousands },
     Figure { name: "live_bytes", title: "live", of: |stats| Some(stats.live_len), show: units::bytes },
-    // Tombstones are told apart, here and wherever bytes are added up for a person.
+    // Tombstones have a figure of their own.
     Figure {
         name: "dead_bytes",
         title: "dead",
@@ -139,7 +139,7 @@ const FIGURES: &[Figure<Stats>] = &[
     },
 ];
 
-/// What is in memory: of the store, and of the process that has it open.
+/// Memory of the store and of the process.
 struct InMemory {
     store: MemoryStats,
     process: Option<Resident>,
@@ -196,7 +196,7 @@ const MEMORY_FIGURES: &[Figure<InMemory>] = &[
     },
     Figure {
         name: "process_peak_bytes",
-        title: "process, when it was most",
+        title: "process, peak",
         of: |memory| memory.process.map(|process| process.peak_len),
         show: units::bytes,
     },
@@ -207,7 +207,7 @@ const FIGURE_COLUMNS: &[Column] = &[Column::text("figure", hue::DIM), Column::te
 fn run_stats(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     match (invocation.has("prometheus"), invocation.has("memory")) {
         (true, true) => {
-            let failure = Failure::usage("--memory and --prometheus are two results");
+            let failure = Failure::usage("stats takes either --memory or --prometheus");
             Err(failure.at(invocation.name.clone()))
         }
         (true, false) => run_prometheus(session, invocation),
@@ -241,18 +241,18 @@ fn run_memory(session: &mut Session) -> Result<Outcome, Failure> {
     let store = session.store()?;
     let (memory, keys) = (InMemory { store: store.memory(), process: process::resident() }, store.len());
     let index_len = memory.store.keydir_len + memory.store.keydir_mapped_len;
-    // The tables of a few keys are nearly empty, and say nothing about what another key takes.
+    // With few keys the tables are nearly empty, and the bytes per key mean nothing.
     const USED_PERCENT_LEAST: u64 = 25;
     let used_len = memory.store.keydir_used_len;
     let more = match used_len * 100 >= index_len * USED_PERCENT_LEAST {
-        true if keys > 0 => Some(("index, of a key", format!("{:.1} B", index_len as f64 / keys as f64))),
+        true if keys > 0 => Some(("index, per key", format!("{:.1} B", index_len as f64 / keys as f64))),
         _ => Some(("index, share in use", units::percent(used_len, index_len))),
     };
     write_figures(&mut session.out, MEMORY_FIGURES, &memory, more)?;
     Ok(Outcome::Done)
 }
 
-/// Writes `figures` of `of`, and for people one more.
+/// Writes the figures of `of`. `more` is a title and an amount for table mode.
 fn write_figures<T>(
     out: &mut Output,
     figures: &[Figure<T>],
@@ -277,7 +277,7 @@ fn write_figures<T>(
 
 fn run_prometheus(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     if invocation.json {
-        let failure = Failure::usage("--prometheus and --json are two forms of one result");
+        let failure = Failure::usage("stats takes either --prometheus or --json");
         return Err(failure.at(invocation.name.clone()));
     }
     let text = metrics_file::text(&session.store()?)?;

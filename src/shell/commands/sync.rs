@@ -10,9 +10,9 @@ pub const SYNC: Command = Command {
     aliases: &[],
     group: Group::Maintain,
     signature: "",
-    summary: "Makes everything written so far durable",
-    help: "Returns when everything acknowledged so far survives a power cut. Mode plain prints nothing, \
-           mode json ok.",
+    summary: "Makes all writes durable",
+    help: "Returns after every acknowledged write is durable: it survives a power cut. Mode plain prints \
+           nothing, mode json ok.",
     examples: &[Example { line: "sync", does: "waits for the disk" }],
     flags: &[],
     args: &[],

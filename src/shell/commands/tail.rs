@@ -1,4 +1,4 @@
-//! `tail`: the log's records as they are appended.
+//! `tail`: shows the last records of the log, and follows it.
 
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
@@ -21,54 +21,53 @@ use crate::shell::term::moment::Moment;
 use crate::shell::term::output::Output;
 use crate::shell::term::style::{Look, hue};
 
-/// How many records are shown when nothing else is said, as by tail(1).
+/// The default number of records, as in tail(1).
 const LAST_COUNT: u64 = 10;
-/// How often a wait looks whether it is to end: records themselves end it at once.
-const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// The interval between checks for Ctrl-C. A new record ends the wait at once.
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
 pub const TAIL: Command = Command {
     name: "tail",
     aliases: &[],
     group: Group::Inspect,
     signature: "[-f|--follow] [--from SEQ|CURSOR|TIME] [-n|--lines N]",
-    summary: "The last records of the log, and those that come",
-    help: "Shows the last 10 records in the order they were written.\n\n\
-           --follow goes on with records as this process or another one appends them, until Ctrl-C; a \
-           batch is shown when it is complete. Beside a writer, with --read-only, records are shown \
-           when they are in the file, which may be before they are durable.\n\n\
-           --from starts at a record's number, at the first record after a time, such as 10m or \
-           yesterday, or at the cursor where an earlier tail ended: SEQ@LINEAGE. A store that was \
-           restored or repaired since has another lineage. A cursor of the old one fails, and so does a \
-           number beyond the log's end. If compaction has dropped records from there on, it says so and \
-           shows what is left.\n\n\
-           Mode plain has number, milliseconds since 1970, place, PUT or DEL, key and value, separated \
-           by tabs. Mode json has the cursor to continue from in each record that ends a batch, or in \
-           an object of its own if no record is shown. It has an object of its own with compacted_to \
-           where records up to that number are gone, or with given_up_to where a repair may have lost \
+    summary: "Shows the last records of the log, and follows it",
+    help: "Shows the last 10 records in log order.\n\n\
+           --follow goes on with records as this process or another one appends them, until Ctrl-C. It \
+           shows a batch after its last record. With --read-only and another writer, it shows records \
+           after they are written to the file, which may be before they are durable.\n\n\
+           --from starts at a sequence number, at the first record after a time, such as 10m or \
+           yesterday, or at the cursor of an earlier tail: SEQ@LINEAGE. A restore or repair gives the \
+           store a new lineage, and cursors of the old one fail. So does a number beyond the end of the \
+           log. If compaction has dropped some of the records, a note says so, and the others follow.\n\n\
+           Mode plain has seq, milliseconds since 1970, location, PUT or DEL, key and value, separated by \
+           tabs. Mode json has the cursor to continue from in the last record of each batch, or in a \
+           separate object if no record is shown. An object with compacted_to says that compaction \
+           dropped the records up to that number, and one with given_up_to that a repair may have lost \
            them.",
     examples: &[
         Example { line: "tail", does: "shows the last ten records" },
-        Example { line: "tail -f", does: "goes on with what is written" },
-        Example { line: "tail -f --from 1 --json", does: "is a feed of all changes, for a program" },
+        Example { line: "tail -f", does: "shows new records as they are written" },
+        Example { line: "tail -f --from 1 --json", does: "feeds all changes to a program" },
     ],
     flags: &[
         Flag {
             name: "follow",
             short: Some('f'),
             takes: Takes::Nothing,
-            doc: "Goes on with what is appended, until Ctrl-C",
+            doc: "Shows new records, until Ctrl-C",
         },
         Flag {
             name: "from",
             short: None,
             takes: Takes::Cursor,
-            doc: "Starts at the record of this number, or the next existing one, at a cursor, or after a time",
+            doc: "Starts at this sequence number or the next existing one, at a cursor, or after a time",
         },
         Flag {
             name: "lines",
             short: Some('n'),
             takes: Takes::Number,
-            doc: "Shows this many of the last records, or with --from this many at most",
+            doc: "Shows this many of the last records, or with --from at most this many",
         },
     ],
     args: &[],
@@ -84,7 +83,7 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
     let store = session.store()?;
     let (mut changes, left) = match from {
         Some(from) => (store.changes(from), lines),
-        // How many of them there are is no reason to stop.
+        // The count selects the first record. It does not limit --follow.
         None => {
             let count = lines.unwrap_or(LAST_COUNT);
             let changes =
@@ -93,7 +92,7 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
         }
     };
     if follows {
-        // What comes with time is no page.
+        // A pager would hold back records that arrive later.
         session.out.flush()?;
     }
     let mut tail = Tail::new(session.out.look, follows);
@@ -104,12 +103,12 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
     }
     let is_interrupted = ended.as_ref().is_err_and(|failure| failure.kind == Kind::Interrupted);
     if ended.is_ok() || is_interrupted {
-        tell_cursor(session, tail.count, changes.cursor())?;
+        report_cursor(session, tail.count, changes.cursor())?;
     }
     ended.map(|()| Outcome::Done)
 }
 
-/// The record that `word` names by a cursor, a bare number, or a time: the first one after that.
+/// Parses `word` as a cursor, a sequence number, or a time, which means the first record after it.
 fn start(session: &Session, word: &Word) -> Result<Cursor, Failure> {
     match str::from_utf8(&word.bytes) {
         Ok(text) if text.contains('@') => text.parse().map_err(|error: CursorError| {
@@ -129,20 +128,21 @@ fn start(session: &Session, word: &Word) -> Result<Cursor, Failure> {
             if seq <= next {
                 return Ok(seq.into());
             }
-            let hint = "where a feed gave this number this log is older: rebuild from a snapshot, and continue from its cursor";
+            let hint = "if a feed gave this number, the log is older than the feed: rebuild from a snapshot, \
+                        and continue from its cursor";
             Err(not_yet(word, next).hint(hint))
         }
     }
 }
 
-/// What was shown.
+/// The output of a running `tail`.
 struct Tail {
+    /// The number of records shown.
     count: u64,
-    /// For people.
     table: Table,
-    /// Whether rows come with time: nobody knows what they will hold.
+    /// Whether more rows come later, so that column widths are guesses.
     follows: bool,
-    /// Whether the next record belongs to the same batch as the last one.
+    /// Whether the next record belongs to the batch of the last one.
     is_within: bool,
 }
 
@@ -151,7 +151,7 @@ impl Tail {
         Self { count: 0, table: Table::new(&[], look), follows, is_within: false }
     }
 
-    /// Shows at most `left` records, and if it `follows`, those that are appended.
+    /// Shows at most `left` records, with new ones if it follows.
     fn follow(
         &mut self,
         session: &mut Session,
@@ -167,9 +167,9 @@ impl Tail {
             }
             self.table.flush(&mut session.out)?;
             session.out.flush()?;
-            // Without inotify each wait ends as if there were something new.
+            // Without inotify each wait reports a change.
             loop {
-                let has_more = changes.wait(LOOK_INTERVAL)?;
+                let has_more = changes.wait(CHECK_INTERVAL)?;
                 self.check_goes_on(session, followed)?;
                 if has_more {
                     break;
@@ -178,12 +178,12 @@ impl Tail {
         }
     }
 
-    /// Fails if following cannot go on.
+    /// Fails on Ctrl-C, if another directory has the store's path, or if the output is closed.
     fn check_goes_on(&self, session: &Session, followed: Option<(u64, u64)>) -> Result<(), Failure> {
         session.interrupt().check(self.count)?;
         if identity(session.dir()) != followed {
             let dir = visible(session.dir().as_os_str().as_encoded_bytes());
-            return Err(Failure::command(format!("{dir} is no longer the directory that was followed")));
+            return Err(Failure::command(format!("{dir} is no longer the same directory")));
         }
         if nobody_reads() {
             return Err(Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)));
@@ -191,7 +191,7 @@ impl Tail {
         Ok(())
     }
 
-    /// Shows what there is by now, `left` at most.
+    /// Shows the present records, at most `left`.
     fn show(
         &mut self,
         session: &mut Session,
@@ -210,14 +210,19 @@ impl Tail {
                 }
                 Err(Error::CompactedAway { whole_from }) => {
                     self.table.flush(&mut session.out)?;
-                    tell_missing(session, "compacted_to", "were compacted away", whole_from.previous())?;
+                    report_missing(
+                        session,
+                        "compacted_to",
+                        "were dropped by compaction",
+                        whole_from.previous(),
+                    )?;
                 }
                 Err(Error::GivenUp { whole_from }) => {
                     self.table.flush(&mut session.out)?;
-                    let what = "may have been given up by a repair, or compacted away";
-                    tell_missing(session, "given_up_to", what, whole_from.previous())?;
+                    let what = "may have been lost by a repair or dropped by compaction";
+                    report_missing(session, "given_up_to", what, whole_from.previous())?;
                 }
-                // It costs itself alone: what comes behind it is shown.
+                // The records after the damage are intact.
                 Err(error @ Error::Damaged { .. }) => {
                     self.table.flush(&mut session.out)?;
                     session.fail_in_part(&Failure::from(error));
@@ -232,10 +237,9 @@ impl Tail {
         let Change { meta, value, goes_on } = change;
         let was_within = std::mem::replace(&mut self.is_within, *goes_on);
         let (kind, value) = (if value.is_some() { "PUT" } else { "DEL" }, value.as_deref());
-        // Most keys fit.
+        // Most keys fit these widths.
         let expected = |width| if self.follows { width } else { 0 };
         let mut row = out.row(&mut self.table);
-        // What binds the records of a batch together.
         row.cell(Column::text("", hue::PLAIN).expecting(expected(1)), |look| {
             bracket(was_within, *goes_on, look.ascii)
         });
@@ -259,8 +263,8 @@ impl Tail {
     }
 }
 
-/// Reports where to continue. In JSON the last record has it already, if one of `count` was shown.
-fn tell_cursor(session: &mut Session, count: u64, cursor: Cursor) -> io::Result<()> {
+/// Reports the cursor to continue from. In JSON the last of `count` records has it.
+fn report_cursor(session: &mut Session, count: u64, cursor: Cursor) -> io::Result<()> {
     if count > 0 && session.out.is_json() {
         return Ok(());
     }
@@ -270,24 +274,24 @@ fn tell_cursor(session: &mut Session, count: u64, cursor: Cursor) -> io::Result<
     Ok(())
 }
 
-/// Says on the standard error where a feed continues, unless the session is quiet.
+/// Notes the cursor to continue from on standard error, unless the session is quiet.
 pub fn note_cursor(session: &mut Session, cursor: Cursor) {
     if !session.settings().quiet {
         session.flush();
-        session.note(&format!("note: `tail --from {cursor}` goes on from here"));
+        session.note(&format!("note: `tail --from {cursor}` continues from here"));
     }
 }
 
-/// Reports that records up to number `up_to` are missing: in JSON as an object with `field`.
-fn tell_missing(session: &mut Session, field: &str, what: &str, up_to: Seqno) -> io::Result<()> {
+/// Reports that records up to number `up_to` are missing, in JSON as an object with `field`.
+fn report_missing(session: &mut Session, field: &str, what: &str, up_to: Seqno) -> io::Result<()> {
     if !session.out.answer().json(field, up_to.0).end()? {
         session.flush();
-        session.note(&format!("note: records up to number {up_to} {what}; the rest follows"));
+        session.note(&format!("note: records up to number {up_to} {what}; the others follow"));
     }
     Ok(())
 }
 
-/// What binds the records of a batch together.
+/// Returns the character that connects the records of a batch.
 fn bracket(was_within: bool, goes_on: bool, is_ascii: bool) -> &'static str {
     match (was_within, goes_on, is_ascii) {
         (false, false, _) => "",
@@ -300,12 +304,12 @@ fn bracket(was_within: bool, goes_on: bool, is_ascii: bool) -> &'static str {
     }
 }
 
-/// Which directory has the name `path`.
+/// Returns the device and inode of the directory `path`.
 fn identity(path: &Path) -> Option<(u64, u64)> {
     path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
-/// Whether the other end of the pipe that is the standard output was closed.
+/// Returns whether standard output is a pipe without a reader.
 fn nobody_reads() -> bool {
     let stdout = io::stdout();
     let mut fds = [PollFd::new(&stdout, PollFlags::empty())];

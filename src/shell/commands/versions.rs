@@ -1,4 +1,4 @@
-//! `versions`, and the point of the log that `--at` names.
+//! `versions`.
 
 use std::io;
 
@@ -22,13 +22,13 @@ pub const VERSIONS: Command = Command {
     aliases: &["log"],
     group: Group::Inspect,
     signature: "KEY [--hex]",
-    summary: "Every record of a key that is still in the log",
-    help: "Shows the records of the key, the oldest first, and what became of each.\n\n\
-           Compaction drops records that were replaced, unless --keep-versions or --keep-for keeps \
-           them. A note says where there may have been others.\n\n\
-           Mode plain has seq, milliseconds since 1970, place, PUT or DEL, state and value, separated \
-           by tabs; mode json an object a record.",
-    examples: &[Example { line: "versions user:1", does: "shows what user:1 was" }],
+    summary: "Shows every record of a key in the log",
+    help: "Shows the records of the key and their states, the oldest first.\n\n\
+           Compaction drops replaced records, unless --keep-versions or --keep-for keeps them. A note \
+           says if records may be missing.\n\n\
+           Mode plain has seq, milliseconds since 1970, location, PUT or DEL, state and value, separated \
+           by tabs; mode json one object a record.",
+    examples: &[Example { line: "versions user:1", does: "shows the earlier values of user:1" }],
     flags: &[HEX],
     args: &[ArgKind::Key],
     arity: Arity::exactly(1),
@@ -36,16 +36,17 @@ pub const VERSIONS: Command = Command {
     run: Run::Itself(run_versions),
 };
 
-/// On a screen of fewer columns times have no milliseconds, and a state no reason: the next line's record is that.
+/// The terminal width from which times have milliseconds, and states their reasons. Without it, the
+/// record on the next line is the reason.
 const WIDTH_OF_REASONS: usize = 72;
 
-/// What became of a version, in the words of `dump-segment`.
+/// The state of a version, in the words of `dump-segment`.
 struct VersionState {
     /// `LIVE`, `dead`, `tomb` or `expired`.
     word: &'static str,
-    /// Why it is dead: `replaced by`.
+    /// The reason for `dead`: `replaced by` or `deleted by`.
     why: &'static str,
-    /// The record that ended it.
+    /// The record that replaced or deleted it.
     by: Option<Location>,
 }
 
@@ -62,20 +63,19 @@ impl VersionState {
         Self { word, why, by: next.map(|next| next.meta.location) }
     }
 
-    /// For people, with the reason: `dead  replaced by 3:0x00003a`.
+    /// Returns the state with its reason: `dead  replaced by 3:0x00003a`.
     fn text(&self) -> String {
         let Self { word, why, by } = self;
         by.map_or_else(|| (*word).to_owned(), |by| format!("{word}  {why} {by}"))
     }
 
-    /// For programs.
     fn name(&self) -> String {
         self.word.to_lowercase()
     }
 }
 
 fn run_versions(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
-    let [key] = arguments(invocation)?.try_into().expect("the table asks for one");
+    let [key] = arguments(invocation)?.try_into().expect("the row takes one argument");
     let store = session.store()?;
     let (found, now_ms) = (store.versions(&key)?, store.now_ms());
     let (dropped_to, given_up_to) = (found.dropped_to(), found.given_up_to());
@@ -93,12 +93,12 @@ fn run_versions(session: &mut Session, invocation: &Invocation) -> Result<Outcom
                 let state = VersionState::of(&version, next, now_ms);
                 write_version(&mut session.out, &mut table, &version, &state, widest)?;
             }
-            // The others are told first.
+            // The failure is reported after the other records.
             Err(error) => drop(damage.get_or_insert(Failure::of_key(&error, &key))),
         }
     }
     table.end(&mut session.out)?;
-    tell_missing(session, dropped_to, given_up_to);
+    note_missing(session, dropped_to, given_up_to);
     match damage {
         None if count == 0 => missing(session, &key, "no records"),
         Some(damage) => Err(damage),
@@ -106,7 +106,8 @@ fn run_versions(session: &mut Session, invocation: &Invocation) -> Result<Outcom
     }
 }
 
-/// The widest number and state, should there be more rows than the table measures.
+/// Returns the largest widths of a sequence number and a state. The table measures only the first
+/// rows.
 fn widest(session: &Session) -> Result<(usize, usize), Failure> {
     let store = session.store()?;
     let last_seq = store.at(At::Seq(Seqno(u64::MAX)))?.seq();
@@ -122,8 +123,7 @@ fn gives_reasons(look: Look) -> bool {
     look.width >= WIDTH_OF_REASONS
 }
 
-/// Writes a record's row. What a person looks for stays on a narrow screen: when something was written, and
-/// what became of it.
+/// Writes the row of a version. A narrow terminal keeps the time, the value and the state.
 fn write_version(
     out: &mut Output,
     table: &mut Table,
@@ -164,17 +164,15 @@ fn write_version(
     Ok(())
 }
 
-/// Says that there may have been other versions.
-fn tell_missing(session: &mut Session, dropped_to: Option<Seqno>, given_up_to: Option<Seqno>) {
+/// Notes that records of the key may be missing.
+fn note_missing(session: &mut Session, dropped_to: Option<Seqno>, given_up_to: Option<Seqno>) {
     session.flush();
     if let Some(seq) = dropped_to {
         session.note(&format!(
-            "note: compaction has dropped records with numbers up to {seq}; others of this key may have been among them"
+            "note: compaction has dropped records up to number {seq}, maybe some of this key"
         ));
     }
     if let Some(seq) = given_up_to {
-        session.note(&format!(
-            "note: a repair gave up records with numbers up to {seq}; others of this key may have been among them"
-        ));
+        session.note(&format!("note: a repair has lost records up to number {seq}, maybe some of this key"));
     }
 }

@@ -1,4 +1,4 @@
-//! What the words of a call stand for.
+//! Interprets arguments: keys, values, times, and files.
 
 use std::fs::File;
 use std::io;
@@ -14,23 +14,23 @@ use crate::shell::run::folder::{Folder, TargetPath, is_of_store};
 use crate::shell::run::session::{Invocation, Session};
 use crate::shell::term::input::Input;
 
-/// The flag that makes arguments hexadecimal.
+/// The flag for hexadecimal arguments.
 pub const HEX: Flag = Flag {
     name: "hex",
     short: None,
     takes: Takes::Nothing,
-    doc: "Arguments are hexadecimal: 00ff is two bytes",
+    doc: "Reads arguments as hexadecimal: 00ff is two bytes",
 };
 
-/// The flag for keys that start alike.
+/// The flag that selects keys by their prefix.
 pub const PREFIX: Flag = Flag {
     name: "prefix",
     short: None,
     takes: Takes::Key,
-    doc: "The keys that start with these bytes; a * in them is a plain *",
+    doc: "Selects the keys that start with these bytes; * has no special meaning",
 };
 
-/// The keys that `pattern` or `--prefix` selects; all keys if there is neither.
+/// Returns the pattern of `pattern` or `--prefix`, or `None` without either.
 pub fn keys_asked(invocation: &Invocation, pattern: Option<&Word>) -> Result<Option<Glob>, Failure> {
     match (pattern, invocation.value(PREFIX.name)) {
         (Some(_), Some(prefix)) => {
@@ -43,12 +43,12 @@ pub fn keys_asked(invocation: &Invocation, pattern: Option<&Word>) -> Result<Opt
     }
 }
 
-/// The bytes of all arguments.
+/// Returns the bytes of all arguments.
 pub fn arguments(invocation: &Invocation) -> Result<Vec<Vec<u8>>, Failure> {
     invocation.args.iter().map(|word| bytes_of(word, invocation)).collect()
 }
 
-/// The bytes that an argument stands for.
+/// Returns the bytes of an argument, decoded with `--hex`.
 pub fn bytes_of(word: &Word, invocation: &Invocation) -> Result<Vec<u8>, Failure> {
     if !invocation.has("hex") {
         return Ok(word.bytes.clone());
@@ -62,18 +62,21 @@ pub fn bytes_of(word: &Word, invocation: &Invocation) -> Result<Vec<u8>, Failure
         Some(digits) if digits.len().is_multiple_of(2) => {
             Ok(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
         }
-        _ => Err(Failure::usage(format!("--hex takes two digits a byte, not {}", shown(&word.bytes)))
-            .at(word.span.clone())),
+        _ => Err(Failure::usage(format!(
+            "--hex takes two hexadecimal digits a byte, not {}",
+            shown(&word.bytes)
+        ))
+        .at(word.span.clone())),
     }
 }
 
-/// The time to live that `what` was given; `None` for never.
+/// Parses the time to live `word` of the flag or command `what`. Returns `None` for `never`.
 pub fn ttl_of(word: &Word, what: &str) -> Result<Option<Duration>, Failure> {
     times::time_to_live(&word.bytes).map_err(|error| {
         let given = shown(&word.bytes);
         let text = match error {
             TtlError::Malformed => {
-                format!("{what} takes a time such as 90s or 1h30m, seconds, or never, not {given}")
+                format!("{what} takes a duration such as 90s or 1h30m, seconds, or never, not {given}")
             }
             TtlError::TooLong => logkv::Error::ExpiryTooLate.to_string(),
         };
@@ -81,7 +84,7 @@ pub fn ttl_of(word: &Word, what: &str) -> Result<Option<Duration>, Failure> {
     })
 }
 
-/// A moment, in milliseconds since 1970: given so, or as [`times::moment`] reads it. `None` for never.
+/// Parses milliseconds since 1970, or a time as in [`times::moment`]. Returns `None` for `never`.
 pub fn moment_of(word: &Word, what: &str, now_ms: u64) -> Result<Option<u64>, Failure> {
     let text = str::from_utf8(&word.bytes).unwrap_or_default();
     if text.eq_ignore_ascii_case("never") {
@@ -95,7 +98,10 @@ pub fn moment_of(word: &Word, what: &str, now_ms: u64) -> Result<Option<u64>, Fa
         let text = if is_number {
             logkv::Error::ExpiryTooLate.to_string()
         } else if year.len() > 4 && is_digits(year) {
-            format!("{what} takes dates up to the year 9999, and later times in milliseconds since 1970, not {given}")
+            format!(
+                "{what} takes dates up to the year 9999, and later times in milliseconds since 1970, \
+                 not {given}"
+            )
         } else {
             format!(
                 "{what} takes 2030-01-31, 2030-01-31T12:00Z, tomorrow, 'in 10m', never, or milliseconds \
@@ -106,21 +112,21 @@ pub fn moment_of(word: &Word, what: &str, now_ms: u64) -> Result<Option<u64>, Fa
     })
 }
 
-/// The standard input, for `word`; fails with `hint` if the commands come from there.
+/// Opens standard input for the argument `word`. Fails with `hint` if it holds the commands.
 pub fn stdin(session: &Session, word: &Word, hint: &str) -> Result<Input, Failure> {
     if session.reads_stdin() {
-        let message = "- is the standard input, and the commands come from there";
+        let message = "- is standard input, which holds the commands";
         return Err(Failure::command(message).at(word.span.clone()).hint(hint));
     }
     Input::stdin().map_err(|error| unread_stdin(&error))
 }
 
-/// That the standard input cannot be read.
+/// Creates the failure to read standard input.
 pub fn unread_stdin(error: &io::Error) -> Failure {
-    Failure::command(format!("cannot read the standard input: {}", plain_words(error)))
+    Failure::command(format!("cannot read standard input: {}", plain_words(error)))
 }
 
-/// The directory or archive that `word` names.
+/// Returns the path of the directory or archive `word`.
 pub fn place_of(word: &Word) -> Result<&Path, Failure> {
     if word.bytes.is_empty() {
         return Err(Failure::usage("the name of the directory is empty").at(word.span.clone()));
@@ -128,8 +134,7 @@ pub fn place_of(word: &Word) -> Result<&Path, Failure> {
     Ok(word.path())
 }
 
-/// Makes the file that results are to go into. A file of the store itself is refused: it would be emptied under the
-/// engine's hands.
+/// Creates a file for results. Refuses a file of the store, which this would truncate.
 pub fn create(session: &Session, word: &Word) -> Result<File, Failure> {
     refuse_own_file(session, word)?;
     let path = word.path();
@@ -140,10 +145,10 @@ pub fn create(session: &Session, word: &Word) -> Result<File, Failure> {
     create().map_err(|error| Failure::file("write", path, &error).at(word.span.clone()))
 }
 
-/// Whether the file `word` may be written: where there is one, a person says whether to replace it, or `-y` does.
+/// Returns whether the file `word` may be written. Asks before it replaces an existing file.
 pub fn may_replace(session: &mut Session, word: &Word) -> Result<bool, Failure> {
     refuse_own_file(session, word)?;
-    // No question about a path that cannot be written at all: the attempt reports it.
+    // An unwritable path needs no question: the write itself reports it.
     let is_there = match Folder::place(word.path()) {
         Ok(TargetPath::File(folder, name)) => folder.stat(&name).is_ok_and(|stat| stat.is_some()),
         Ok(TargetPath::Special(_)) | Err(_) => false,
@@ -156,12 +161,12 @@ pub fn may_replace(session: &mut Session, word: &Word) -> Result<bool, Failure> 
         .map_err(|failure| failure.at(word.span.clone()))
 }
 
-/// Fails when `word` names a file of the store itself.
+/// Fails if `word` names a file of the store.
 pub fn refuse_own_file(session: &Session, word: &Word) -> Result<(), Failure> {
     if is_of_store(session.dir(), word.path()) {
-        let message = format!("{} is a file of the store itself, and is not written to", named(&word.bytes));
+        let message = format!("{} is a file of the store, and cannot be replaced", named(&word.bytes));
         let failure = Failure::command(message).at(word.span.clone());
-        return Err(failure.hint("outside of the store's directory any name is free"));
+        return Err(failure.hint("choose a path outside of the store's directory"));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! What commands answer, in each mode, and the acknowledgement that ends the answer to a line.
+//! The results of commands in each mode, and the acknowledgement that ends the answer to a line.
 //!
-//! This is the one place that knows how a result looks for people, in plain lines and in JSON. A command names
-//! each field once, with the modes that have it, and what people read instead.
+//! A command names each field once, with the modes that print it. Only this module knows how a
+//! field looks in a table, in plain lines and in JSON.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -16,21 +16,21 @@ use crate::shell::term::style::Look;
 /// The value of a field.
 #[derive(Clone, Debug)]
 pub enum FieldValue<'a> {
-    /// Nothing: null in JSON, and empty in plain lines.
+    /// No value: null in JSON, empty in plain lines.
     Nothing,
-    /// Whether something is so: 1 or 0 in plain lines.
+    /// A boolean: 1 or 0 in plain lines.
     Flag(bool),
-    /// A number.
+    /// An unsigned number.
     Number(u64),
-    /// A number that may be negative.
+    /// A signed number.
     Signed(i64),
-    /// Text that holds no control characters and no tabs.
+    /// Text without control characters and tabs.
     Text(Cow<'a, str>),
-    /// A key or a value: in JSON a string or base64, in plain lines quoted.
+    /// A key or a value: a string or base64 in JSON, quoted in plain lines.
     Bytes(&'a [u8]),
-    /// The same, and in mode raw as it is.
+    /// As `Bytes`, but unquoted in mode raw.
     Raw(&'a [u8]),
-    /// What only JSON can say.
+    /// A list or an object.
     Json(serde_json::Value),
 }
 
@@ -94,58 +94,59 @@ impl<'a, T: Into<FieldValue<'a>>> From<Option<T>> for FieldValue<'a> {
     }
 }
 
-/// How fields stand in plain lines.
+/// The layout of fields in plain mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PlainLayout {
-    /// All in one line, with tabs between them.
+    /// One line, with tabs between the fields.
     Line,
-    /// Each in a line of its own, behind its name, which follows this prefix.
+    /// One line a field: the prefix, the name, a tab and the value.
     Lines(&'static str),
 }
 
-/// One result, or one row of a longer one, on its way out.
+/// A result, or one row of a longer result, that is being written.
 #[derive(Debug)]
 pub struct Answer<'a> {
     object: Object<'a, Output>,
     mode: Mode,
     layout: PlainLayout,
-    /// The table that it is a row of.
+    /// The table that takes the cells as a row.
     table: Option<&'a mut Table>,
     columns: Vec<Column>,
     cells: Vec<Cell>,
-    /// Whether this mode has any of it.
-    is_told: bool,
+    /// Whether anything was written in this mode.
+    is_written: bool,
     result: io::Result<()>,
 }
 
 impl Output {
-    /// A result whose fields are one plain line.
+    /// Starts a result whose fields are one plain line.
     pub fn answer(&mut self) -> Answer<'_> {
         Answer::new(self, PlainLayout::Line, None)
     }
 
-    /// A result whose fields are a plain line each, behind their names.
+    /// Starts a result with a plain line for each field.
     pub fn figures(&mut self) -> Answer<'_> {
         Answer::new(self, PlainLayout::Lines(""), None)
     }
 
-    /// The same, with `prefix` before each name.
+    /// Starts a result with a plain line for each field, whose name follows `prefix`.
     pub fn figures_with(&mut self, prefix: &'static str) -> Answer<'_> {
         Answer::new(self, PlainLayout::Lines(prefix), None)
     }
 
-    /// A result that is a row of `table` for people, and one plain line.
+    /// Starts a result that is a row of `table` in table mode, and one plain line.
     pub fn row<'a>(&'a mut self, table: &'a mut Table) -> Answer<'a> {
         Answer::new(self, PlainLayout::Line, Some(table))
     }
 
-    /// A result whose fields are a plain line each, and rows of titles and amounts in `table`.
+    /// Starts a result with a plain line for each field. In table mode it has rows of titles and
+    /// amounts in `table`.
     pub fn figures_in<'a>(&'a mut self, table: &'a mut Table) -> Answer<'a> {
         Answer::new(self, PlainLayout::Lines(""), Some(table))
     }
 
-    /// Writes a value that stands alone: in a pipe its bytes as they are, in mode raw without a line break.
-    /// JSON has it in an object: `false` says that nothing is written.
+    /// Writes a value on its own: raw bytes in a pipe, and without a line break in mode raw.
+    /// Returns `false` in JSON, where the caller writes an object.
     pub fn alone(&mut self, value: &[u8]) -> io::Result<bool> {
         match self.mode {
             Mode::Json => return Ok(false),
@@ -160,8 +161,8 @@ impl Output {
         Ok(true)
     }
 
-    /// Writes an object with `fields` for each of `items` in JSON. Returns `false` in the other modes, which show the
-    /// items as text.
+    /// Writes an object with `fields` for each item in JSON. Returns `false` in the other modes, in
+    /// which the caller writes text.
     pub fn objects<T>(
         &mut self,
         items: impl IntoIterator<Item = T>,
@@ -178,7 +179,7 @@ impl Output {
         Ok(true)
     }
 
-    /// Says something to people, and nothing to programs.
+    /// Writes `text` in table mode only.
     pub fn say<T: Display>(&mut self, text: impl FnOnce(Look) -> T) -> io::Result<()> {
         if self.is_table() { writeln!(self, "{}", text(self.look)) } else { Ok(()) }
     }
@@ -193,12 +194,12 @@ impl<'a> Answer<'a> {
             table,
             columns: Vec::new(),
             cells: Vec::new(),
-            is_told: false,
+            is_written: false,
             result: Ok(()),
         }
     }
 
-    /// Adds a field for programs.
+    /// Adds a field in all modes but table.
     pub fn field<'v>(&mut self, name: &str, value: impl Into<FieldValue<'v>>) -> &mut Self {
         match self.mode {
             Mode::Table => self,
@@ -207,7 +208,7 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// Adds a field that only JSON has.
+    /// Adds a field in JSON only.
     pub fn json<'v>(&mut self, name: &str, value: impl Into<FieldValue<'v>>) -> &mut Self {
         if self.mode == Mode::Json && self.result.is_ok() {
             self.result = write_json(&mut self.object, name, value.into());
@@ -215,7 +216,8 @@ impl<'a> Answer<'a> {
         self
     }
 
-    /// Adds a field that only plain lines have. The name is written where each field has a line.
+    /// Adds a field in modes plain and raw only. The name is written if each field has its own
+    /// line.
     pub fn plain<'v>(&mut self, name: &str, value: impl Into<FieldValue<'v>>) -> &mut Self {
         if matches!(self.mode, Mode::Plain | Mode::Raw) && self.result.is_ok() {
             self.result = self.write_plain(name, value.into());
@@ -223,34 +225,34 @@ impl<'a> Answer<'a> {
         self
     }
 
-    /// Says something to people.
+    /// Writes `text` in table mode only.
     pub fn say<T: Display>(&mut self, text: impl FnOnce(Look) -> T) -> &mut Self {
         if self.mode == Mode::Table && self.result.is_ok() {
-            self.is_told = true;
+            self.is_written = true;
             self.result = self.object.out().say(text);
         }
         self
     }
 
-    /// Draws lines of its own for people.
+    /// Calls `draw` in table mode only.
     pub fn draw(&mut self, draw: impl FnOnce(&mut Output) -> io::Result<()>) -> &mut Self {
         if self.mode == Mode::Table && self.result.is_ok() {
-            self.is_told = true;
+            self.is_written = true;
             self.result = draw(self.object.out());
         }
         self
     }
 
-    /// Adds a row of a title and an amount to the table.
+    /// Adds a row with a title and an amount to the table.
     pub fn titled(&mut self, title: &str, amount: impl FnOnce() -> String) -> &mut Self {
         if let (Mode::Table, Some(table)) = (self.mode, self.table.as_deref_mut()) {
-            self.is_told = true;
+            self.is_written = true;
             self.result = table.row(self.object.out(), [title.to_owned(), amount()]);
         }
         self
     }
 
-    /// Adds a cell to the row of a table.
+    /// Adds a cell to the table's row.
     pub fn cell<C: Into<Cell>>(&mut self, column: Column, text: impl FnOnce(Look) -> C) -> &mut Self {
         if self.mode == Mode::Table {
             self.columns.push(column);
@@ -259,7 +261,7 @@ impl<'a> Answer<'a> {
         self
     }
 
-    /// Ends it, and says whether this mode has any of it.
+    /// Ends the result. Returns whether anything was written in this mode.
     pub fn end(&mut self) -> io::Result<bool> {
         std::mem::replace(&mut self.result, Ok(()))?;
         match self.mode {
@@ -268,28 +270,28 @@ impl<'a> Answer<'a> {
                 return Ok(true);
             }
             Mode::Plain | Mode::Raw => {
-                if self.is_told && self.layout == PlainLayout::Line {
+                if self.is_written && self.layout == PlainLayout::Line {
                     self.object.out().write_all(b"\n")?;
                 }
             }
             Mode::Table => {
                 if let Some(table) = self.table.as_deref_mut().filter(|_| !self.cells.is_empty()) {
-                    self.is_told = true;
+                    self.is_written = true;
                     table.row_in(self.object.out(), &self.columns, std::mem::take(&mut self.cells))?;
                 }
             }
         }
-        Ok(self.is_told)
+        Ok(self.is_written)
     }
 
     fn write_plain(&mut self, name: &str, value: FieldValue<'_>) -> io::Result<()> {
         let out = self.object.out();
         match self.layout {
-            PlainLayout::Line if self.is_told => out.write_all(b"\t")?,
+            PlainLayout::Line if self.is_written => out.write_all(b"\t")?,
             PlainLayout::Line => {}
             PlainLayout::Lines(prefix) => write!(out, "{prefix}{name}\t")?,
         }
-        self.is_told = true;
+        self.is_written = true;
         match value {
             FieldValue::Nothing => {}
             FieldValue::Flag(flag) => write!(out, "{}", u8::from(flag))?,
@@ -317,7 +319,8 @@ fn write_json(object: &mut Object<'_, Output>, name: &str, value: FieldValue<'_>
     Ok(())
 }
 
-/// Ends the answer to line `number`; `refused` is the exit code and the message of its failure.
+/// Writes the acknowledgement of line `number`. `refused` holds the exit code and message of its
+/// failure.
 pub fn write_acknowledgement(
     out: &mut impl Write,
     is_json: bool,

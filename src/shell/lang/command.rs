@@ -1,36 +1,36 @@
 //! The types of the command table.
 //!
-//! Parsing, help, completion, hints and the man page all read its rows; there is no second list of commands. The
-//! table itself stands above, and is passed down to whoever reads lines.
+//! Parsing, help, completion, hints and the man page read the rows of one table. The table is in
+//! `commands`, and callers pass it down.
 
 use super::failure::Failure;
 use super::words::{Word, shown};
 
-/// What a command came to, when it did not fail. Its worst over a run decides the exit code.
+/// The outcome of a command that did not fail. The worst outcome of a run decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// It did what was asked.
+    /// The command succeeded.
     Done,
-    /// A key that was asked for is not there: a result, which a one-shot `get` tells by exit code 1.
+    /// A key is missing. A one-shot `get` exits with 1; a script goes on.
     Absent,
-    /// It worked, and showed damaged bytes: exit code 4.
+    /// The command succeeded and found damage: exit code 4.
     Damaged,
-    /// It worked, as far as it was let: exit code 3.
+    /// The command skipped files that it could not read: exit code 3.
     Refused,
-    /// The shell is to be left.
+    /// The user leaves the shell.
     Quit,
 }
 
-/// The section of `help` that a command stands in.
+/// A section of `help`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
-    /// Reads and writes keys.
+    /// Commands that read and write keys.
     Data,
-    /// Shows what the files hold.
+    /// Commands that show the contents of files.
     Inspect,
-    /// Keeps the store in order.
+    /// Commands that maintain the store.
     Maintain,
-    /// Sets the shell itself; a leading `.` or `\` is taken before these.
+    /// Commands of the shell itself. A leading `.` or `\` is accepted before them.
     Shell,
 }
 
@@ -38,7 +38,7 @@ impl Group {
     /// All groups, in the order of `help`.
     pub const ALL: [Self; 4] = [Self::Data, Self::Inspect, Self::Maintain, Self::Shell];
 
-    /// The group's heading.
+    /// Returns the heading.
     pub fn name(self) -> &'static str {
         match self {
             Self::Data => "Data",
@@ -49,73 +49,74 @@ impl Group {
     }
 }
 
-/// What must be there before a command can run alone (a script and the REPL have the store open anyway).
+/// What a one-shot command opens before it runs. A script and the REPL open the store first.
 #[derive(Clone, Copy, Debug)]
 pub enum Needs {
-    /// Nothing, not even DIR: `logkv help` works.
+    /// Nothing, not even DIR is given: `logkv help`.
     Program,
-    /// Nothing: it is about the shell.
+    /// Nothing.
     Nothing,
-    /// The directory of a store, which is not opened.
+    /// The directory of a store. The store is not opened.
     Directory,
-    /// A store that exists, and is only read: while another process has it open, it is opened read-only.
+    /// An existing store for reading. It is opened read-only if another process has it open.
     Reading,
-    /// A store that exists.
+    /// An existing store.
     Store,
-    /// A store, made when there is none: by the command itself, with `Session::make_store`, once it has what it writes.
+    /// A store that may be missing. The command creates it with `Session::make_store` after it has
+    /// read its input.
     NewStore,
-    /// The files of a store, even of one that does not open; no store if `unless` holds for the arguments.
+    /// The files of a store, even if it does not open.
     Files {
-        /// Whether these arguments name a file of another store.
+        /// Returns whether the arguments name a file elsewhere, so that no store is needed.
         unless: fn(&[Word]) -> bool,
     },
 }
 
-/// What an argument stands for, which decides how it is completed and coloured.
+/// The kind of an argument. It decides completion and colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArgKind {
     /// A key.
     Key,
     /// A value.
     Value,
-    /// A pattern of keys.
+    /// A pattern for keys.
     Glob,
-    /// The number of a segment.
+    /// A segment id.
     Segment,
-    /// The number of a sealed segment.
+    /// The id of a sealed segment.
     Sealed,
     /// A path.
     File,
-    /// The name of a command, or one of these words.
+    /// A command name, or one of these words.
     Topic(&'static [&'static str]),
     /// A number.
     Number,
-    /// A point of the log: a record's number or a moment.
+    /// A point of the log: a sequence number or a time.
     Point,
-    /// How long something is to last.
+    /// A duration.
     Duration,
     /// One of these words.
     Enum(&'static [&'static str]),
 }
 
-/// What follows a flag.
+/// The value of a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Takes {
-    /// Nothing: it is there or not.
+    /// No value.
     Nothing,
     /// A number, decimal or `0x…`.
     Number,
-    /// A record's number or a cursor.
+    /// A sequence number or a cursor.
     Cursor,
-    /// How long something is to last.
+    /// A duration.
     Duration,
-    /// A moment.
+    /// A time.
     Time,
     /// A key.
     Key,
-    /// A pattern of keys.
+    /// A pattern for keys.
     Glob,
-    /// The name of a field, or column.
+    /// The name of a field or column.
     Field,
     /// A path.
     File,
@@ -126,7 +127,7 @@ pub enum Takes {
 }
 
 impl Takes {
-    /// How help shows what follows.
+    /// Returns the placeholder of the value in help.
     pub fn placeholder(self) -> Option<String> {
         match self {
             Self::Nothing => None,
@@ -144,26 +145,26 @@ impl Takes {
     }
 }
 
-/// One flag of a command.
+/// A flag of a command.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Flag {
-    /// Its name without the dashes.
+    /// The name without dashes.
     pub name: &'static str,
-    /// Its one-letter form.
+    /// The one-letter form.
     pub short: Option<char>,
-    /// What follows it.
+    /// The value.
     pub takes: Takes,
     /// One sentence for help.
     pub doc: &'static str,
 }
 
 impl Flag {
-    /// A flag without a one-letter form.
+    /// Creates a flag without a one-letter form.
     pub const fn long(name: &'static str, takes: Takes, doc: &'static str) -> Self {
         Self { name, short: None, takes, doc }
     }
 
-    /// How it is given: `-o, --output FILE`.
+    /// Returns the flag with its value: `-o, --output FILE`.
     pub fn usage(&self) -> String {
         let short = self.short.map_or_else(String::new, |short| format!("-{short}, "));
         let value = self.takes.placeholder().map_or_else(String::new, |value| format!(" {value}"));
@@ -171,16 +172,16 @@ impl Flag {
     }
 }
 
-/// A line to try, and what it does.
+/// An example of a command.
 #[derive(Debug)]
 pub struct Example {
-    /// The line as it would be typed.
+    /// The line as it is typed.
     pub line: &'static str,
-    /// What comes of it.
+    /// The effect, for help.
     pub does: &'static str,
 }
 
-/// The flag that every command takes, so that `logkv DIR stats --json` is what it looks like.
+/// The flag that prints one result in JSON, as in `logkv DIR stats --json`.
 pub const JSON: Flag = Flag {
     name: "json",
     short: None,
@@ -188,34 +189,34 @@ pub const JSON: Flag = Flag {
     doc: "Prints the result in JSON, whatever the mode",
 };
 
-/// The flag that prints a command's help instead of running it.
+/// The flag that prints the help of a command and does not run it.
 pub const HELP: Flag = Flag {
     name: "help",
     short: Some('h'),
     takes: Takes::Nothing,
-    doc: "Explains the command, and does nothing else",
+    doc: "Explains the command without running it",
 };
 
-/// The flag that answers a question with yes.
+/// The flag that skips questions.
 pub const YES: Flag = Flag { name: "yes", short: Some('y'), takes: Takes::Nothing, doc: "Does not ask" };
 
 /// The flags that every command takes.
 pub static COMMON: [Flag; 2] = [JSON, HELP];
 
-/// The name of the flag that makes a command only read.
+/// The name of the flag that keeps a command from writing.
 pub const DRY_RUN: &str = "dry-run";
 
-/// How many arguments a command takes.
+/// The number of arguments of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arity {
-    /// The fewest.
+    /// The minimum.
     pub min: usize,
-    /// The most; `None` when there is no limit.
+    /// The maximum, or `None` without a limit.
     pub max: Option<usize>,
 }
 
 impl Arity {
-    /// `count` arguments, no more and no fewer.
+    /// Exactly `count` arguments.
     pub const fn exactly(count: usize) -> Self {
         Self { min: count, max: Some(count) }
     }
@@ -231,115 +232,115 @@ impl Arity {
     }
 }
 
-/// One command: a row of the table. `R` says how it runs, which the language does not look at.
+/// A command: one row of the table. `R` holds its functions; this module does not call them.
 #[derive(Debug)]
 pub struct Command<R: 'static> {
-    /// Its name, in lower case; any case is understood.
+    /// The name in lower case. Any case is accepted.
     pub name: &'static str,
-    /// Other names for it.
+    /// Other names.
     pub aliases: &'static [&'static str],
     /// The section of `help`.
     pub group: Group,
-    /// Its arguments and flags as help and hints show them, without its name.
+    /// The arguments and flags as help and hints show them.
     pub signature: &'static str,
-    /// What it does, in a few words.
+    /// The effect in a few words.
     pub summary: &'static str,
-    /// What there is to know about it, in paragraphs.
+    /// The help text, in paragraphs.
     pub help: &'static str,
-    /// Lines to try.
+    /// Example lines.
     pub examples: &'static [Example],
-    /// Its flags.
+    /// The flags.
     pub flags: &'static [Flag],
-    /// What its arguments stand for; the last ones repeat when there are more (see [`Command::arg_kind`]).
+    /// The kinds of the arguments. The list repeats (see [`Command::arg_kind`]).
     pub args: &'static [ArgKind],
-    /// How many arguments it takes.
+    /// The number of arguments.
     pub arity: Arity,
-    /// What must be there before it can run alone.
+    /// What a one-shot call opens first.
     pub needs: Needs,
-    /// How it runs.
+    /// The functions that run it.
     pub run: R,
 }
 
 impl<R> Command<R> {
-    /// What argument number `index` (from 0) stands for. `put` takes pairs: the whole list repeats, not its end.
+    /// Returns the kind of argument `index`. The whole list repeats, because `put` takes pairs.
     pub fn arg_kind(&self, index: usize) -> Option<ArgKind> {
         let fits = self.arity.max.is_none_or(|max| index < max);
         (fits && !self.args.is_empty()).then(|| self.args[index % self.args.len()])
     }
 
-    /// Its flags, and those that every command takes.
+    /// Returns its flags and the common flags.
     pub fn all_flags(&self) -> impl Iterator<Item = &'static Flag> {
         self.flags.iter().chain(&COMMON)
     }
 
-    /// The flag `--name`.
+    /// Returns the flag `--name`.
     pub fn flag(&self, name: &str) -> Option<&'static Flag> {
         self.all_flags().find(|flag| flag.name == name)
     }
 
-    /// The flag `-short`.
+    /// Returns the flag `-short`.
     pub fn short_flag(&self, short: char) -> Option<&'static Flag> {
         self.all_flags().find(|flag| flag.short == Some(short))
     }
 
-    /// Its name and aliases.
+    /// Returns its name and aliases.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         std::iter::once(self.name).chain(self.aliases.iter().copied())
     }
 
-    /// Its name and signature: how it is called.
+    /// Returns its name and signature.
     pub fn usage(&self) -> String {
         format!("{} {}", self.name, self.signature).trim_end().to_owned()
     }
 }
 
-/// A command, and what it was called with.
+/// A call of a command.
 #[derive(Debug)]
 pub struct Invocation<R: 'static> {
-    /// The row.
+    /// The command's row.
     pub command: &'static Command<R>,
-    /// Where the command's name stands in the line.
+    /// The span of the command's name in the line.
     pub name: std::ops::Range<usize>,
     /// The arguments, without flags.
     pub args: Vec<Word>,
-    /// The flags, in the order they were given.
+    /// The flags in the order given.
     pub flags: Vec<GivenFlag>,
-    /// Whether its result is wanted in JSON, whatever the mode.
+    /// Whether `--json` was given.
     pub json: bool,
 }
 
-/// A flag, and the word that followed it.
+/// A flag of a call.
 #[derive(Clone, Debug)]
 pub struct GivenFlag {
-    /// The row's flag.
+    /// The flag.
     pub flag: &'static Flag,
-    /// What it was given.
+    /// Its value.
     pub value: Option<Word>,
 }
 
 impl<R> Invocation<R> {
-    /// Whether the flag `--name` was given.
+    /// Returns whether `--name` was given.
     pub fn has(&self, name: &str) -> bool {
         self.flags.iter().any(|given| given.flag.name == name)
     }
 
-    /// What the flag `--name` was given; of several, the last.
+    /// Returns the value of `--name`; the last one if it is repeated.
     pub fn value(&self, name: &str) -> Option<&Word> {
         self.flags.iter().rev().find(|given| given.flag.name == name)?.value.as_ref()
     }
 
-    /// The number that the flag `--name` was given.
+    /// Returns the value of `--name` as a number.
     pub fn number(&self, name: &str) -> Result<Option<u64>, Failure> {
         self.value(name).map(|word| number(word, &format!("--{name}"))).transpose()
     }
 }
 
-/// The number that `word` is: decimal, or hexadecimal after `0x`.
+/// Parses `word` as a decimal number, or as a hexadecimal one after `0x`.
 pub fn number(word: &Word, what: &str) -> Result<u64, Failure> {
     let text = str::from_utf8(&word.bytes).unwrap_or_default();
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
     let number = match digits {
-        // A sign would be taken by from_str_radix.
+        // from_str_radix accepts a sign.
         Some(digits) if !digits.starts_with('+') => u64::from_str_radix(digits, 16).ok(),
         _ if text.starts_with('+') => None,
         _ => text.parse().ok(),
@@ -349,7 +350,7 @@ pub fn number(word: &Word, what: &str) -> Result<u64, Failure> {
     })
 }
 
-/// The command of `table` called `name`, in any case; a `.` or `\` may precede a command of the shell.
+/// Finds a command by name or alias, in any case. A `.` or `\` may precede a shell command.
 pub fn find<R>(table: &'static [Command<R>], name: &[u8]) -> Option<&'static Command<R>> {
     let named = |name: &[u8]| {
         table.iter().find(|command| command.names().any(|known| name.eq_ignore_ascii_case(known.as_bytes())))

@@ -1,4 +1,4 @@
-//! Why a command did not do what was asked: a sentence, the place in the line, and advice.
+//! Failures of commands: a message, a span of the line, and a hint.
 
 use std::io;
 use std::ops::Range;
@@ -11,25 +11,25 @@ use super::words::{WordError, WordErrorKind, named, shown};
 use crate::shell::term::interrupt::{Interrupted, WriteInterrupted};
 use crate::shell::term::units;
 
-/// What a failure means for the exit code.
+/// The kind of a failure. It decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The command was understood and failed: 1.
+    /// The command failed: 1.
     Command,
-    /// The command was not understood: 2 when it stands alone, 1 in a script.
+    /// The command was not understood: 2 for a one-shot command, 1 in a script.
     Usage,
     /// The store cannot be opened: 3.
     Open,
-    /// The bytes on disk are not what was written: 4.
+    /// The store is damaged: 4.
     Corruption,
     /// Ctrl-C: 130.
     Interrupted,
-    /// Nobody reads the output any more: the shell ends in silence with 0.
+    /// The reader of the output has closed the pipe: the shell exits silently with 0.
     BrokenPipe,
 }
 
 impl Kind {
-    /// Its name in JSON.
+    /// Returns the name in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::Command => "failed",
@@ -45,21 +45,21 @@ impl Kind {
 /// A failed command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// What it means for the exit code.
+    /// The kind.
     pub kind: Kind,
-    /// What happened, in a sentence without a full stop.
+    /// A sentence without a full stop.
     pub message: String,
-    /// The bytes of the line to put a caret under.
+    /// The span of the line that the caret marks.
     pub span: Option<Range<usize>>,
-    /// What to do about it.
+    /// Advice.
     pub hint: Option<String>,
-    /// Whether a store is there, and what it holds keeps it from opening: its files can still be looked at.
+    /// Whether the contents of the store keep it from opening. Its files can still be inspected.
     pub is_about_contents: bool,
-    /// Whether it affects one record only, and iteration continues after it.
+    /// Whether it affects one record only, so that iteration continues.
     pub is_of_one_record: bool,
-    /// Whether it is the store that failed, for a reason that any other write would meet, too.
+    /// Whether every later write would fail for the same reason.
     pub is_of_store: bool,
-    /// Where the log is damaged, if that is why.
+    /// The damaged location in the log, if damage is the cause.
     pub damaged_at: Option<Location>,
 }
 
@@ -77,38 +77,38 @@ impl Failure {
         }
     }
 
-    /// The command failed.
+    /// Creates a failure of the command.
     pub fn command(message: impl Into<String>) -> Self {
         Self::new(Kind::Command, message)
     }
 
-    /// The command was not understood.
+    /// Creates a usage failure.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Kind::Usage, message)
     }
 
-    /// Nobody would notice Ctrl-C.
+    /// Creates the failure to watch for Ctrl-C.
     pub fn no_watch(error: io::Error) -> Self {
         let failure = Self::command(format!("cannot watch for Ctrl-C: {}", plain_words(&error)));
         Self { hint: limit_hint(&error), ..failure }
     }
 
-    /// Ctrl-C, between two commands.
+    /// Creates an interruption between two commands.
     pub fn interrupted() -> Self {
         Self::new(Kind::Interrupted, "interrupted")
     }
 
-    /// Ctrl-C, after `count` records.
+    /// Creates an interruption after `count` records.
     pub fn interrupted_after(count: u64) -> Self {
         Self::new(Kind::Interrupted, format!("interrupted after {}", units::count(count, "record")))
     }
 
-    /// Ctrl-C, with the outcome of the command.
+    /// Creates an interruption that names the outcome of the command.
     pub fn interrupted_with(outcome: &str) -> Self {
         Self::new(Kind::Interrupted, format!("interrupted: {outcome}"))
     }
 
-    /// The store cannot be opened.
+    /// Creates the failure to open a store.
     pub fn open(error: &logkv::Error) -> Self {
         let kind = match kind(error) {
             Kind::Command => Kind::Open,
@@ -124,9 +124,9 @@ impl Failure {
         let hint = match error {
             logkv::Error::Untrusted { .. } => Some("--trust opens it"),
             error if error.is_corruption() => {
-                Some("verify says what is wrong, and repair --to DIR makes a store of what is intact")
+                Some("verify lists the damage, and repair --to DIR copies the intact records to a new store")
             }
-            // Who may not write may perhaps read.
+            // A user without write permission may still have read permission.
             logkv::Error::Io {
                 action: "lock" | "write" | "truncate" | "fsync" | "rename" | "remove",
                 ..
@@ -139,43 +139,43 @@ impl Failure {
         Self { kind, is_about_contents, hint, ..failure }
     }
 
-    /// A file named by the user cannot be read or written.
+    /// Creates the failure to read or write a file that the user named.
     pub fn file(action: &str, path: &Path, error: &io::Error) -> Self {
         if is_interrupted(error) {
             return Self::interrupted();
         }
         if path.as_os_str().is_empty() {
-            return Self::command(format!("cannot {action} \"\": an empty name is no file's"));
+            return Self::command(format!("cannot {action} \"\": the file name is empty"));
         }
         let path = named(path.as_os_str().as_encoded_bytes());
         let failure = Self::command(format!("cannot {action} {path}: {}", plain_words(error)));
         Self { hint: limit_hint(error), ..failure }
     }
 
-    /// Points at the bytes `span` of the line.
+    /// Sets the span that the caret marks.
     pub fn at(mut self, span: Range<usize>) -> Self {
         self.span = Some(span);
         self
     }
 
-    /// Adds advice.
+    /// Sets the hint.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// What `key` has cannot be read; or the store would not do something else.
+    /// Creates a failure from an error of a read of `key`. Damage is reported with the key.
     pub fn of_key(error: &logkv::Error, key: &[u8]) -> Self {
         let failure = Self::from_store(error);
         if failure.damaged_at.is_some() { failure.about_key(key) } else { failure }
     }
 
-    /// The failure to read what `key` has.
+    /// Adds `key` to the message.
     pub fn about_key(self, key: &[u8]) -> Self {
         Self { message: format!("{} cannot be read: {}", shown(key), self.message), ..self }
     }
 
-    /// The store would not do it.
+    /// Creates a failure from an error of the store.
     pub fn from_store(error: &logkv::Error) -> Self {
         let mut message = match error {
             logkv::Error::Io { action, path, .. } => {
@@ -208,11 +208,11 @@ impl Failure {
         if let logkv::Error::Io { source, .. } = error {
             failure.hint = limit_hint(source);
         }
-        // A name that was changed meanwhile is not an error of the operating system.
+        // Without a system error, another process renamed the directory. The hint does not apply.
         if let logkv::Error::Io { action: "give the store's name to", source, .. } = error
             && source.raw_os_error().is_some()
         {
-            let hint = "repair --to DIR makes a store elsewhere, where two names cannot be exchanged";
+            let hint = "repair --to DIR works on file systems that cannot exchange two names";
             failure.hint = Some(hint.to_owned());
         }
         failure
@@ -225,12 +225,12 @@ impl From<Interrupted> for Failure {
     }
 }
 
-/// Whether `error` is a [`WriteInterrupted`].
+/// Returns whether `error` is a [`WriteInterrupted`].
 fn is_interrupted(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|error| error.is::<WriteInterrupted>())
 }
 
-/// Which limit to raise, if `error` is that no more files can be open.
+/// Returns the limit to raise if too many files are open.
 fn limit_hint(error: &io::Error) -> Option<String> {
     let hint = match Errno::from_io_error(error)? {
         Errno::MFILE => "raise the limit of open files (ulimit -n)",
@@ -240,17 +240,16 @@ fn limit_hint(error: &io::Error) -> Option<String> {
     Some(hint.to_owned())
 }
 
-/// The kind of `error`, which decides the exit code.
 fn kind(error: &logkv::Error) -> Kind {
     match error {
-        // Only Ctrl-C cancels a command's work.
+        // Only Ctrl-C cancels a command.
         logkv::Error::Cancelled => Kind::Interrupted,
         error if error.is_corruption() => Kind::Corruption,
         _ => Kind::Command,
     }
 }
 
-/// Whether `error` is about what was to be written, and about the value there: the next write may well succeed.
+/// Returns whether `error` concerns one write only, so that the next write may succeed.
 fn is_of_one_write(error: &logkv::Error) -> bool {
     use logkv::Error;
     matches!(
@@ -266,7 +265,7 @@ fn is_of_one_write(error: &logkv::Error) -> bool {
     )
 }
 
-/// What the operating system said, without the number that Rust appends to it.
+/// Returns the message of `error` without the number that Rust appends.
 pub fn plain_words(error: &io::Error) -> String {
     let text = error.to_string();
     match text.split_once(" (os error ") {
@@ -285,18 +284,18 @@ impl From<WordError> for Failure {
     fn from(error: WordError) -> Self {
         let failure = Self::usage(error.to_string()).at(error.span);
         match error.kind {
-            WordErrorKind::BadEscape => failure.hint("in single quotes a backslash is a backslash"),
-            WordErrorKind::Open(_) => failure.hint("a line break in a word is \\n in double quotes"),
+            WordErrorKind::BadEscape => failure.hint("a backslash in single quotes is literal"),
+            WordErrorKind::Open(_) => failure.hint("write a line break as \\n in double quotes"),
             _ => failure,
         }
     }
 }
 
-/// Writing a result failed.
+/// A failed write of a result.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::BrokenPipe => Self::new(Kind::BrokenPipe, "nobody reads the output"),
+            io::ErrorKind::BrokenPipe => Self::new(Kind::BrokenPipe, "the output pipe is closed"),
             _ if is_interrupted(&error) => Self::interrupted(),
             _ => Self::command(format!("cannot write the output: {}", plain_words(&error))),
         }
@@ -308,7 +307,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_no_more_files_can_be_open_the_limit_is_named() {
+    fn a_hint_names_the_limit_of_open_files() {
         for (errno, hint) in [
             (Errno::MFILE, Some("raise the limit of open files (ulimit -n)")),
             (Errno::NFILE, Some("raise the limit of open files of the whole system (sysctl fs.file-max)")),
@@ -324,31 +323,31 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_the_system_is_told_once_and_without_its_number() {
+    fn a_system_error_appears_once_and_without_its_number() {
         let error =
             logkv::Error::Io { action: "open", path: "/no".into(), source: io::Error::from_raw_os_error(13) };
         assert_eq!(Failure::from(error).message, "cannot open /no: Permission denied");
     }
 
     #[test]
-    fn a_repair_whose_names_were_changed_meanwhile_gets_no_hint_about_an_exchange() {
+    fn only_a_system_error_gets_the_hint_about_exchanged_names() {
         let hint = |source| {
             let error = logkv::Error::Io { action: "give the store's name to", path: "/new".into(), source };
             Failure::from(error).hint
         };
-        assert_eq!(hint(io::Error::other("something else has that name by now")), None);
-        assert!(hint(io::Error::from_raw_os_error(22)).is_some_and(|hint| hint.contains("exchanged")));
+        assert_eq!(hint(io::Error::other("another file has that name")), None);
+        assert!(hint(io::Error::from_raw_os_error(22)).is_some_and(|hint| hint.contains("exchange")));
     }
 
     #[test]
-    fn what_was_cancelled_is_interrupted_wherever_it_is_told() {
+    fn a_cancelled_operation_is_an_interruption() {
         let cancelled = logkv::Error::Cancelled;
         assert_eq!(Failure::open(&cancelled).kind, Kind::Interrupted);
         assert_eq!(Failure::from(cancelled).kind, Kind::Interrupted);
     }
 
     #[test]
-    fn a_broken_pipe_is_no_ordinary_failure() {
+    fn a_broken_pipe_has_its_own_kind() {
         assert_eq!(Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)).kind, Kind::BrokenPipe);
         assert_eq!(Failure::from(io::Error::from(io::ErrorKind::StorageFull)).kind, Kind::Command);
     }

@@ -1,8 +1,8 @@
-//! Patterns of keys, as redis-cli has them, over bytes.
+//! Key patterns over bytes, with the syntax of Redis.
 //!
-//! `*` any bytes, `?` one byte, `[abc]` `[a-z]` one byte of a set, `[^a]` `[!a]` one that is not of it, `\x` the
-//! byte x itself. `[z-a]` is `[a-z]`. Unlike there, a set that is never closed is an error, and so is an empty one: a
-//! pattern that matches nothing is a slip.
+//! `*` matches any bytes, `?` one byte, `[abc]` and `[a-z]` one byte of a set, `[^a]` and `[!a]`
+//! one byte outside a set, and `\x` the byte x. `[z-a]` equals `[a-z]`. Unlike Redis, an unclosed
+//! or empty set is an error: it is most likely a typing error.
 
 use std::ops::Range;
 
@@ -23,7 +23,7 @@ enum Token {
     One,
     /// Any number of bytes.
     Many,
-    /// A byte that is in one of the ranges, or in none of them.
+    /// A byte inside one of the ranges, or outside all of them if `negated`.
     Set { ranges: Vec<(u8, u8)>, negated: bool },
 }
 
@@ -40,7 +40,7 @@ impl Token {
     }
 }
 
-/// A set that no pattern can have, and where it stands in the text.
+/// An invalid set and its range in the pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum BadSet {
     Open(Range<usize>),
@@ -48,23 +48,22 @@ enum BadSet {
 }
 
 impl Glob {
-    /// The pattern that `word` is.
+    /// Parses `word`.
     pub fn of(word: &Word) -> Result<Self, Failure> {
         Self::parse(&word.bytes).map_err(|bad| {
             let (message, at) = match bad {
                 BadSet::Open(at) => ("the pattern has a [ that is not closed", at),
                 BadSet::Empty(at) => ("the pattern has an empty set", at),
             };
-            // In quotes, bytes may stand elsewhere than in the pattern.
+            // In a quoted word, offsets differ from those in the pattern.
             let span = match word.style {
                 Style::Bare => word.span.start + at.start..(word.span.start + at.end).min(word.span.end),
                 Style::Double | Style::Single => word.span.clone(),
             };
-            Failure::usage(message).at(span).hint(r"\[ and \] are the brackets themselves")
+            Failure::usage(message).at(span).hint(r"\[ and \] match the brackets themselves")
         })
     }
 
-    /// The pattern that `text` is.
     fn parse(text: &[u8]) -> Result<Self, BadSet> {
         let mut tokens = Vec::new();
         let mut rest = text;
@@ -89,20 +88,20 @@ impl Glob {
         Ok(Self { tokens })
     }
 
-    /// The same, with any bytes behind it; `None` where it takes any number of bytes somewhere already.
+    /// Returns the pattern followed by `*`, or `None` if it already has a `*`.
     pub fn lengthened(&self) -> Option<Self> {
         let is_open = self.tokens.contains(&Token::Many);
         let tokens = self.tokens.iter().cloned().chain([Token::Many]);
         (!is_open).then(|| Self { tokens: tokens.collect() })
     }
 
-    /// The pattern of all keys that start with `prefix`.
+    /// Returns a pattern for all keys that start with `prefix`.
     pub fn starting_with(prefix: &[u8]) -> Self {
         let literal = prefix.iter().map(|&byte| Token::Byte(byte));
         Self { tokens: literal.chain([Token::Many]).collect() }
     }
 
-    /// The bytes that every key of the pattern starts with.
+    /// Returns the bytes that every matching key starts with.
     pub fn literal_prefix(&self) -> Vec<u8> {
         self.tokens
             .iter()
@@ -110,15 +109,15 @@ impl Glob {
             .collect()
     }
 
-    /// Whether only one key can match: the prefix.
+    /// Returns whether only one key can match.
     pub fn is_literal(&self) -> bool {
         self.tokens.iter().all(|token| matches!(token, Token::Byte(_)))
     }
 
-    /// Whether `key` is one of the pattern's.
+    /// Returns whether `key` matches.
     ///
-    /// Takes at most `key.len() * pattern.len()` steps: when a later part fails, only the last `*` takes one byte
-    /// more, since an earlier one could not do better.
+    /// Takes at most `key.len() * pattern.len()` steps. On a mismatch only the last `*` takes one
+    /// more byte: another choice for an earlier `*` cannot help.
     pub fn matches(&self, key: &[u8]) -> bool {
         let (mut at, mut token) = (0, 0);
         let mut retry = None;
@@ -145,7 +144,7 @@ impl Glob {
     }
 }
 
-/// The byte after a backslash; at the end of the pattern, the backslash.
+/// Reads the byte after a backslash. Returns the backslash at the end of the pattern.
 fn escaped(rest: &mut &[u8]) -> u8 {
     match rest {
         [byte, after @ ..] => {
@@ -157,7 +156,8 @@ fn escaped(rest: &mut &[u8]) -> u8 {
     }
 }
 
-/// The ranges of the set whose `[` was just read, and whether it is of all other bytes; `None`: it is never closed.
+/// Reads a set after its `[`. Returns its ranges and whether it is negated, or `None` if it is not
+/// closed.
 fn set(rest: &mut &[u8]) -> Option<(Vec<(u8, u8)>, bool)> {
     let negated = matches!(rest.first(), Some(b'^' | b'!'));
     if negated {
@@ -193,7 +193,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn glob(pattern: &str) -> Glob {
-        Glob::parse(pattern.as_bytes()).expect("a pattern")
+        Glob::parse(pattern.as_bytes()).expect("the pattern is valid")
     }
 
     fn matches(pattern: &str, key: &str) -> bool {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_mean_what_they_mean_in_redis() {
+    fn patterns_match_as_in_redis() {
         for (pattern, key) in [
             ("", ""),
             ("*", ""),
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn the_prefix_ends_at_the_first_byte_that_is_not_fixed() {
+    fn the_literal_prefix_ends_at_the_first_wildcard() {
         for (pattern, prefix) in
             [("1F9*", "1F9"), ("*", ""), (r"a\*b?", "a*b"), ("user:[12]", "user:"), ("abc", "abc")]
         {
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_that_is_not_closed_or_empty_is_pointed_at() {
+    fn the_caret_marks_an_unclosed_or_empty_set() {
         let open = "the pattern has a [ that is not closed";
         let empty = "the pattern has an empty set";
         for (line, message, span) in [
@@ -268,44 +268,46 @@ mod tests {
             ("keys [!]x", empty, 5..8),
             ("keys 'a b[c'", open, 5..12),
         ] {
-            let words = crate::shell::lang::words::split(line.as_bytes()).expect("words");
-            let failure = Glob::of(&words[1]).expect_err("it is no pattern");
+            let words = crate::shell::lang::words::split(line.as_bytes()).expect("the line is well formed");
+            let failure = Glob::of(&words[1]).expect_err("the pattern is invalid");
             assert_eq!((failure.message.as_str(), failure.span), (message, Some(span)), "{line}");
         }
     }
 
     #[test]
-    fn a_pattern_that_ends_nowhere_is_not_lengthened() {
+    fn a_pattern_with_a_star_is_not_lengthened() {
         assert_eq!(glob("user").lengthened(), Some(glob("user*")));
         assert_eq!(glob("us[ae]r?").lengthened(), Some(glob("us[ae]r?*")));
         assert_eq!(glob("*user").lengthened(), None);
     }
 
     #[test]
-    fn many_stars_over_a_long_key_take_no_time() {
+    fn many_stars_over_a_long_key_take_polynomial_time() {
         let pattern = format!("{}b", "a*".repeat(1000));
         assert!(!matches(&pattern, &"a".repeat(10_000)));
     }
 
-    /// The obvious definition, which takes exponential time.
-    fn plainly(tokens: &[Token], key: &[u8]) -> bool {
+    /// The recursive definition. Takes exponential time.
+    fn matches_recursively(tokens: &[Token], key: &[u8]) -> bool {
         match (tokens, key) {
             ([], []) => true,
             ([Token::Many, rest @ ..], _) => {
-                plainly(rest, key) || (!key.is_empty() && plainly(tokens, &key[1..]))
+                matches_recursively(rest, key) || (!key.is_empty() && matches_recursively(tokens, &key[1..]))
             }
-            ([token, rest @ ..], [byte, after @ ..]) => token.takes(*byte) && plainly(rest, after),
+            ([token, rest @ ..], [byte, after @ ..]) => {
+                token.takes(*byte) && matches_recursively(rest, after)
+            }
             _ => false,
         }
     }
 
     proptest! {
         #[test]
-        fn every_pattern_gives_what_the_plain_definition_gives(
+        fn every_pattern_matches_as_the_recursive_definition(
             pattern in r"[ab*?\[\]^!\\-]{0,10}", key in "[ab-]{0,8}"
         ) {
             let Ok(glob) = Glob::parse(pattern.as_bytes()) else { return Ok(()) };
-            prop_assert_eq!(glob.matches(key.as_bytes()), plainly(&glob.tokens, key.as_bytes()));
+            prop_assert_eq!(glob.matches(key.as_bytes()), matches_recursively(&glob.tokens, key.as_bytes()));
             if glob.matches(key.as_bytes()) {
                 prop_assert!(key.as_bytes().starts_with(&glob.literal_prefix()));
             }

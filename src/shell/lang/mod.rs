@@ -1,4 +1,4 @@
-//! The language of a line: its words, the types of the command table, parsing, patterns and failures.
+//! The command language: words, the types of the command table, parsing, patterns and failures.
 
 pub mod answer;
 pub mod command;

@@ -1,15 +1,16 @@
-//! Did you mean …?
+//! Suggestions for mistyped words.
 
-/// The candidate that `typed` was most likely meant to be, if any is near enough: by a slip, or as the start of no other.
+/// Returns the candidate with the fewest typing errors, or the only candidate that starts with
+/// `typed`.
 pub fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    /// Nobody types more by hand, and the time that a comparison takes grows with both lengths.
+    /// Longer words are not typed by hand, and a comparison takes quadratic time.
     const LEN_MAX: usize = 256;
     if typed.len() > LEN_MAX {
         return None;
     }
     let typed = typed.to_lowercase();
     let candidates: Vec<_> = candidates.into_iter().collect();
-    // One slip in a short word, two in a longer one: more than that, and everything is near everything.
+    // With more typing errors, too many candidates match.
     let slips_max = if typed.chars().count() < 5 { 1 } else { 2 };
     let slipped = candidates
         .iter()
@@ -21,8 +22,8 @@ pub fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -
     slipped.or_else(|| begun(&typed, &candidates))
 }
 
-/// How many letters are missing, added, wrong, or swapped with their neighbour: the optimal string alignment
-/// distance.
+/// Counts the letters that are missing, added, wrong, or swapped with their neighbour. This is the
+/// optimal string alignment distance.
 fn slips(a: &str, b: &str) -> usize {
     let (a, b): (Vec<_>, Vec<_>) = (a.chars().collect(), b.chars().collect());
     // `slips[i][j]` is the distance between the first `i` letters of `a` and the first `j` of `b`.
@@ -45,7 +46,7 @@ fn slips(a: &str, b: &str) -> usize {
     slips[a.len()][b.len()]
 }
 
-/// The one candidate that starts with `typed`.
+/// Returns the candidate that starts with `typed`, if only one does.
 fn begun<'a>(typed: &str, candidates: &[&'a str]) -> Option<&'a str> {
     const LEN_LEAST: usize = 2;
     let mut begun = candidates.iter().filter(|candidate| candidate.to_lowercase().starts_with(typed));
@@ -57,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_of_the_finger_is_understood_and_a_different_word_is_not() {
+    fn a_mistyped_word_is_recognised_and_a_different_word_is_not() {
         assert_eq!(nearest("sgements", ["stats", "segments"]), Some("segments"));
         assert_eq!(nearest("GTE", ["get", "put"]), Some("get"));
         assert_eq!(nearest("frobnicate", ["get", "put"]), None);
@@ -65,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_missing_added_wrong_or_swapped_is_one_slip() {
+    fn a_missing_added_wrong_or_swapped_letter_counts_once() {
         for (a, b, count) in [
             ("", "", 0),
             ("get", "get", 0),
@@ -81,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_start_of_one_word_is_understood_and_that_of_two_is_not() {
+    fn an_unambiguous_prefix_is_recognised() {
         assert_eq!(nearest("rev", ["reverse", "limit"]), Some("reverse"));
         assert_eq!(nearest("ro", ["rollback", "rotate"]), None);
         assert_eq!(nearest("r", ["reverse"]), None);

@@ -1,4 +1,4 @@
-//! From the words of a line to the call of a command.
+//! The parser: turns the words of a line into a call of a command.
 
 use std::iter::Peekable;
 use std::vec::IntoIter;
@@ -10,12 +10,12 @@ use super::nearest::nearest;
 use super::words::{self, Lexer, Style, Word, named, shown};
 use crate::shell::lang::times;
 
-/// The call that `line` makes; `None` for a line without words.
+/// Parses `line`. Returns `None` for a line without words.
 pub fn parse_line<R>(table: &'static [Command<R>], line: &[u8]) -> Result<Option<Invocation<R>>, Failure> {
     parse(table, words::split(line)?)
 }
 
-/// The call that `words` make; `None` when there are none.
+/// Parses `words`. Returns `None` without words.
 pub fn parse<R>(table: &'static [Command<R>], words: Vec<Word>) -> Result<Option<Invocation<R>>, Failure> {
     let mut words = words.into_iter().peekable();
     let Some(name) = words.next() else {
@@ -38,7 +38,7 @@ pub fn parse<R>(table: &'static [Command<R>], words: Vec<Word>) -> Result<Option
             }
             _ => {
                 if flags_ended {
-                    // Here a dash is a dash, as it is in quotes.
+                    // After `--` a dash is literal, as in quotes.
                     word.style = Style::Single;
                 }
                 let word = match command.arg_kind(invocation.args.len()) {
@@ -54,27 +54,27 @@ pub fn parse<R>(table: &'static [Command<R>], words: Vec<Word>) -> Result<Option
     Ok(Some(invocation))
 }
 
-/// The call of `help` that `asked --help` stands for, before the words `rest`.
+/// Returns the call of `help` for `asked --help`, followed by the words `rest`.
 fn help_about<R>(
     table: &'static [Command<R>],
     asked: Invocation<R>,
     mut rest: Peekable<IntoIter<Word>>,
 ) -> Invocation<R> {
-    let command = command::find(table, command::HELP.name.as_bytes()).expect("help has the name of its flag");
+    let command = command::find(table, command::HELP.name.as_bytes()).expect("the table has a row for help");
     let json = asked.json || rest.any(|word| flag_text(Some(command), &word) == Some("--json"));
     let name = asked.command.name.as_bytes().to_vec();
     let about = Word { bytes: name, span: asked.name.clone(), style: Style::Bare };
     Invocation { command, name: asked.name, args: vec![about], flags: Vec::new(), json }
 }
 
-/// Whether a line that is not understood asks for JSON all the same.
+/// Returns whether `line`, which does not parse, has the flag `--json`.
 pub fn asks_json(line: &[u8]) -> bool {
     let mut words = Lexer::new(line).filter(|word| word.style == Style::Bare).map(|word| word.bytes);
     words.any(|word| word.strip_prefix(b"--") == Some(command::JSON.name.as_bytes()))
 }
 
-/// The text of a word that is written like a flag. Quotes make it a key or value, and so does a digit after the
-/// dash, since numbers are common values, unless `command` has such a flag; a dash alone stands for the standard input.
+/// Returns the text of `word` if it has the form of a flag. Quoted words and a lone dash are no
+/// flags. Neither are negative numbers, unless `command` has a flag with that digit.
 pub fn flag_text<'w, R>(command: Option<&Command<R>>, word: &'w Word) -> Option<&'w str> {
     let is_flag = match word.bytes.as_slice() {
         [b'-', b'-', ..] => true,
@@ -109,8 +109,8 @@ fn flag<R>(
         }
         (takes, None) => {
             let value = words.next().ok_or_else(|| {
-                let wants = takes.placeholder().unwrap_or_default();
-                Failure::usage(format!("--{} wants {wants} after it", flag.name)).at(word.span.clone())
+                let value = takes.placeholder().unwrap_or_default();
+                Failure::usage(format!("--{} needs a value {value}", flag.name)).at(word.span.clone())
             })?;
             let is_time = matches!(takes, Takes::Time | Takes::Cursor);
             let is_point = |text: &str| is_moment(text) || is_duration(text);
@@ -127,15 +127,15 @@ fn is_moment(text: &str) -> bool {
     times::moment(text, 0).is_some()
 }
 
-/// Whether it is one duration, as `1h 30m` is; `10m 20m` are two.
+/// Returns whether `text` is one duration, such as `1h 30m`. `10m 20m` are two.
 fn is_duration(text: &str) -> bool {
     times::duration(text).is_some() && text.parse::<jiff::Span>().is_ok()
 }
 
-/// The time that begins with `first`: as many of `words` as make one with it, as in `10m ago` and `2030-01-31 12:00`,
-/// belong to it, and are taken. What is in quotes does not.
+/// Joins `first` with the bare words after it that belong to the same time, as in `10m ago` and
+/// `2030-01-31 12:00`.
 fn whole_time(first: Word, words: &mut Peekable<IntoIter<Word>>, is_time: fn(&str) -> bool) -> Word {
-    /// `2 days 3 hours ago` has so many behind its first.
+    /// As in `2 days 3 hours ago`.
     const MORE_MAX: usize = 4;
     if first.style != Style::Bare || words.peek().is_none_or(|next| next.style != Style::Bare) {
         return first;
@@ -161,7 +161,7 @@ fn find_flag<R>(command: &Command<R>, name: &str) -> Option<&'static Flag> {
     }
 }
 
-/// The word of `allowed` that `word` is.
+/// Returns the element of `allowed` that equals `word`.
 pub fn one_of(word: &Word, allowed: &'static [&'static str], what: &str) -> Result<&'static str, Failure> {
     allowed.iter().copied().find(|name| word.bytes == name.as_bytes()).ok_or_else(|| {
         let allowed = allowed.join(", ");
@@ -175,7 +175,7 @@ fn check_args<R>(invocation: &Invocation<R>) -> Result<(), Failure> {
     let usage = || format!("usage: {}", command.usage());
     if args.len() < command.arity.min {
         let few = if args.is_empty() { "an argument" } else { "another argument" };
-        let message = format!("{} wants {few}", command.name);
+        let message = format!("{} needs {few}", command.name);
         return Err(Failure::usage(message).at(invocation.name.clone()).hint(usage()));
     }
     if let Some(word) = command.arity.max.and_then(|max| args.get(max)) {
@@ -190,7 +190,7 @@ fn check_args<R>(invocation: &Invocation<R>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The failure of an unknown command, with the one that was probably meant.
+/// Creates the failure for an unknown command, with a suggestion.
 pub fn unknown_command<R>(table: &'static [Command<R>], name: &Word) -> Failure {
     let typed = String::from_utf8_lossy(&name.bytes);
     let hint = habits::instead(&typed).unwrap_or_else(|| {
@@ -207,7 +207,7 @@ fn unknown_flag<R>(command: &Command<R>, name: &str, word: &Word) -> Failure {
     let known = command.all_flags().map(|flag| flag.name);
     let hint = match nearest(name.trim_start_matches('-'), known) {
         Some(meant) => format!("did you mean --{meant}?"),
-        None => "a key or value that starts with a dash goes in quotes, or after --".to_owned(),
+        None => "quote a key or value that starts with a dash, or put -- before it".to_owned(),
     };
     Failure::usage(format!("{} has no flag {}", command.name, named(name.as_bytes())))
         .at(word.span.clone())
@@ -224,11 +224,11 @@ mod tests {
     use crate::shell::run::session::Invocation;
 
     fn parsed(line: &str) -> Invocation {
-        parse_line(TABLE, line.as_bytes()).expect("the line is understood").expect("the line has words")
+        parse_line(TABLE, line.as_bytes()).expect("the line parses").expect("the line has words")
     }
 
     fn failure(line: &str) -> Failure {
-        parse_line(TABLE, line.as_bytes()).expect_err("the line is not understood")
+        parse_line(TABLE, line.as_bytes()).expect_err("the line does not parse")
     }
 
     fn args(line: &str) -> Vec<String> {
@@ -236,17 +236,17 @@ mod tests {
     }
 
     #[test]
-    fn flags_may_stand_anywhere_before_two_dashes() {
+    fn flags_are_accepted_anywhere_before_two_dashes() {
         let invocation = parsed("get a --output f b");
         assert_eq!(invocation.value("output").map(|word| word.bytes.as_slice()), Some(&b"f"[..]));
         assert_eq!(invocation.args.len(), 2);
         assert!(parsed("get a -o f").has("output"));
-        assert_eq!(parsed("keys --limit=0x10").number("limit").expect("it is a number"), Some(16));
+        assert_eq!(parsed("keys --limit=0x10").number("limit").expect("the value is a number"), Some(16));
         assert_eq!(args("get a -- --hex -o"), ["a", "\"--hex\"", "\"-o\""]);
     }
 
     #[test]
-    fn quotes_numbers_and_a_dash_alone_are_no_flags() {
+    fn quoted_words_numbers_and_a_lone_dash_are_no_flags() {
         assert_eq!(args("put a -5"), ["a", "\"-5\""]);
         assert_eq!(args("put a -0"), ["a", "\"-0\""]);
         assert!(parsed("keys -0").has("null") && parsed("keys -- -0").flags.is_empty());
@@ -256,14 +256,14 @@ mod tests {
     }
 
     #[test]
-    fn every_command_takes_json() {
+    fn every_command_accepts_json() {
         assert!(parsed("stats --json").json);
         assert!(!parsed("stats").json);
         assert!(parsed("get a --json").flags.is_empty());
     }
 
     #[test]
-    fn every_command_takes_help_wherever_a_flag_may_stand_and_nowhere_else() {
+    fn every_command_accepts_help_wherever_it_accepts_a_flag() {
         for line in ["get --help", "GET -h", "put a -h 1", "get a -h --bogus", "put --help", "set -h a"] {
             let invocation = parsed(line);
             assert_eq!(invocation.command.name, "help", "{line}");
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_understood_in_any_case_and_shell_commands_with_a_dot() {
+    fn names_match_in_any_case_and_shell_commands_with_a_leading_dot() {
         assert_eq!(parsed("GET a").command.name, "get");
         assert_eq!(parsed(".mode json").command.name, "mode");
         assert_eq!(parsed("\\q").command.name, "quit");
@@ -287,24 +287,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_pointed_at_and_what_was_meant_is_named() {
+    fn a_usage_failure_marks_the_word_and_suggests_another() {
         let cases = [
             ("gett a", "unknown command gett", 0..4, Some("did you mean get?")),
             ("get a --hxe", "get has no flag --hxe", 6..11, Some("did you mean --hex?")),
             ("get a --jsn", "get has no flag --jsn", 6..11, Some("did you mean --json?")),
-            ("keys --limit", "--limit wants N after it", 5..12, None),
+            ("keys --limit", "--limit needs a value N", 5..12, None),
             ("keys --limit --all", "--limit takes a number, not \"--all\"", 13..18, None),
             ("keys --all=1", "--all takes no value", 5..12, None),
             ("mode xml", "mode takes one of table, plain, json, raw, not xml", 5..8, None),
             ("count a b", "count takes no argument b", 8..9, Some("usage: count [PATTERN|--prefix KEY]")),
-            ("exists", "exists wants an argument", 0..6, Some("usage: exists KEY… [--hex]")),
+            ("exists", "exists needs an argument", 0..6, Some("usage: exists KEY… [--hex]")),
         ];
         for (line, message, span, hint) in cases {
             let failure = match parse_line(TABLE, line.as_bytes()) {
                 Err(failure) => failure,
                 Ok(invocation) => {
                     let invocation = invocation.expect("the line has words");
-                    invocation.number("limit").expect_err("it is not a number")
+                    invocation.number("limit").expect_err("the value is no number")
                 }
             };
             assert_eq!((failure.message.as_str(), failure.span), (message, Some(span)), "{line}");
@@ -312,7 +312,7 @@ mod tests {
         }
     }
 
-    /// Lines that start with a command, whose words are flags, keys in and out of quotes, or anything.
+    /// Generates lines of a command name, flags, quoted and bare keys, and arbitrary bytes.
     fn any_line() -> impl Strategy<Value = Vec<u8>> {
         let names: Vec<_> = TABLE.iter().flat_map(Command::names).collect();
         let flags: Vec<_> = TABLE.iter().flat_map(|command| command.flags).collect();
@@ -328,7 +328,7 @@ mod tests {
         })
     }
 
-    /// The line that makes this call, without short flags and with its arguments last.
+    /// Prints a call as a line with long flags, and with the arguments last.
     fn printed(invocation: &Invocation) -> String {
         let flags = invocation.flags.iter().map(|given| match &given.value {
             Some(value) => format!("--{} {}", given.flag.name, quote(&value.bytes)),
@@ -342,7 +342,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_call_that_is_printed_is_the_same_call_and_a_failure_points_into_the_line(line in any_line()) {
+        fn a_printed_call_parses_to_the_same_call_and_a_failure_marks_part_of_the_line(line in any_line()) {
             match parse_line(TABLE, &line) {
                 Ok(Some(call)) => {
                     let again = parsed(&printed(&call));

@@ -1,4 +1,4 @@
-//! Messages on the standard error: failures with their caret and hint, and notes.
+//! Messages on standard error: failures with caret and hint, and notes.
 
 use std::io::{self, IsTerminal, Write};
 use std::ops::Range;
@@ -14,24 +14,24 @@ use crate::shell::term::fit::{clip, hang};
 use crate::shell::term::style::{Look, hue};
 use crate::shell::term::units::{bytes, count};
 
-/// How a hint starts that says how a command is called.
+/// The start of a hint with the usage of a command.
 pub const USAGE_HINT: &str = "usage: ";
 
-/// Where a line came from, as an error names it.
+/// The origin of a line, for error messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinePlace {
-    /// From a person or from arguments: there is nothing to name.
+    /// The prompt or the command line.
     Nowhere,
-    /// From a script.
+    /// A script.
     Line {
-        /// The script's name; `-` is the standard input.
+        /// The script's name, or `-` for standard input.
         file: Rc<str>,
-        /// The number of the line, from 1.
+        /// The line number, from 1.
         number: u64,
     },
 }
 
-/// Writes `failure` with the line it is about.
+/// Writes `failure`, with a caret under the faulty part of `line`.
 pub fn write_failure(failure: &Failure, line: &[u8], place: &LinePlace, look: &Look) {
     let mut text = String::new();
     if let LinePlace::Line { file, number } = place {
@@ -48,7 +48,7 @@ pub fn write_failure(failure: &Failure, line: &[u8], place: &LinePlace, look: &L
         text.push_str(&format!("  {shown}\n  {}\n", look.paint(caret, hue::BAD)));
     }
     if let Some(hint) = &failure.hint {
-        // A usage says what repeats; any other hint may name a key.
+        // Other hints may contain a key with this character.
         let is_usage = hint.starts_with(USAGE_HINT);
         let hint = if is_usage { hint.replace('…', look.ellipsis()) } else { hint.clone() };
         let hint = broken(&hint, "hint: ".len(), width);
@@ -57,7 +57,7 @@ pub fn write_failure(failure: &Failure, line: &[u8], place: &LinePlace, look: &L
     to_stderr(&text);
 }
 
-/// Writes a note; a warning is not to be overlooked.
+/// Writes a note, or a warning in colour.
 pub fn write_note(text: &str, look: &Look) {
     const WARNING: &str = "warning:";
     if let Some(rest) = text.strip_prefix(WARNING) {
@@ -67,12 +67,12 @@ pub fn write_note(text: &str, look: &Look) {
     to_stderr(&format!("{}\n", look.paint(broken(text, 0, line_width(look)), hue::DIM)));
 }
 
-/// The columns that a message may take: those of the terminal. Elsewhere a message is one line, for programs.
+/// Returns the width of the terminal. Elsewhere a message is one line, for programs.
 fn line_width(look: &Look) -> usize {
     if io::stderr().is_terminal() { look.width } else { usize::MAX }
 }
 
-/// `text`, which starts at column `start`, in lines that end between words.
+/// Breaks `text`, which starts at column `start`, between words.
 fn broken(text: &str, start: usize, width: usize) -> String {
     const WIDTH_LEAST: usize = 20;
     let width = width.saturating_sub(start).max(WIDTH_LEAST);
@@ -81,11 +81,11 @@ fn broken(text: &str, start: usize, width: usize) -> String {
 }
 
 fn to_stderr(text: &str) {
-    // Nobody is left to be told that the standard error is closed.
+    // A closed standard error cannot be reported anywhere.
     drop(io::stderr().write_all(text.as_bytes()));
 }
 
-/// The part of `line` around `span` that fits `width` columns, and a line of carets to go below it.
+/// Returns the part of `line` around `span` that fits the width, and a line of carets below it.
 fn caret(line: &[u8], span: &Range<usize>, look: &Look) -> (String, String) {
     const INDENT: usize = 2;
     const CARETS_MAX: usize = 40;
@@ -94,7 +94,7 @@ fn caret(line: &[u8], span: &Range<usize>, look: &Look) -> (String, String) {
     let room = look.width.saturating_sub(INDENT + 1).max(CARETS_MAX / 2);
     let start = span.start.min(line.len());
     let end = span.end.clamp(start, line.len());
-    // Of a line without end no more is looked at than may fit.
+    // A line may be very long. Only the part that may fit is examined.
     let near = room.saturating_mul(CHAR_LEN_MAX) + 1;
     let before = &line[start.saturating_sub(near)..start];
     let [under, after] = [start..end, end..line.len()]
@@ -120,22 +120,23 @@ fn clip_start(text: &str, width: usize, ellipsis: &str) -> String {
     format!("{ellipsis}{}", &text[start..])
 }
 
-/// The unfinished end of the log that a reader ignores.
+/// Describes a torn tail that a reader ignores.
 fn torn_end(torn: &TornTail) -> String {
     let (len, at, intact) = (bytes(torn.len), torn.at, count(torn.intact_count, "intact record"));
     match torn.intact_count {
         0 => format!(
-            "note: the last writer was interrupted: an unfinished write of {len} at {at} is left out here (damage in the last \
-             writes that were synced together looks the same)"
+            "note: the last writer was interrupted: an unfinished write of {len} at {at} is ignored (damage \
+             in the last synced writes looks the same)"
         ),
         _ => format!(
-            "warning: the last writer was interrupted, or the last writes that were synced together are damaged: {len} at {at} \
-             are left out here, with {intact} behind the first bad place; opening for writing cuts them off, and repair keeps them"
+            "warning: the last writer was interrupted, or the last synced writes are damaged: {len} at {at} \
+             are ignored, with {intact} after the first damage; opening for writing cuts them off, and \
+             repair keeps them"
         ),
     }
 }
 
-/// The result of opening a log for writing whose end had to be searched for.
+/// Describes how opening for writing recovered the end of the log.
 fn unclean_end(report: &OpenReport) -> String {
     let read = count(report.end_count, "record");
     let was = if report.end_count == 1 { "was" } else { "were" };
@@ -148,7 +149,7 @@ fn unclean_end(report: &OpenReport) -> String {
         Some(TornTail { at, len, intact_count: 0 }) => {
             let len = bytes(*len);
             let cut = format!(
-                "an unfinished write of {len} at {at} was cut off (damage in the last writes that were synced together looks \
+                "an unfinished write of {len} at {at} was cut off (damage in the last synced writes looks \
                  the same)"
             );
             ("note", cut)
@@ -156,35 +157,37 @@ fn unclean_end(report: &OpenReport) -> String {
         Some(TornTail { at, len, intact_count }) => {
             let (len, intact) = (bytes(*len), count(*intact_count, "intact record"));
             let cut = format!(
-                "{len} at {at} were cut off, with {intact} behind the first bad place: a write was interrupted, or the last \
-                 writes that were synced together were damaged"
+                "{len} at {at} were cut off, with {intact} after the first damage: a write was interrupted, \
+                 or the last synced writes were damaged"
             );
             ("warning", cut)
         }
     };
     let mut text = if report.outgrown {
         format!(
-            "{kind}: the log's last file is longer than when the store was closed: {read} {was} read behind that \
-             end, and {cut}"
+            "{kind}: the last segment is longer than when the store was closed: {read} {was} read after \
+             that end, and {cut}"
         )
     } else {
         format!(
-            "{kind}: the last writer did not close the store: {read} {was} read from the log's end, and {cut}"
+            "{kind}: the last writer did not close the store: {read} {was} read from the end of the log, \
+             and {cut}"
         )
     };
     if !report.skipped.is_empty() {
         let next = report.skipped.end;
-        text +=
-            &format!("; the next record is number {next}, since lost writes may have used those before it");
+        text += &format!(
+            "; the next record is number {next}, because lost writes may have used the numbers before it"
+        );
     }
     text
 }
 
-/// What opening found that its user should know, a sentence each.
+/// Returns a note for each finding of `report` that the user should know.
 pub fn opening(report: &OpenReport, read_only: bool) -> Vec<String> {
     let mut notes = Vec::new();
     match &report.torn {
-        // A reader may be beside a writer: an unclosed log is normal then.
+        // While another process writes, an unclosed log is normal.
         Some(torn) if read_only => notes.push(torn_end(torn)),
         _ if report.unclean && !read_only => notes.push(unclean_end(report)),
         _ => {}
@@ -192,18 +195,18 @@ pub fn opening(report: &OpenReport, read_only: bool) -> Vec<String> {
     notes.extend(report.damage.iter().map(damaged));
     if !report.orphans_removed.is_empty() {
         let names = names(&report.orphans_removed);
-        notes.push(format!("note: leftovers of interrupted work were deleted: {names}"));
+        notes.push(format!("note: orphan files of interrupted work were deleted: {names}"));
     }
     if !report.strangers.is_empty() {
         let names = names(&report.strangers);
         notes.push(format!(
-            "warning: segments of another store are in the directory, and were left alone: {names}"
+            "warning: the directory has segments of another store, which were not touched: {names}"
         ));
     }
     notes
 }
 
-/// Damage in the log, and what shows it.
+/// Describes damage in the log.
 pub fn damaged(found: &FoundDamage) -> String {
     let FoundDamage { at, len, damage } = found;
     let segment = at.segment;
@@ -225,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_cut_with_what_ascii_has() {
+    fn an_ascii_look_cuts_a_line_with_dots() {
         let line = [b"a".repeat(500).as_slice(), b" HERE ", b"b".repeat(500).as_slice()].concat();
         let (shown, carets) = super::caret(&line, &(501..505), &Look { ascii: true, width: 60, ..LOOK });
         assert!(shown.is_ascii() && shown.starts_with("...") && shown.ends_with("..."), "{shown}");
@@ -233,18 +236,18 @@ mod tests {
     }
 
     #[test]
-    fn the_caret_stands_under_what_is_wrong_whatever_is_shown_before_it() {
+    fn the_caret_is_below_the_span_after_wide_and_escaped_characters() {
         assert_eq!(caret(b"put a b", &(4..5), 80), ("put a b".into(), "    ^".into()));
         assert_eq!(caret("put 日 b".as_bytes(), &(8..9), 80), ("put 日 b".into(), "       ^".into()));
         assert_eq!(caret(b"put \x1b b", &(6..7), 80), (r"put \x1b b".into(), "         ^".into()));
     }
 
     #[test]
-    fn a_long_line_is_cut_to_the_terminal_and_keeps_what_is_wrong() {
+    fn a_long_line_is_cut_to_the_width_around_the_span() {
         let line = [b"a".repeat(500).as_slice(), b" HERE ", b"b".repeat(500).as_slice()].concat();
         let (shown, carets) = caret(&line, &(501..505), 60);
         assert!(shown.width() <= 57, "{shown}");
-        let column = carets.find('^').expect("there is a caret");
+        let column = carets.find('^').expect("the line has a caret");
         let under: String = shown.chars().skip(column).take(4).collect();
         assert_eq!((under.as_str(), carets.trim()), ("HERE", "^^^^"));
         assert!(caret(&line, &(0..1006), 60).0.width() <= 57);

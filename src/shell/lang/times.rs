@@ -1,4 +1,4 @@
-//! Times and durations as people write them.
+//! Times and durations in the forms that users type.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use logkv::Expiry;
 use super::words::is_digits;
 use crate::shell::term::moment::EPOCH;
 
-/// The forms of a moment, for messages.
+/// The accepted forms of a time, for messages.
 pub const MOMENTS: &str = "2030-01-31, 2030-01-31T12:00Z, '10m ago' or yesterday";
 
 const DAY_MS: u64 = 86_400_000;
@@ -21,9 +21,11 @@ pub fn duration(text: &str) -> Option<Duration> {
     humantime::parse_duration(text).ok().or_else(fraction)
 }
 
-/// Parses a moment, in milliseconds since 1970: a date with or without a time of day, in UTC unless it has
-/// an offset; `now`, `today`, `yesterday`, `tomorrow`, which start at midnight in UTC; `10m ago`, `in 10m`.
-/// What is before 1970 is 1970.
+/// Parses a time into milliseconds since 1970.
+///
+/// Accepts a date with an optional time of day, in UTC unless it has an offset; `now`; `today`,
+/// `yesterday` and `tomorrow`, which mean midnight in UTC; `10m ago` and `in 10m`. Times before
+/// 1970 become 0.
 pub fn moment(text: &str, now_ms: u64) -> Option<u64> {
     let millis = |text: &str| Some(u64::try_from(duration(text)?.as_millis()).unwrap_or(u64::MAX));
     let today = now_ms - now_ms % DAY_MS;
@@ -33,7 +35,7 @@ pub fn moment(text: &str, now_ms: u64) -> Option<u64> {
         "today" => Some(today),
         "yesterday" => Some(today.saturating_sub(DAY_MS)),
         "tomorrow" => Some(today.saturating_add(DAY_MS)),
-        // A duration is taken as it was written: `M` is a month, and `m` a minute.
+        // Durations are case-sensitive: `M` is a month, and `m` a minute.
         _ if lowercase.ends_with(" ago") => Some(now_ms.saturating_sub(millis(&text[..text.len() - 4])?)),
         _ if lowercase.starts_with("in ") => Some(now_ms.saturating_add(millis(&text[3..])?)),
         _ => of_calendar(&lowercase),
@@ -44,28 +46,29 @@ fn of_calendar(text: &str) -> Option<u64> {
     let pieces = Pieces::parse(text).ok().filter(|pieces| pieces.time_zone_annotation().is_none())?;
     let local = pieces.date().to_datetime(pieces.time().unwrap_or(Time::midnight()));
     let offset_s = pieces.to_numeric_offset().map_or(0, |offset| offset.seconds());
-    // A timestamp of jiff ends a day before the calendar does.
+    // The range of jiff's Timestamp ends before 9999-12-31T23:59:59.
     let ms = local.duration_since(EPOCH).as_millis() - i128::from(offset_s) * 1000;
     u64::try_from(ms.max(0)).ok()
 }
 
-/// Why a text is not a time to live.
+/// The reason that a text is no time to live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TtlError {
-    /// It is not a duration, or shorter than the clock's tick.
+    /// It is no duration, or it is shorter than a millisecond.
     Malformed,
-    /// It is longer than any key can be kept before it expires.
+    /// It is longer than the longest time to live.
     TooLong,
 }
 
-/// Parses a time to live: a duration, or a number of seconds, as in redis. `never` is `None`.
+/// Parses a time to live: a duration, or a number of seconds as in Redis. Returns `None` for
+/// `never`.
 pub fn time_to_live(text: &[u8]) -> Result<Option<Duration>, TtlError> {
     let text = str::from_utf8(text).map_err(|_| TtlError::Malformed)?;
     if text.eq_ignore_ascii_case("never") {
         return Ok(None);
     }
     let ttl = match text.strip_suffix("ms").filter(|ms| is_digits(ms)) {
-        // humantime counts nanoseconds, which overflow earlier.
+        // humantime counts nanoseconds, which overflow earlier than milliseconds.
         Some(ms) => Duration::from_millis(ms.parse().map_err(|_| TtlError::TooLong)?),
         None if is_digits(text) => Duration::from_secs(text.parse().map_err(|_| TtlError::TooLong)?),
         None => match (duration(text), humantime::parse_duration(text)) {
@@ -86,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_to_live_is_as_long_as_a_key_can_be_given() {
+    fn a_time_to_live_reaches_the_latest_expiry_and_no_further() {
         let millis =
             |text: &str| time_to_live(text.as_bytes()).map(|ttl| ttl.map_or(0, |ttl| ttl.as_millis()));
         assert_eq!(
@@ -109,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_is_written_as_people_write_it() {
+    fn every_documented_form_of_a_time_parses() {
         const NOW: u64 = 1_700_000_000_000;
         let of = |text: &str| moment(text, NOW);
         for (text, ms) in [

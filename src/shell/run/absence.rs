@@ -73,7 +73,7 @@ fn reason(session: &Session, key: &[u8]) -> Result<Option<String>, Failure> {
         let seq = last.meta.seq;
         let was = before.filter(|before| matches!(store.get_at(key, At::Seq(before.meta.seq)), Ok(Some(_))));
         let how = was.map_or_else(
-            || format!("versions {name} shows what is left"),
+            || format!("versions {name} shows the remaining records"),
             |was| format!("get {name} --at {} shows what it was", was.meta.seq),
         );
         return Ok(Some(format!("record {seq} deleted {name} {} ago; {how}", ago(last.meta.time_ms))));

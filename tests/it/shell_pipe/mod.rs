@@ -228,7 +228,7 @@ fn an_error_that_ends_the_script_names_its_own_line_and_no_acknowledged_one() {
     let (code, said) = transcript.answer(&[&["-m", "plain", "--ack", "d"], &args[..]].concat());
     assert_eq!(
         (code, said.as_str()),
-        (Some(1), "OK\nOK\nERR 1 the batch was not committed; 1 change forgotten\n")
+        (Some(1), "OK\nOK\nERR 1 the batch was not committed; 1 change discarded\n")
     );
     let (_, said) = transcript.answer(&[&["--json", "--ack", "d"], &args[..]].concat());
     let ends: Vec<_> = said.lines().rev().take(2).collect();

@@ -1,14 +1,15 @@
-//! Words: how a line is split, and how bytes are printed so that they can be typed back.
+//! Words: splits lines into words, and prints bytes as words.
 //!
-//! One lexer serves the parser, the highlighter, the completer, the validator and the carets under errors.
+//! The parser, the highlighter, the completer, the validator and the carets share one lexer.
 //!
-//! - Words are split on blanks: space, tab, and the line breaks inside a line that was continued.
-//! - `"…"` takes `\n \r \t \b \a \\ \" \xHH`; any other escape is an error.
-//! - `'…'` is literal; only `\'` is taken there, for a quote.
-//! - A quote opens only at the start of a word (`it's` is four ordinary bytes), and the closing one ends it.
+//! - Blanks separate words: space, tab, and the line breaks of a continued line.
+//! - `"…"` accepts the escapes `\n \r \t \b \a \\ \" \xHH`. Others are errors.
+//! - `'…'` is literal, except for `\'`.
+//! - A quote opens only at the start of a word: `it's` is a bare word. The closing quote ends the
+//!   word.
 //! - A bare backslash is an ordinary byte.
 //!
-//! [`quote`] is the inverse of [`split`]: whatever it prints is read back as the same bytes.
+//! [`split`] reads the output of [`quote`] back as the same bytes.
 
 #[cfg(any(test, fuzzing))]
 pub mod any_line;
@@ -24,7 +25,7 @@ use std::path::Path;
 
 pub use self::quote::{Quoted, named, quote, shown, visible, visible_path};
 
-/// How a word was written, which decides whether it may be a flag, and its colour.
+/// The quotes of a word. Only a bare word can be a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
     /// Without quotes.
@@ -38,67 +39,69 @@ pub enum Style {
 /// One word of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
-    /// What it stands for, without quotes and escapes.
+    /// The bytes, without quotes and escapes.
     pub bytes: Vec<u8>,
-    /// Where it stands in the line, quotes included.
+    /// The span in the line, with the quotes.
     pub span: Range<usize>,
-    /// How it was written.
+    /// The quotes.
     pub style: Style,
 }
 
 impl Word {
-    /// The path that it names.
+    /// Returns the word as a path.
     pub fn path(&self) -> &Path {
         Path::new(OsStr::from_bytes(&self.bytes))
     }
 
-    /// Whether it stands for the standard input or output: a dash alone, and not in quotes.
+    /// Returns whether it is a bare dash, which stands for standard input or output.
     pub fn is_dash(&self) -> bool {
         self.style == Style::Bare && self.bytes == b"-"
     }
 }
 
-/// Why a line cannot be split, and where.
+/// A lexical error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WordError {
-    /// What is wrong.
+    /// The kind.
     pub kind: WordErrorKind,
-    /// The bytes of the line to put a caret under.
+    /// The span of the line that the caret marks.
     pub span: Range<usize>,
 }
 
-/// What is wrong with a word.
+/// The kind of a lexical error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WordErrorKind {
-    /// A backslash in `"…"` before a byte that is no escape.
+    /// An unknown escape in `"…"`.
     BadEscape,
     /// `\x` without two hexadecimal digits.
     BadHex,
-    /// Something that is no blank directly after a closing quote.
+    /// No blank after a closing quote.
     AfterQuote,
-    /// The line ends inside this quote.
+    /// This quote is not closed.
     Open(char),
 }
 
 impl fmt::Display for WordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
-            WordErrorKind::BadEscape => f.write_str(r#"unknown escape; known are \n \r \t \b \a \\ \" \xHH"#),
-            WordErrorKind::BadHex => f.write_str(r"\x wants two hexadecimal digits, as in \x7f"),
+            WordErrorKind::BadEscape => {
+                f.write_str(r#"unknown escape; the escapes are \n \r \t \b \a \\ \" \xHH"#)
+            }
+            WordErrorKind::BadHex => f.write_str(r"\x needs two hexadecimal digits, as in \x7f"),
             WordErrorKind::AfterQuote => f.write_str("a blank is missing after the closing quote"),
             WordErrorKind::Open(quote) => write!(f, "the quote {quote} is not closed"),
         }
     }
 }
 
-/// The words of a line.
+/// Splits a line into words.
 pub fn split(line: &[u8]) -> Result<Vec<Word>, WordError> {
     Lexer::new(line).map(Lexeme::into_word).collect()
 }
 
-/// All that can be made of a line that is still being typed: every word, and every error beside it.
+/// Splits an unfinished line into words, and returns all errors as well.
 ///
-/// A bad escape stands for its own bytes, and an open quote reaches to the end of the line.
+/// A bad escape stands for its own bytes, and an open quote ends at the end of the line.
 pub fn split_leniently(line: &[u8]) -> (Vec<Word>, Vec<WordError>) {
     let mut errors = Vec::new();
     let words = Lexer::new(line)
@@ -110,7 +113,7 @@ pub fn split_leniently(line: &[u8]) -> (Vec<Word>, Vec<WordError>) {
     (words, errors)
 }
 
-/// The quote that is open at the end of the line, and where it opened; blind to all other errors.
+/// Returns the quote that is open at the end of the line, and its offset. Ignores other errors.
 pub fn open_quote(line: &[u8]) -> Option<(char, usize)> {
     Lexer::new(line).filter_map(|lexeme| lexeme.error).find_map(|error| match error.kind {
         WordErrorKind::Open(quote) => Some((quote, error.span.start)),
@@ -118,16 +121,16 @@ pub fn open_quote(line: &[u8]) -> Option<(char, usize)> {
     })
 }
 
-/// A word as the lexer meets it: its bytes are those of the line itself unless an escape changes them.
+/// A word from the lexer. Its bytes are borrowed from the line unless it has escapes.
 #[derive(Debug)]
 pub struct Lexeme<'a> {
-    /// What it stands for.
+    /// The bytes, without quotes and escapes.
     pub bytes: Cow<'a, [u8]>,
-    /// Where it stands in the line, quotes included.
+    /// The span in the line, with the quotes.
     pub span: Range<usize>,
-    /// How it was written.
+    /// The quotes.
     pub style: Style,
-    /// What is wrong with it; of several errors, an open quote, or else the first.
+    /// Its error. An open quote takes precedence over others, and then the first error.
     pub error: Option<WordError>,
 }
 
@@ -140,7 +143,7 @@ impl Lexeme<'_> {
     }
 }
 
-/// Goes through a line word by word, without allocating for words that have no escapes.
+/// An iterator over the words of a line. It allocates only for words with escapes.
 #[derive(Clone, Debug)]
 pub struct Lexer<'a> {
     line: &'a [u8],
@@ -148,7 +151,7 @@ pub struct Lexer<'a> {
 }
 
 impl<'a> Lexer<'a> {
-    /// A lexer at the start of `line`.
+    /// Creates a lexer for `line`.
     pub fn new(line: &'a [u8]) -> Self {
         Self { line, at: 0 }
     }
@@ -220,7 +223,7 @@ impl<'a> Iterator for Lexer<'a> {
     }
 }
 
-/// Appends to bytes that are borrowed from a line for as long as they follow each other there.
+/// Appends `more`. Empty `bytes` borrow it instead of copying.
 fn extend<'a>(bytes: &mut Cow<'a, [u8]>, more: &'a [u8]) {
     if more.is_empty() {
         return;
@@ -232,8 +235,8 @@ fn extend<'a>(bytes: &mut Cow<'a, [u8]>, more: &'a [u8]) {
     }
 }
 
-/// What the backslash at the start of `rest` stands for (`None`: for its own bytes), the bytes that it takes, and
-/// what is wrong with it.
+/// Decodes the escape at the start of `rest`. Returns its byte (`None` if it stands for its own
+/// bytes), its length and its error.
 fn escape(rest: &[u8], style: Style) -> (Option<u8>, usize, Option<WordErrorKind>) {
     let next = rest.get(1).copied();
     if style == Style::Single {
@@ -247,9 +250,9 @@ fn escape(rest: &[u8], style: Style) -> (Option<u8>, usize, Option<WordErrorKind
         Some(b'a') => 0x07,
         Some(byte @ (b'\\' | b'"')) => byte,
         Some(b'x') => return hex_escape(rest),
-        // The line ends here: the open quote is the error to tell.
+        // The line ends here, so the error is the open quote.
         None => return (None, 1, None),
-        // A whole character, so that a caret is as wide as what is seen.
+        // The caret covers the whole character.
         Some(_) => return (None, 1 + char_len(&rest[1..]), Some(WordErrorKind::BadEscape)),
     };
     (Some(byte), 2, None)
@@ -264,7 +267,7 @@ fn hex_escape(rest: &[u8]) -> (Option<u8>, usize, Option<WordErrorKind>) {
     }
 }
 
-/// The length in bytes of the character at the start of `bytes`; of what is no character, one byte.
+/// Returns the length of the character at the start of `bytes`, or 1 for invalid UTF-8.
 fn char_len(bytes: &[u8]) -> usize {
     bytes.utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next()).map_or(1, char::len_utf8)
 }
@@ -273,7 +276,7 @@ fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-/// Whether a text is a whole number without a sign, however large.
+/// Returns whether `text` has only digits.
 pub fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -292,25 +295,25 @@ mod tests {
     }
 
     #[test]
-    fn blanks_separate_words_and_quotes_hold_them_together() {
+    fn blanks_separate_words_outside_quotes() {
         assert_eq!(words("  put \t user:1  \"Alice Cooper\"  "), [&b"put"[..], b"user:1", b"Alice Cooper"]);
         assert_eq!(words("''  \"\""), [b"", b""]);
         assert!(words(" \t ").is_empty());
     }
 
     #[test]
-    fn double_quotes_take_the_escapes_and_single_quotes_take_none_but_their_own() {
+    fn double_quotes_decode_escapes_and_single_quotes_only_an_escaped_quote() {
         assert_eq!(words(r#""\n\r\t\b\a\\\"\x00\xfF""#), [b"\n\r\t\x08\x07\\\"\x00\xff"]);
         assert_eq!(words(r#"'\n\x00\\ "' 'it\'s'"#), [&br#"\n\x00\\ ""#[..], b"it's"]);
     }
 
     #[test]
-    fn a_backslash_or_a_quote_inside_a_bare_word_is_an_ordinary_byte() {
+    fn a_backslash_or_quote_inside_a_bare_word_is_literal() {
         assert_eq!(words(r#"a\nb it's 5" $x;#"#), [&br"a\nb"[..], b"it's", b"5\"", b"$x;#"]);
     }
 
     #[test]
-    fn an_error_points_at_the_bytes_that_are_wrong() {
+    fn an_error_has_the_span_of_the_wrong_bytes() {
         assert_eq!(error(r#"put "a\qb""#), WordError { kind: WordErrorKind::BadEscape, span: 6..8 });
         assert_eq!(error(r#"put "\é""#), WordError { kind: WordErrorKind::BadEscape, span: 5..8 });
         assert_eq!(error(r#"put "\xg0""#), WordError { kind: WordErrorKind::BadHex, span: 5..7 });
@@ -321,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_being_typed_gives_all_words_and_all_errors() {
+    fn an_unfinished_line_gives_all_words_and_all_errors() {
         let (words, errors) = split_leniently(br#"put "a\qb" 'open en"#);
         let bytes: Vec<_> = words.iter().map(|word| word.bytes.as_slice()).collect();
         assert_eq!(bytes, [&b"put"[..], br"a\qb", b"open en"]);
@@ -341,16 +344,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_line_whatsoever_makes_the_lexer_stumble(line in any_bytes()) {
+        fn every_line_satisfies_the_lexer_properties(line in any_bytes()) {
             any_line::holds(&line);
         }
     }
 
     #[test]
-    fn no_line_that_the_fuzzer_found_makes_the_lexer_stumble() {
+    fn every_line_of_the_fuzz_corpus_satisfies_the_lexer_properties() {
         let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/corpus/words");
-        let lines = std::fs::read_dir(dir).expect("a corpus").map(|entry| entry.expect("an entry").path());
-        let count = lines.map(|path| any_line::holds(&std::fs::read(path).expect("a line"))).count();
+        let lines = std::fs::read_dir(dir)
+            .expect("the corpus exists")
+            .map(|entry| entry.expect("the entry is readable").path());
+        let count =
+            lines.map(|path| any_line::holds(&std::fs::read(path).expect("the file is readable"))).count();
         assert!(count > 0);
     }
 }

@@ -1,4 +1,4 @@
-//! Lines of plain words, which long scripts are made of: they are taken from the line without a call of the parser.
+//! A fast path for `put` and `del` lines of plain words, which skips the parser.
 
 use std::borrow::Cow;
 
@@ -6,20 +6,20 @@ use logkv::{Batch, Expiry, Op};
 
 use super::{Lexeme, Lexer, Style, is_digits};
 
-/// What the words of a plain line are.
+/// The meaning of the words of a plain line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plain {
-    /// Keys and values, which are set; with a time in milliseconds after [`UNTIL`], until then.
+    /// Keys and values to put, with an optional [`UNTIL`] and a time in milliseconds.
     Pairs,
-    /// Keys, which are removed.
+    /// Keys to delete.
     Keys,
 }
 
-/// The flag that says when the keys of pairs expire.
+/// The flag that sets the expiry of the pairs.
 const UNTIL: &[u8] = b"--until";
 
-/// Adds what the words behind a command's name write to `batch`, which is empty. `None`: they are something else, or
-/// wrong, and for the parser.
+/// Adds the operations of the words after a command's name to the empty `batch`. Returns `None` if
+/// the words need the parser.
 pub fn read(words: Lexer<'_>, plain: Plain, batch: &mut Batch) -> Option<()> {
     match plain {
         Plain::Pairs => read_pairs(words, batch)?,
@@ -63,7 +63,7 @@ fn milliseconds(word: Lexeme<'_>) -> Option<u64> {
     str::from_utf8(&digits).ok().filter(|text| is_digits(text))?.parse().ok()
 }
 
-/// The bytes of a word that is well formed, and neither a flag nor a dash.
+/// Returns the bytes of a word that is well formed, and neither a flag nor a dash.
 pub fn bytes(word: Lexeme<'_>) -> Option<Cow<'_, [u8]>> {
     let is_flag = word.style == Style::Bare
         && word.bytes.starts_with(b"-")
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn pairs_and_keys_without_flags_dashes_and_errors_are_taken() {
+    fn plain_pairs_and_keys_skip_the_parser() {
         let mut batch = Batch::new();
         batch.put("a", "1").put("b c", "2\n").put("d", "-5");
         assert_eq!(taken(Plain::Pairs, "a 1 'b c' \"2\\n\" d -5"), Some(batch.clone()));
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn all_else_is_left_to_the_parser() {
+    fn other_lines_need_the_parser() {
         for line in [
             "",
             "a",
@@ -122,14 +122,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_taken_is_what_the_parser_makes_of_it(
+        fn a_plain_line_gives_the_same_batch_as_the_parser(
             is_put in any::<bool>(),
             line in r#"([-a-c"'\\x0=]{0,4} {0,2}){0,6}"#,
         ) {
             let (plain, name) = if is_put { (Plain::Pairs, "put") } else { (Plain::Keys, "del") };
             if let Some(batch) = taken(plain, &line) {
-                let call = parse_line(TABLE, format!("{name} {line}").as_bytes()).expect("it is understood");
-                let call = call.expect("there are words");
+                let call = parse_line(TABLE, format!("{name} {line}").as_bytes()).expect("the line parses");
+                let call = call.expect("the line has words");
                 let words = batch.iter().flat_map(|op| match op {
                     Op::Put { key, value, .. } => vec![key, value],
                     Op::Delete { key } => vec![key],

@@ -1,18 +1,18 @@
-//! How bytes are printed: so that they can be typed back, and never drive a terminal.
+//! Prints bytes as words that can be typed back and hold no control characters.
 
 use std::fmt::{self, Write as _};
 use std::path::Path;
 
 use logkv::Visible;
 
-/// `bytes` as a word that can be typed back: bare where that is safe, else in `"…"`.
+/// Returns `bytes` as a word that can be typed back: bare if that is safe, else in `"…"`.
 pub fn quote(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() + 2);
-    write!(text, "{}", Quoted(bytes)).expect("a String takes all that is written to it");
+    write!(text, "{}", Quoted(bytes)).expect("a write to a String never fails");
     text
 }
 
-/// What [`quote`] gives, written as it is made: for values, which may be large.
+/// Prints like [`quote`], without an allocation. Values may be large.
 #[derive(Clone, Copy, Debug)]
 pub struct Quoted<'a>(pub &'a [u8]);
 
@@ -29,37 +29,38 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// `bytes` fit for a terminal: control bytes, invisible characters and what is not UTF-8 as `\xHH`, all else as it is.
+/// Returns `bytes` as text for a terminal: control bytes, invisible characters and invalid UTF-8 as
+/// `\xHH`.
 ///
-/// For messages and paths, which are read and not typed back.
+/// For messages and paths, which the user reads and does not type back.
 pub fn visible(bytes: &[u8]) -> String {
     Visible(bytes).to_string()
 }
 
-/// The path as [`visible`] prints it.
+/// Returns the path as [`visible`] text.
 pub fn visible_path(path: &Path) -> String {
     visible(path.as_os_str().as_encoded_bytes())
 }
 
-/// A word or a key as a message names it: as [`quote`] prints it, but only the start of a long one, with `...` behind it.
+/// Returns a word or key for a message: as [`quote`] prints it, or the start of a long one and
+/// `...`.
 pub fn shown(bytes: &[u8]) -> String {
     cut(bytes, WORD_LEN_MAX, quote)
 }
 
-/// A name as a message has it: as [`visible`] prints it, but only the start of a long one, with `...` behind it. Paths get more
-/// room than words.
+/// Returns a file name for a message: as [`visible`] prints it, or the start of a long one and
+/// `...`.
 pub fn named(bytes: &[u8]) -> String {
     cut(bytes, NAME_LEN_MAX, visible)
 }
 
-/// The most characters that a word takes in a message, but for what says that it is cut.
+/// The maximum length of a word in a message, in characters without `...`.
 const WORD_LEN_MAX: usize = 60;
 
-/// The same of a name: what a file's name takes.
+/// The maximum length of a file name in a message.
 const NAME_LEN_MAX: usize = 255;
 
-/// `bytes` as `print` has them, or their start if that is longer than `len_max` characters. Of bytes without end little is looked
-/// at.
+/// Prints `bytes`, cut to `len_max` characters and `...`. Examines only the start of long bytes.
 fn cut(bytes: &[u8], len_max: usize, print: fn(&[u8]) -> String) -> String {
     const CHAR_LEN_MAX: usize = 4;
     let fits = |text: &String| text.chars().count() <= len_max;
@@ -75,7 +76,8 @@ fn cut(bytes: &[u8], len_max: usize, print: fn(&[u8]) -> String) -> String {
     starts.find(fits).unwrap_or_default() + "..."
 }
 
-/// Whether `text` is read back as it is, without quotes, and never as a flag, a comment or a dotted command.
+/// Returns whether `text` reads back unchanged without quotes. A flag, a comment or a dotted
+/// command does not.
 fn is_bare(text: &str) -> bool {
     let is_plain = |c: char| !matches!(c, '"' | '\'' | '\\') && !c.is_whitespace() && Visible::is(c);
     !text.is_empty() && !text.starts_with(['#', '-', '.']) && text.chars().all(is_plain)
@@ -108,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_needs_no_quotes_prints_bare() {
+    fn safe_text_prints_bare() {
         for text in [
             "a",
             "user:1",
@@ -124,19 +126,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_is_cut_where_a_message_names_it() {
+    fn a_message_cuts_long_words_and_names() {
         assert_eq!(shown(b"a b"), "\"a b\"");
         assert_eq!(shown(&[b'x'; 60]), "x".repeat(60));
         assert_eq!(shown(&[b'x'; 61]), "x".repeat(60) + "...");
         assert_eq!(shown("ä".repeat(1 << 20).as_bytes()), "ä".repeat(60) + "...");
         assert_eq!(shown(&[0xff; 1000]), format!("\"{}\"...", r"\xff".repeat(14)));
-        assert_eq!(shown(&[0x80; 1000]), "...", "no character starts there");
+        assert_eq!(shown(&[0x80; 1000]), "...", "no character starts within the limit");
         assert_eq!(named(&[b'x'; 255]), "x".repeat(255));
         assert_eq!(named(&[b'x'; 1000]), "x".repeat(255) + "...");
     }
 
     #[test]
-    fn what_could_be_read_as_something_else_prints_in_quotes() {
+    fn ambiguous_text_prints_in_quotes() {
         for (bytes, text) in [
             (&b""[..], r#""""#),
             (b"a b", r#""a b""#),

@@ -227,7 +227,7 @@ impl Session {
             return;
         };
         let changes = units::count(transaction.overlay.len() as u64, "change");
-        let failure = Failure::command(format!("the batch was not committed; {changes} forgotten"));
+        let failure = Failure::command(format!("the batch was not committed; {changes} discarded"));
         // The last line answered is the one that left the script.
         let place = end.filter(|_| self.acknowledges()).cloned().or(transaction.begun);
         self.fail(&failure, b"", &place.unwrap_or(LinePlace::Nowhere));
