@@ -9,7 +9,7 @@ use logkv::fs::{FileSystem, LockOutcome, OsFileSystem};
 use logkv::{Compact, Error, Store, repair};
 use tempfile::TempDir;
 
-use crate::common::{contents, copy_of, open, quick, scratch, segment_path, value};
+use crate::common::{contents, copy_of, open, quick, scratch, segment_path, skipped, value};
 
 /// A change of names while a store is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,7 +229,7 @@ fn a_writer_whose_directory_is_hidden_by_a_mount_changes_no_file() {
     let beside = Store::open_with(&dir, quick().read_only(true)).expect("opens beside the writer");
     let map = contents(&store);
     let Some(mount) = Mount::over(&dir) else {
-        eprintln!("SKIPPED: mounting a file system needs root");
+        skipped("a mount over the directory", "mounting a file system needs root");
         return;
     };
     let other = open(&dir);

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crate::common::{files, open, piped};
+use crate::common::{files, open, piped, skipped};
 use crate::transcript::Transcript;
 
 /// A closed store with one key.
@@ -141,7 +141,7 @@ fn an_unreadable_file_is_named_with_the_reason() {
     match as_nobody(&["--version"]) {
         Ok(output) if output.status.success() => {}
         _ => {
-            eprintln!("NOT TESTED: other users may not run {program}");
+            skipped("unreadable files", &format!("other users may not run {program}"));
             return;
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use logkv::{Compact, Error, ManualClock, Store, Sync};
 
-use crate::common::{files, killed, open, quick, scratch, segment_path, value};
+use crate::common::{files, killed, open, quick, scratch, segment_path, skipped, value};
 use crate::recount::Recounted;
 
 #[test]
@@ -183,7 +183,7 @@ fn case_24_a_path_that_is_no_store_is_refused_in_one_sentence_and_unchanged() {
 fn case_24_the_directory_of_another_user_is_refused_unless_trusted() {
     let dir = scratch();
     if std::os::unix::fs::chown(dir.path(), Some(12_345), None).is_err() {
-        eprintln!("SKIPPED: giving a directory away needs root");
+        skipped("the directory of another user", "giving a directory away needs root");
         return;
     }
     assert!(matches!(refused(dir.path()), Error::Untrusted { .. }));
