@@ -280,8 +280,9 @@ mod tests {
     #[test]
     fn the_file_that_is_mapped_at_an_address_is_found_by_its_path() {
         let path = std::env::current_exe().expect("this program has a path");
-        let file = std::fs::File::open(&path).expect("it opens");
-        let mapping = Mapping::new(&file, 8192).expect("it is mapped").expect("there is room");
+        let file = std::fs::File::open(&path).expect("the program opens");
+        let mapping =
+            Mapping::new(&file, 8192).expect("the program is mapped").expect("the limit is not reached");
         let at = mapping.0.bytes.as_ptr() as usize;
         for (address, is_it) in [(at, true), (at + 8191, true), (at + 8192, false), (0, false)] {
             let mut line = MapsLine::default();

@@ -175,5 +175,5 @@ fn handle(directory: &dyn Directory) -> io::Result<BorrowedFd<'_>> {
 }
 
 fn moved() -> io::Error {
-    io::Error::other("another process put something else under this name")
+    io::Error::other("another process has replaced the file of this name")
 }

@@ -229,13 +229,13 @@ mod tests {
 
     /// Returns a pool of four, and files of four bytes that hold their number.
     fn pooled(count: u64) -> (tempfile::TempDir, Arc<FilePool>, Vec<PooledFile>) {
-        let dir = tempfile::tempdir().expect("a directory");
-        let directory = OsFileSystem.open_directory(dir.path()).expect("it opens");
+        let dir = tempfile::tempdir().expect("the directory is created");
+        let directory = OsFileSystem.open_directory(dir.path()).expect("the directory opens");
         let pool = FilePool::new(Arc::clone(&directory), Some(0));
         let files = (0..count).map(|id| {
-            let file = directory.open(name(id), Access::Create).expect("a file");
-            write_all_at(&*file, &(id as u32).to_le_bytes(), 0).expect("it is written");
-            pool.adopt(name(id), file).expect("it is taken")
+            let file = directory.open(name(id), Access::Create).expect("the file is created");
+            write_all_at(&*file, &(id as u32).to_le_bytes(), 0).expect("the file is written");
+            pool.adopt(name(id), file).expect("the pool takes the file")
         });
         let files = files.collect();
         (dir, pool, files)
@@ -250,7 +250,7 @@ mod tests {
     fn few_files_are_open_and_all_can_be_read() {
         let (_dir, _pool, files) = pooled(50);
         for id in (0..50_u32).chain((0..50).rev()) {
-            let bytes = read_vec_at(&files[id as usize], 0, 4).expect("it is read");
+            let bytes = read_vec_at(&files[id as usize], 0, 4).expect("the file is read");
             assert_eq!(bytes, id.to_le_bytes());
             assert!(open_count(&files) <= CAPACITY_LEAST as usize);
         }
@@ -263,9 +263,9 @@ mod tests {
         for id in [0, 1, 2] {
             std::fs::remove_file(dir.path().join(name(id).to_string())).expect("the file exists");
         }
-        std::fs::write(dir.path().join(name(2).to_string()), "other").expect("a file");
+        std::fs::write(dir.path().join(name(2).to_string()), "other").expect("the file is created");
         for file in files.iter().skip(3) {
-            read_vec_at(file, 0, 4).expect("it is read");
+            read_vec_at(file, 0, 4).expect("the file is read");
         }
         assert_eq!(read_vec_at(&files[0], 0, 4).expect("it was kept open"), [0; 4]);
         let error = read_vec_at(&files[1], 0, 4).expect_err("it was removed");

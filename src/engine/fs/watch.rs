@@ -109,20 +109,20 @@ mod tests {
 
     #[test]
     fn a_write_reports_bytes_a_new_file_reports_names_and_nothing_else_is_reported() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let handle = std::fs::File::open(dir.path()).expect("it opens");
+        let dir = tempfile::tempdir().expect("the directory is created");
+        let handle = std::fs::File::open(dir.path()).expect("the directory opens");
         let mut watch = Inotify::of(&handle).expect("the system has inotify");
-        assert_eq!(watch.wait(Duration::ZERO).expect("waits"), Changed::default());
-        std::fs::write(dir.path().join("new"), "").expect("a file");
-        assert!(watch.wait(LONG).expect("waits").names);
-        assert_eq!(watch.wait(Duration::ZERO).expect("waits"), Changed::default());
-        std::fs::write(dir.path().join("new"), "bytes").expect("bytes");
-        let for_ever = watch.wait(Duration::MAX).expect("waits");
+        assert_eq!(watch.wait(Duration::ZERO).expect("the wait ends"), Changed::default());
+        std::fs::write(dir.path().join("new"), "").expect("the file is created");
+        assert!(watch.wait(LONG).expect("the wait ends").names);
+        assert_eq!(watch.wait(Duration::ZERO).expect("the wait ends"), Changed::default());
+        std::fs::write(dir.path().join("new"), "bytes").expect("the bytes are written");
+        let for_ever = watch.wait(Duration::MAX).expect("the wait ends");
         assert_eq!(for_ever, Changed { bytes: true, names: false });
     }
 
     #[test]
     fn without_notifications_everything_may_have_changed() {
-        assert_eq!(Unwatched.wait(Duration::ZERO).expect("sleeps"), Changed::ALL);
+        assert_eq!(Unwatched.wait(Duration::ZERO).expect("the call sleeps"), Changed::ALL);
     }
 }

@@ -75,13 +75,14 @@ impl Distribution {
     const DIGITS: u8 = 2;
 
     fn new() -> Self {
-        let histogram = hdrhistogram::Histogram::new(Self::DIGITS).expect("it offers up to five digits");
+        let histogram =
+            hdrhistogram::Histogram::new(Self::DIGITS).expect("hdrhistogram supports up to five digits");
         Self { histogram, sum: 0 }
     }
 
     fn record(&mut self, value: u64) {
         let value = value.min(Self::VALUE_MAX);
-        self.histogram.record(value).expect("an hour's place in the table is a few thousand");
+        self.histogram.record(value).expect("the histogram resizes itself");
         self.sum = self.sum.saturating_add(value);
     }
 

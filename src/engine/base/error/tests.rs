@@ -71,16 +71,33 @@ fn every_damage() -> Vec<Damage> {
 /// counted; the test then fails until it is listed above.
 fn kinds(error: &Error, damage: &Damage) -> (usize, usize) {
     let errors = match error {
-        Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 37,
-        Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 37,
-        Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 37,
-        Error::KeyLength { .. } | Error::ValueLength { .. } | Error::BatchLength { .. } | Error::Full => 37,
-        Error::ValueTooLarge { .. } => 37,
-        Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 37,
-        Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 37,
-        Error::Occupied { .. } | Error::BackupDamaged { .. } | Error::NotABackup { .. } => 37,
-        Error::Unfinished { .. } => 37,
-        Error::CompactedAway { .. }
+        Error::Io { .. }
+        | Error::Missing { .. }
+        | Error::Foreign { .. }
+        | Error::Untrusted { .. }
+        | Error::Locked { .. }
+        | Error::Unsupported { .. }
+        | Error::ManifestDamaged { .. }
+        | Error::SegmentMissing { .. }
+        | Error::Damaged { .. }
+        | Error::Rot { .. }
+        | Error::KeyLength { .. }
+        | Error::ValueLength { .. }
+        | Error::BatchLength { .. }
+        | Error::Full
+        | Error::ValueTooLarge { .. }
+        | Error::ReadOnly
+        | Error::Closed
+        | Error::Poisoned { .. }
+        | Error::NotWritten { .. }
+        | Error::NoSuchSegment { .. }
+        | Error::NotCompactable { .. }
+        | Error::OutcomeUnknown { .. }
+        | Error::Occupied { .. }
+        | Error::BackupDamaged { .. }
+        | Error::NotABackup { .. }
+        | Error::Unfinished { .. }
+        | Error::CompactedAway { .. }
         | Error::ExpiryTooLate
         | Error::GivenUp { .. }
         | Error::OtherLineage { .. }
@@ -93,10 +110,17 @@ fn kinds(error: &Error, damage: &Damage) -> (usize, usize) {
         | Error::NumberOverflow { .. } => 37,
     };
     let damages = match damage {
-        Damage::Truncated { .. } | Damage::HeaderChecksum { .. } | Damage::RecordChecksum { .. } => 11,
-        Damage::Field { .. } | Damage::Order { .. } | Damage::Foreign(_) | Damage::Codec(_) => 11,
-        Damage::Compressed { .. } | Damage::UnfinishedBatch | Damage::Magic => 11,
-        Damage::TooLarge { .. } => 11,
+        Damage::Truncated { .. }
+        | Damage::HeaderChecksum { .. }
+        | Damage::RecordChecksum { .. }
+        | Damage::Field { .. }
+        | Damage::Order { .. }
+        | Damage::Foreign(_)
+        | Damage::Codec(_)
+        | Damage::Compressed { .. }
+        | Damage::UnfinishedBatch
+        | Damage::Magic
+        | Damage::TooLarge { .. } => 11,
     };
     (errors, damages)
 }

@@ -70,8 +70,8 @@ pub(crate) struct Described {
     pub(crate) compressed: Compressed,
 }
 
-/// Returns the bytes before and after `rows` in a hint. `rows` are encoded [`HintRow`]s in key order;
-/// the rows of one key are newest first.
+/// Returns the bytes before and after `rows` in a hint. `rows` are encoded [`HintRow`]s in key
+/// order; the rows of one key are newest first.
 ///
 /// A segment has fewer than 2^32 records. [`check`] refuses a hint with more rows, or with a filter
 /// of 4 GiB.
