@@ -52,7 +52,8 @@ pub(crate) struct Log {
     has_buffered: AtomicBool,
     /// The number before the first that this log assigns.
     floor: Seqno,
-    /// The sequence number of the last record when the log was opened. After a crash, `floor` may be higher.
+    /// The sequence number of the last record when the log was opened. After a crash, `floor` may
+    /// be higher.
     last_at_open: Seqno,
     /// Segment files of other stores. Their ids are not used.
     strangers: Vec<SegmentId>,

@@ -36,7 +36,8 @@ pub(crate) struct Cut {
 }
 
 impl Log {
-    /// Returns the sequence numbers of the newest record, and of the newest one known to be durable.
+    /// Returns the sequence numbers of the newest record, and of the newest one known to be
+    /// durable.
     pub(crate) fn progress(&self) -> Result<(Seqno, Seqno)> {
         let writer = self.lock()?;
         // Before the first write, the counter is at the last record, or farther after a crash.

@@ -206,7 +206,10 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_bytes_never_panic(filter in prop::collection::vec(any::<u8>(), 0..200), hash in any::<u64>()) {
+        fn arbitrary_bytes_never_panic(
+            filter in prop::collection::vec(any::<u8>(), 0..200),
+            hash in any::<u64>(),
+        ) {
             let _ = may_hold(&filter, hash);
         }
     }
