@@ -1,6 +1,8 @@
 //! Input of scripts and imports, read line by line as bytes.
 
 mod readiness;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::io::{self, Cursor, Read};
@@ -18,13 +20,13 @@ use super::interrupt::Interrupt;
 use super::packing::Packing;
 use super::unpacker::{self, Unpacker, is_trailing};
 
-/// The longest key and value together, in bytes, if values have at most `value_len_max`.
+/// Returns the longest key and value together, in bytes, if values have at most `value_len_max`.
 pub fn pair_len_max(value_len_max: u64) -> u64 {
     value_len_max.saturating_add(KEY_LEN_MAX as u64)
 }
 
-/// The longest text for `len` bytes if each byte takes up to `escape_len`, with room for names and
-/// flags.
+/// Returns the longest text for `len` bytes if each byte takes up to `escape_len`, with room for
+/// names and flags.
 pub fn escaped_len_max(len: u64, escape_len: u64) -> u64 {
     const REST_LEN: u64 = 1 << 20;
     len.saturating_mul(escape_len).saturating_add(REST_LEN)
@@ -113,7 +115,7 @@ impl Input {
         Self { packing: Unpacking::Unknown, ..self }
     }
 
-    /// The compression of the input, known after the first bytes are read.
+    /// Returns the compression of the input, known after the first bytes are read.
     pub fn packing(&self) -> Option<Packing> {
         match self.packing {
             Unpacking::Of(packing) => Some(packing),
@@ -157,14 +159,14 @@ impl Input {
         }
     }
 
-    /// The current line without its line break.
+    /// Returns the current line without its line break.
     pub fn line(&self) -> &[u8] {
         let line = &self.buffer[self.start..self.end];
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         line.strip_suffix(b"\r").unwrap_or(line)
     }
 
-    /// The length of the current line with its line break, for [`Input::shorten`].
+    /// Returns the length of the current line with its line break, for [`Input::shorten`].
     pub fn line_len(&self) -> usize {
         self.end - self.start
     }
@@ -176,12 +178,12 @@ impl Input {
         self.searched = self.end;
     }
 
-    /// The first `len` bytes from the start of the current line.
+    /// Returns the first `len` bytes from the start of the current line.
     pub fn held(&self, len: usize) -> &[u8] {
         &self.buffer[self.start..self.start + len]
     }
 
-    /// The buffered bytes, for readers without lines. Skips a byte order mark at the start.
+    /// Returns the buffered bytes, for readers without lines. Skips a byte order mark at the start.
     pub fn unread(&mut self) -> &[u8] {
         if !self.is_begun && self.buffer.starts_with(Self::BYTE_ORDER_MARK) {
             self.take(Self::BYTE_ORDER_MARK.len());
@@ -196,7 +198,7 @@ impl Input {
         self.is_begun = true;
     }
 
-    /// The number of buffered bytes from the start of the current line.
+    /// Returns the number of buffered bytes from the start of the current line.
     pub fn unread_len(&self) -> u64 {
         (self.buffer.len() - self.start) as u64
     }
@@ -209,13 +211,13 @@ impl Input {
         self.is_begun = true;
     }
 
-    /// Whether the end of the input was read.
+    /// Returns whether the end of the input was read.
     pub fn is_at_end(&self) -> bool {
         self.is_at_end
     }
 
-    /// Whether [`Input::fill`] would block. Compressed input is always ready: what is there is
-    /// decompressed first.
+    /// Returns whether [`Input::fill`] would block. Compressed input is always ready: what is there
+    /// is decompressed first.
     pub fn readiness(&self) -> io::Result<Readiness> {
         if self.packing().is_some() { Ok(Readiness::Ready) } else { readiness(self.pollable.as_ref()) }
     }
@@ -247,7 +249,7 @@ impl Input {
         self.source.read(buffer)
     }
 
-    /// The rest of the input. Waits as [`Input::wait`] does. Returns `None` after more than
+    /// Returns the rest of the input. Waits as [`Input::wait`] does. Returns `None` after more than
     /// `len_max` bytes, so that an endless input such as `/dev/zero` ends.
     pub fn rest(mut self, len_max: u64, interrupt: &Interrupt) -> io::Result<Option<Vec<u8>>> {
         while !self.is_at_end {
@@ -300,131 +302,5 @@ impl Input {
             self.packing = Unpacking::Never;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use super::super::packing::Packer;
-    use super::*;
-
-    fn lines(text: &[u8]) -> Vec<Vec<u8>> {
-        let mut input = Input::text(text.to_vec());
-        let mut lines = Vec::new();
-        loop {
-            while input.advance() {
-                lines.push(input.line().to_vec());
-            }
-            if input.is_at_end() {
-                return lines;
-            }
-            input.fill().expect("memory is readable");
-        }
-    }
-
-    #[test]
-    fn a_line_ends_with_lf_or_crlf_or_the_end() {
-        assert_eq!(lines(b"a\nb\r\n\nc\rd"), [&b"a"[..], b"b", b"", b"c\rd"]);
-        assert!(lines(b"").is_empty());
-        assert_eq!(lines(b"\n"), [b""]);
-    }
-
-    #[test]
-    fn a_byte_order_mark_is_not_part_of_the_first_line() {
-        assert_eq!(lines(b"\xef\xbb\xbfa\n\xef\xbb\xbfb"), [&b"a"[..], b"\xef\xbb\xbfb"]);
-    }
-
-    #[test]
-    fn a_line_longer_than_the_buffer_is_whole() {
-        let long = vec![b'x'; Input::READ_LEN * 2 + 7];
-        let text = [b"a\n", long.as_slice(), b"\nb\n"].concat();
-        assert_eq!(lines(&text), [&b"a"[..], &long, b"b"]);
-    }
-
-    #[test]
-    fn the_rest_starts_after_the_last_line_read() {
-        let mut input = Input::text(b"a\nb\nc".to_vec());
-        input.fill().expect("memory is readable");
-        assert!(input.advance());
-        let rest = input.rest(3, &Interrupt::default()).expect("memory is readable");
-        assert_eq!(rest.as_deref(), Some(&b"b\nc"[..]));
-    }
-
-    #[test]
-    fn an_endless_rest_is_abandoned() {
-        let zeros = File::open("/dev/zero").and_then(Input::file).expect("/dev/zero exists");
-        assert_eq!(zeros.rest(1000, &Interrupt::default()).expect("/dev/zero is readable"), None);
-    }
-
-    #[test]
-    fn forgotten_bytes_take_no_memory_and_the_next_line_is_whole() {
-        let long = vec![b'x'; Input::READ_LEN * 2];
-        let mut input = Input::text([&long, b"end\nnext".as_slice()].concat());
-        input.fill().expect("memory is readable");
-        assert!(!input.advance());
-        input.forget();
-        assert_eq!(input.unread_len(), 0);
-        let mut lines = Vec::new();
-        while !input.is_at_end() {
-            input.fill().expect("memory is readable");
-            while input.advance() {
-                lines.push(input.line().to_vec());
-            }
-        }
-        assert_eq!(lines, [&[&long[Input::READ_LEN..], b"end"].concat()[..], b"next"]);
-    }
-
-    #[test]
-    fn compressed_input_is_decompressed_as_it_arrives_and_reports_that_it_would_block() {
-        let (reader, mut writer) = io::pipe().expect("a pipe can be opened");
-        let mut input =
-            Input::file(File::from(OwnedFd::from(reader))).expect("a pipe can be polled").unpacked();
-        let mut packer = Packer::new(Some(Packing::Gzip), Vec::new()).expect("a vector accepts every write");
-        packer.write_all(b"a\nb\n").expect("a vector accepts every write");
-        let packed = packer.finish().expect("a vector accepts every write");
-        // One byte is too few to detect gzip.
-        writer.write_all(&packed[..1]).expect("the pipe has room");
-        input.fill().expect("the pipe has a byte");
-        assert!(input.packing().is_none() && !input.advance() && !input.is_at_end());
-        writer.write_all(&packed[1..packed.len() - 3]).expect("the pipe has room");
-        let mut lines = Vec::new();
-        let waits = loop {
-            if let Err(error) = input.fill() {
-                break error;
-            }
-            while input.advance() {
-                lines.push(input.line().to_vec());
-            }
-        };
-        assert_eq!((waits.kind(), lines), (io::ErrorKind::WouldBlock, vec![b"a".to_vec(), b"b".to_vec()]));
-        writer.write_all(&packed[packed.len() - 3..]).expect("the pipe has room");
-        drop(writer);
-        input.fill().expect("the pipe has the rest");
-        assert!(input.is_at_end());
-    }
-
-    #[test]
-    fn a_stale_wakeup_does_not_end_a_wait() {
-        let (reader, mut writer) = io::pipe().expect("a pipe can be opened");
-        let input = Input::file(File::from(OwnedFd::from(reader))).expect("a pipe can be polled");
-        let interrupt = Interrupt::with_stale_wakeup();
-        std::thread::scope(|scope| {
-            scope.spawn(move || {
-                std::thread::sleep(std::time::Duration::from_millis(20));
-                writer.write_all(b"a\n").expect("the pipe has room");
-            });
-            input.wait(&interrupt).expect("Ctrl-C was not pressed");
-            assert_eq!(input.readiness().expect("a pipe can be polled"), Readiness::Ready);
-        });
-    }
-
-    #[test]
-    fn an_extended_line_keeps_its_inner_line_break() {
-        let mut input = Input::text(b"a 'b\r\nc' d\ne".to_vec());
-        input.fill().expect("memory is readable");
-        assert!(input.advance() && input.extend());
-        assert_eq!(input.line(), b"a 'b\r\nc' d");
     }
 }

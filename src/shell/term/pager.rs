@@ -93,7 +93,7 @@ impl Paged {
 }
 
 impl Pager {
-    /// A pager for the terminal at the standard output.
+    /// Returns a pager for the terminal at the standard output.
     pub fn new(interrupt: Interrupt) -> Self {
         Self(Rc::new(RefCell::new(State {
             program: Program::find(),
@@ -125,13 +125,13 @@ impl Pager {
         };
     }
 
-    /// Whether the user left the pager before the end. The command was stopped then, which is no
-    /// failure.
+    /// Returns whether the user left the pager before the end. The command was stopped then, which
+    /// is no failure.
     pub fn was_left(&self) -> bool {
         matches!(self.0.borrow().sink, Sink::Left)
     }
 
-    /// The total time that commands have waited for the user.
+    /// Returns the total time that commands have waited for the user.
     pub fn waited(&self) -> Duration {
         self.0.borrow().waited
     }
@@ -235,7 +235,7 @@ struct Escapes {
 }
 
 impl Escapes {
-    /// Whether `byte` is not part of an escape sequence.
+    /// Returns whether `byte` is not part of an escape sequence.
     fn is_text(&mut self, byte: u8) -> bool {
         let was_inside = self.is_inside || byte == 0x1b;
         self.is_inside = byte == 0x1b || self.is_inside && !byte.is_ascii_alphabetic();
@@ -349,11 +349,11 @@ mod tests {
 
     #[test]
     fn the_time_in_the_pager_is_counted() {
-        let mut pager = pager("sleep 0.05; cat >/dev/null", Manner::default());
+        let mut pager = pager("sleep 0.4; cat >/dev/null", Manner::default());
         pager.write_all(&[b'\n'; 10]).expect("the pager reads everything");
         pager.flush().expect("the pager ends");
         let waited = pager.waited();
-        assert!(waited >= Duration::from_millis(50));
+        assert!(waited >= Duration::from_millis(200));
         pager.begin_on(Some((80, 2)), Manner::default());
         pager.write_all(b"fits").and_then(|()| pager.flush()).expect("the screen accepts text");
         assert_eq!(pager.waited(), waited);
@@ -361,10 +361,10 @@ mod tests {
 
     #[test]
     fn the_time_in_a_pager_left_early_is_counted() {
-        let mut pager = pager("exec sleep 0.05", Manner::default());
+        let mut pager = pager("exec sleep 0.4", Manner::default());
         // More than a pipe holds.
         let stopped = pager.write_all(&[b'\n'; 1 << 20]);
         assert!(stopped.is_err() && pager.was_left());
-        assert!(pager.waited() >= Duration::from_millis(50));
+        assert!(pager.waited() >= Duration::from_millis(200));
     }
 }
