@@ -224,7 +224,7 @@ fn a_metrics_file_that_cannot_be_written_is_reported_once_and_nothing_else_fails
     }
     fs::write(dir.path().join("d/logkv.toml"), "metrics-file = \"m.prom\"\n").expect("a file");
     let output = run(dir.path(), &["d", "get", "a"], &[]);
-    assert!(text(&output.stderr).contains("cannot set metrics-file about its own directory"));
+    assert!(text(&output.stderr).contains("cannot set metrics-file for its own directory"));
     assert_eq!(output.status.code(), Some(2));
 }
 

@@ -197,7 +197,7 @@ fn two_backups_to_one_file_exclude_each_other_and_leftovers_of_a_killed_one_do_n
     let back_up = || run(&transcript, &["d", "backup", "a.tar.zst"], Stdio::null());
     let refused = back_up();
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(said.contains("another backup is being made there"), "{said}");
+    assert!(said.contains("another backup is being written there"), "{said}");
     assert_eq!((refused.status.code(), draft.exists()), (Some(1), true));
     // As after a kill.
     drop(held);

@@ -14,7 +14,7 @@ use crate::shell::lang::words::{Style, Word, shown};
 use crate::shell::run::session::{Command, CommandRequest, Invocation, Run, Session};
 use crate::shell::run::view::Rows;
 use crate::shell::run::write::mutation::Mutation;
-use crate::shell::run::write::reply::tell_matching_deleted;
+use crate::shell::run::write::reply::print_matching_deleted;
 use crate::shell::term::input::Input;
 use crate::shell::term::units;
 
@@ -263,7 +263,7 @@ fn delete_all(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure>
         return Ok(Outcome::Done);
     }
     let deleted = usize::try_from(store.clear()?).unwrap_or(usize::MAX);
-    tell_matching_deleted(session, deleted, deleted, "no keys")?;
+    print_matching_deleted(session, deleted, deleted, "no keys")?;
     Ok(Outcome::Done)
 }
 
@@ -309,7 +309,7 @@ fn delete_rows(session: &mut Session, mut rows: Rows, none: &str) -> Result<Outc
         }
         deleted += session.store()?.write(&batch)?.map_or(0, |commit| commit.deleted);
     }
-    tell_matching_deleted(session, deleted, named, none)?;
+    print_matching_deleted(session, deleted, named, none)?;
     damage.map_or(Ok(Outcome::Done), Err)
 }
 

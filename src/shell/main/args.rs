@@ -22,45 +22,47 @@ Examples:
   logkv ./data get user:1
   logkv --json ./data stats            for programs
   logkv ./data -c 'put a 1' -c stats   several lines
-  logkv ./data < script                a script: one command a line
-  logkv -r ./data keys 'user:*'        beside a writer, changing nothing
+  logkv ./data < script                a script: one command per line
+  logkv -r ./data keys 'user:*'        next to a writer, read-only
 
 `logkv help` lists the commands, `logkv help COMMAND` explains one.
-An engine option may also stand in the environment (LOGKV_SYNC=never) or in
+Engine options can also be set in the environment (LOGKV_SYNC=never) or in
 logkv.toml in DIR; a flag wins.
 
-Exit codes: 0 done; 1 a command failed; 2 the call was not understood; 3 the
-store cannot be opened; 4 damaged bytes; ended by a signal 130 (Ctrl-C), 143
+Exit codes: 0 done; 1 a command failed; 2 the arguments are invalid; 3 the
+store cannot be opened; 4 data is damaged; ended by a signal 130 (Ctrl-C), 143
 (SIGTERM) or 129 (SIGHUP), with the store closed.";
 
 /// A key-value store in a directory, and a shell that shows every byte of its log.
 #[derive(Debug, Parser)]
-#[command(name = "logkv", version, max_term_width = 80, after_help = EXAMPLES, disable_help_flag = true, disable_version_flag = true)]
+#[command(name = "logkv", version, max_term_width = 80, after_help = EXAMPLES)]
+#[command(disable_help_flag = true, disable_version_flag = true)]
 // The last of repeated flags counts, so that a flag overrides an alias in the user's shell.
 #[command(args_override_self = true)]
 pub struct Args {
-    /// The store's directory; may come from LOGKV_DIR
+    /// The directory of the store, LOGKV_DIR by default
     #[arg(value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     dir: Option<OsString>,
-    /// One command, and what follows it
+    /// One command and its arguments
     #[arg(value_name = "COMMAND", trailing_var_arg = true)]
     pub command: Vec<OsString>,
-    /// Runs this line; may be given several times
+    /// Runs this line; can be repeated
     #[arg(short = 'c', value_name = "LINE", conflicts_with_all = ["command", "file"])]
     pub lines: Vec<OsString>,
     /// Runs this script; - is the standard input
-    #[arg(short = 'f', value_name = "FILE", conflicts_with = "command", value_hint = clap::ValueHint::FilePath)]
+    #[arg(short = 'f', value_name = "FILE", conflicts_with = "command",
+          value_hint = clap::ValueHint::FilePath)]
     pub file: Option<PathBuf>,
-    /// Opens beside a writer, and writes nothing at all
+    /// Opens next to a writer, and writes nothing
     #[arg(short, long)]
     pub read_only: bool,
-    /// Never makes a new store
+    /// Never creates a store
     #[arg(long)]
     pub no_create: bool,
     /// The form of results; table on a terminal, plain elsewhere
     #[arg(short, long, value_name = "MODE", value_parser = Mode::NAMES.to_vec(), overrides_with = "json")]
     mode: Option<String>,
-    /// The same as --mode json
+    /// Short for --mode json
     #[arg(long, overrides_with = "mode")]
     json: bool,
     /// When to use colours
@@ -72,33 +74,34 @@ pub struct Args {
     /// Ends the answer to each line of a script with OK or ERR, or in mode json with an object
     #[arg(long, conflicts_with = "command")]
     pub ack: bool,
-    /// Shows each line of a script before running it
+    /// Prints each line of a script before running it
     #[arg(short, long)]
     pub echo: bool,
-    /// Leaves out notes about the store
+    /// Omits notes about the store
     #[arg(short, long)]
     pub quiet: bool,
-    /// Tells how long each command took
+    /// Prints the time of each command
     #[arg(long)]
     pub timer: bool,
     /// The width of lines in columns
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(20..))]
     pub width: Option<u16>,
-    /// Draws tables and bars in ASCII, the default if the locale is not UTF-8; =false uses box characters
+    /// Draws tables and bars in ASCII, the default if the locale is not UTF-8;
+    /// =false uses box characters
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           hide_possible_values = true)]
     pub ascii: Option<bool>,
-    /// Answers questions with yes
+    /// Answers yes to all questions
     #[arg(short, long)]
     pub yes: bool,
-    /// Does not run the init file, which holds commands that the shell starts with:
+    /// Skips the init file, which has commands that the shell runs first:
     /// $XDG_CONFIG_HOME/logkv/init, or ~/.config/logkv/init by default
     #[arg(long)]
     pub no_init: bool,
-    /// Does not page long results
+    /// Prints long results without a pager
     #[arg(long)]
     pub no_pager: bool,
-    /// Reads options from this file, not from logkv.toml in DIR
+    /// Reads options from this file instead of logkv.toml in DIR
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub config: Option<PathBuf>,
     /// Prints completions for a shell
@@ -135,17 +138,17 @@ impl Args {
         Ok(args)
     }
 
-    /// The mode, if a flag gives one.
+    /// Returns the mode, if a flag gives one.
     pub fn mode(&self) -> Option<Mode> {
         if self.json { Some(Mode::Json) } else { self.mode.as_deref().and_then(Mode::parse) }
     }
 
-    /// Whether results are in JSON.
+    /// Returns whether results are in JSON.
     pub fn is_json(&self) -> bool {
         self.mode() == Some(Mode::Json)
     }
 
-    /// The value of the flag for the option `name`.
+    /// Returns the value of the flag for the option `name`.
     pub fn engine_flag(&self, name: &str) -> Option<OsString> {
         self.matches.get_one::<OsString>(name).cloned()
     }
@@ -169,8 +172,8 @@ impl Args {
         true
     }
 
-    /// The directory of the store. If `default`, from LOGKV_DIR, gives one, the first argument may
-    /// be the command.
+    /// Returns the directory of the store. If `default`, from LOGKV_DIR, gives one, the first
+    /// argument may be the command.
     pub fn take_dir(&mut self, default: Option<OsString>) -> Option<PathBuf> {
         let default = default.filter(|dir| !dir.is_empty());
         let dir = match (self.dir.take(), default) {
@@ -205,8 +208,8 @@ fn is_command(word: &OsStr) -> bool {
     command::find(TABLE, word.as_encoded_bytes()).is_some()
 }
 
-/// Whether `dir` is the name of a command and no file in the current directory: the user forgot
-/// DIR.
+/// Returns whether `dir` is the name of a command and no file in the current directory: the user
+/// forgot DIR.
 pub fn is_missing_command(dir: &OsStr) -> bool {
     let is_missing = || {
         let found = Path::new(dir).symlink_metadata();
@@ -215,7 +218,7 @@ pub fn is_missing_command(dir: &OsStr) -> bool {
     is_command(dir) && is_missing()
 }
 
-/// The definition of all arguments: those above, and a flag for each option.
+/// Returns the definition of all arguments: those above, and a flag for each option.
 fn definition() -> clap::Command {
     // Then -1 is reported as a bad value of its flag, not as an unknown flag.
     let is_valued = |arg: &Arg| !arg.is_positional() && arg.get_action().takes_values();
@@ -237,12 +240,12 @@ fn definition() -> clap::Command {
     })
 }
 
-/// A usage error about arguments that clap accepts.
+/// Returns a usage error about arguments that clap accepts.
 pub fn usage_error(message: &str) -> clap::Error {
     definition().error(ErrorKind::MissingRequiredArgument, message)
 }
 
-/// Whether arguments that do not parse ask for JSON.
+/// Returns whether arguments that do not parse ask for JSON.
 pub fn asks_json(words: impl IntoIterator<Item = OsString>) -> bool {
     let matches = definition().ignore_errors(true).try_get_matches_from(words);
     matches.and_then(|matches| Args::from_arg_matches(&matches)).is_ok_and(|args| args.is_json())

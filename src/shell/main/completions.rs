@@ -29,8 +29,8 @@ pub fn write(
     out.write_all(script.as_bytes())
 }
 
-/// The program with its commands as subcommands. The parser does not use them, because the words
-/// after DIR have rules of their own.
+/// Returns the program with its commands as subcommands. The parser does not use them, because the
+/// words after DIR have rules of their own.
 fn whole(definition: &clap::Command, rest: &'static str) -> clap::Command {
     let args = definition.get_arguments().filter(|arg| arg.get_id() != rest).cloned();
     clap::Command::new(definition.get_name().to_owned())
@@ -56,7 +56,7 @@ fn after_dir(shell: Shell) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// A command of the table in the form of clap.
+/// Returns a command of the table in the form of clap.
 fn subcommand(command: &Command) -> clap::Command {
     // Scripts match names as patterns, and `?` would match any directory of one letter.
     let aliases = command.aliases.iter().filter(|alias| alias.chars().all(|c| c.is_ascii_alphanumeric()));
@@ -86,7 +86,7 @@ fn flag(flag: &Flag) -> Arg {
     }
 }
 
-/// The arguments of a command. Without a limit, only the first, which can be repeated.
+/// Returns the arguments of a command. Without a limit, only the first, which can be repeated.
 fn arguments(command: &Command) -> impl Iterator<Item = Arg> {
     let max = command.arity.max;
     (0..max.unwrap_or(1)).filter_map(move |index| {

@@ -55,8 +55,8 @@ fn print_usage(error: &clap::Error, is_json: bool) -> u8 {
     let lines: Vec<_> = text.lines().map(|line| visible(line.as_bytes())).collect();
     let text = lines.join("\n") + "\n";
     let written = if error.use_stderr() {
-        let told = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        let object = if is_json { write_usage(told) } else { Ok(()) };
+        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        let object = if is_json { write_usage(message) } else { Ok(()) };
         io::stderr().write_all(text.as_bytes()).and(object)
     } else {
         io::stdout().write_all(text.as_bytes())
@@ -68,10 +68,10 @@ fn print_usage(error: &clap::Error, is_json: bool) -> u8 {
     }
 }
 
-fn write_usage(told: &str) -> io::Result<()> {
+fn write_usage(message: &str) -> io::Result<()> {
     let mut out = io::stdout();
     let mut object = Object::new(&mut out);
-    object.field("error", told)?.field("kind", Kind::Usage.name())?.field("code", USAGE)?.end()
+    object.field("error", message)?.field("kind", Kind::Usage.name())?.field("code", USAGE)?.end()
 }
 
 fn run(mut args: Args) -> u8 {
@@ -108,7 +108,7 @@ fn run(mut args: Args) -> u8 {
     let started = configured.and_then(|config| {
         logging::install(&config.log);
         if let Some(why) = config.unread.as_ref().filter(|_| !args.quiet && looks_at_files(&args)) {
-            session.note(&format!("note: {why}; going on without its options"));
+            session.note(&format!("note: {why}; its options are ignored"));
         }
         session.set_config(config);
         session.heed(Interrupt::install().map_err(Failure::no_watch)?);
@@ -234,14 +234,14 @@ fn prepare(session: &mut Session, args: &Args, invocation: &Invocation) -> Resul
     }
 }
 
-/// The options to open the store with.
+/// Returns the options to open the store with.
 fn opening(session: &Session, args: &Args, create: bool) -> Options {
     let create = create && session.settings().makes_files;
     session.config().options.clone().read_only(args.read_only).create(create)
 }
 
-/// The arguments as a line, to mark errors in, and as its words. The words were split by the user's
-/// shell and have no quotes.
+/// Returns the arguments as a line, to mark errors in, and as its words. The words were split by
+/// the user's shell and have no quotes.
 fn as_line(args: &[OsString]) -> (Vec<u8>, Vec<Word>) {
     let mut line = Vec::new();
     let mut words = Vec::new();
@@ -262,7 +262,7 @@ fn script_file(path: &Path) -> Result<Input, Failure> {
     Input::path(path).map_err(|error| Failure::file("read", path, &error))
 }
 
-/// The options from flags, the environment and files.
+/// Returns the options from flags, the environment and files.
 fn configure(args: &Args, dir: &Path) -> Result<Config, Failure> {
     let flag = |name: &str| args.engine_flag(name);
     let env = |name: &str| std::env::var_os(name);
@@ -288,7 +288,7 @@ fn configure(args: &Args, dir: &Path) -> Result<Config, Failure> {
     }
 }
 
-/// Whether the command examines files without opening the store.
+/// Returns whether the command examines files without opening the store.
 fn looks_at_files(args: &Args) -> bool {
     let command = args.command.first().and_then(|name| command::find(TABLE, name.as_bytes()));
     command.is_some_and(|command| matches!(command.needs, Needs::Directory))
@@ -330,7 +330,7 @@ fn session(args: &Args, dir: PathBuf) -> Session {
     Session::new(TABLE, dir, out, look(io::stderr().is_terminal()), settings, origin)
 }
 
-/// The origin of the commands. They are typed only if input and output are terminals.
+/// Returns the origin of the commands. They are typed only if input and output are terminals.
 fn origin(args: &Args) -> Origin {
     if !args.command.is_empty() {
         Origin::OneShot

@@ -30,8 +30,8 @@ pub fn explain_absence(session: &mut Session, key: &[u8]) -> Result<bool, Failur
     Ok(reason.is_some())
 }
 
-/// The outcome of a missing key. If the store has damage, the damaged record may have been the
-/// record of this key.
+/// Returns the outcome of a missing key. If the store has damage, the damaged record may have been
+/// the record of this key.
 pub fn absent(session: &mut Session) -> Result<Outcome, Failure> {
     let damage_count = session.store()?.open_report().damage.len();
     if damage_count == 0 {
@@ -43,8 +43,8 @@ pub fn absent(session: &mut Session) -> Result<Outcome, Failure> {
     Ok(Outcome::Damaged)
 }
 
-/// The outcome of a command that succeeded because a key is missing. It is uncertain if the store
-/// has damage.
+/// Returns the outcome of a command that succeeded because a key is missing. It is uncertain if the
+/// store has damage.
 pub fn unless_uncertain(session: &mut Session) -> Result<Outcome, Failure> {
     match absent(session)? {
         Outcome::Absent => Ok(Outcome::Done),
@@ -52,7 +52,7 @@ pub fn unless_uncertain(session: &mut Session) -> Result<Outcome, Failure> {
     }
 }
 
-/// The sentence that explains how `key` was removed.
+/// Returns the sentence that explains how `key` was removed.
 fn reason(session: &Session, key: &[u8]) -> Result<Option<String>, Failure> {
     let store = session.store()?;
     // A damaged log must not turn a missing key into a failure.

@@ -8,12 +8,12 @@ use crate::shell::lang::failure::{Failure, Kind};
 use crate::shell::lang::report::USAGE_HINT;
 use crate::shell::lang::words::{self, Style, Word, is_digits, quote};
 
-/// Whether `command` sets keys to values.
+/// Returns whether `command` sets keys to values.
 fn puts<R>(command: &Command<R>) -> bool {
     command.args == [ArgKind::Key, ArgKind::Value]
 }
 
-/// A hint if `invocation`, typed as `line`, stored an option as a key.
+/// Returns a hint if `invocation`, typed as `line`, stored an option as a key.
 pub fn option_hint<R>(
     table: &'static [Command<R>],
     invocation: &Invocation<R>,
@@ -22,7 +22,7 @@ pub fn option_hint<R>(
     set_option(table, invocation, line).or_else(|| set_until(invocation))
 }
 
-/// `failure`, with a hint about an odd word instead of the usage.
+/// Returns `failure`, with a hint about an odd word instead of the usage.
 pub fn advised<'a, R>(table: &'static [Command<R>], failure: &'a Failure, line: &[u8]) -> Cow<'a, Failure> {
     let has_advice = failure.hint.as_ref().is_some_and(|hint| !hint.starts_with(USAGE_HINT));
     if failure.kind != Kind::Usage || has_advice {
@@ -31,8 +31,8 @@ pub fn advised<'a, R>(table: &'static [Command<R>], failure: &'a Failure, line: 
     odd_word(table, line).map_or(Cow::Borrowed(failure), |hint| Cow::Owned(failure.clone().hint(hint)))
 }
 
-/// A hint about the first word of `line` that is an operator in another shell: `>`, `|`, a `;` at
-/// the end. Words in quotes or after two dashes are exempt.
+/// Returns a hint about the first word of `line` that is an operator in another shell: `>`, `|`, a
+/// `;` at the end. Words in quotes or after two dashes are exempt.
 pub fn odd_word<R>(table: &'static [Command<R>], line: &[u8]) -> Option<String> {
     let words = words::split(line).ok()?;
     let is_put = |name: &Word| command::find(table, &name.bytes).is_some_and(puts);
@@ -41,17 +41,18 @@ pub fn odd_word<R>(table: &'static [Command<R>], line: &[u8]) -> Option<String> 
     let bare = words.iter().take_while(|word| word.bytes != b"--").filter(is_bare).skip(1);
     for word in bare {
         let is_last = word.span.end == line.trim_ascii_end().len();
-        let told = match word.bytes.as_slice() {
+        let text = match word.bytes.as_slice() {
             b">" | b">>" => {
-                "> is a word like any other here: output FILE sends results into a file, get KEY -o FILE a value, and export \
-                 FILE keys and values"
+                "> is a word like any other here: output FILE sends results into a file, get KEY -o FILE \
+                 a value, and export FILE keys and values"
             }
             b"<" | b"<<" => {
-                "< is a word like any other here: read FILE runs its lines, put KEY --file FILE takes a value from it, and \
-                 import FILE rows"
+                "< is a word like any other here: read FILE runs its lines, put KEY --file FILE takes a \
+                 value from it, and import FILE rows"
             }
             b"|" | b"||" => {
-                "| is a word like any other here: logkv DIR COMMAND pipes its result to another program from your own shell"
+                "| is a word like any other here: logkv DIR COMMAND pipes its result to another program \
+                 from your own shell"
             }
             b"&" | b"&&" | b";" => "a line is one command here",
             // `set a 1 NX`.
@@ -63,12 +64,12 @@ pub fn odd_word<R>(table: &'static [Command<R>], line: &[u8]) -> Option<String> 
             }
             _ => continue,
         };
-        return Some(told.to_owned());
+        return Some(text.to_owned());
     }
     None
 }
 
-/// A hint for `set mode json`, which stored a key named as an option.
+/// Returns a hint for `set mode json`, which stored a key named as an option.
 fn set_option<R>(table: &'static [Command<R>], invocation: &Invocation<R>, line: &[u8]) -> Option<String> {
     let typed = line.get(invocation.name.clone())?;
     let [name, value] = invocation.args.as_slice() else { return None };
@@ -86,11 +87,12 @@ fn set_option<R>(table: &'static [Command<R>], invocation: &Invocation<R>, line:
     let row = config::ROWS.iter().find(|row| name.bytes.eq_ignore_ascii_case(row.name.as_bytes()))?;
     let (name, env_name) = (row.name, row.env_name());
     Some(format!(
-        "this set a key called {name}; the option is --{name} {value} before DIR, {env_name}, or {name} in logkv.toml"
+        "this set a key called {name}; the option is --{name} {value} before DIR, {env_name}, or {name} \
+         in logkv.toml"
     ))
 }
 
-/// A hint for `set a 1 EX 10`, which stored an expiry as a key.
+/// Returns a hint for `set a 1 EX 10`, which stored an expiry as a key.
 fn set_until<R>(invocation: &Invocation<R>) -> Option<String> {
     let [_, _, option, time] = invocation.args.as_slice() else { return None };
     let flag = match option.bytes.to_ascii_lowercase().as_slice() {
@@ -123,7 +125,7 @@ mod tests {
             ("set a 1 NX", "--nx sets"),
             ("put a 1 xx", "--xx sets"),
         ] {
-            assert!(odd_word(TABLE, line.as_bytes()).is_some_and(|told| told.starts_with(start)), "{line}");
+            assert!(odd_word(TABLE, line.as_bytes()).is_some_and(|text| text.starts_with(start)), "{line}");
         }
         for line in [
             "get '>'",
@@ -143,36 +145,37 @@ mod tests {
 
     #[test]
     fn an_expiry_stored_as_a_key_gets_a_hint() {
-        let told = |line: &str| {
+        let text = |line: &str| {
             let invocation =
                 parse_line(TABLE, line.as_bytes()).expect("the line parses").expect("the line has words");
             set_until(&invocation)
         };
         let ttl = "this set a second key, EX, and the first does not expire: --ttl 10s sets its time to live";
-        assert_eq!(told("set a 1 EX 10").as_deref(), Some(ttl));
-        assert!(told("put a 1 pxat 1893456000000").is_some_and(|hint| hint.contains("--until ")));
+        assert_eq!(text("set a 1 EX 10").as_deref(), Some(ttl));
+        assert!(text("put a 1 pxat 1893456000000").is_some_and(|hint| hint.contains("--until ")));
         for line in ["put a 1 b 2", "put a 1 ex wife", "put ex 10", "get a 1 ex"] {
-            assert_eq!(told(line), None, "{line}");
+            assert_eq!(text(line), None, "{line}");
         }
     }
 
     #[test]
     fn an_option_stored_as_a_key_gets_a_hint() {
-        let told = |line: &str| {
+        let text = |line: &str| {
             let invocation =
                 parse_line(TABLE, line.as_bytes()).expect("the line parses").expect("the line has words");
             set_option(TABLE, &invocation, line.as_bytes())
         };
         assert_eq!(
-            told("set mode json").as_deref(),
+            text("set mode json").as_deref(),
             Some("this set a key called mode; mode json, without set, sets the option")
         );
-        let sync = "this set a key called sync; the option is --sync never before DIR, LOGKV_SYNC, or sync in logkv.toml";
-        assert_eq!(told("SET Sync never").as_deref(), Some(sync));
+        let sync = "this set a key called sync; the option is --sync never before DIR, LOGKV_SYNC, or \
+                    sync in logkv.toml";
+        assert_eq!(text("SET Sync never").as_deref(), Some(sync));
         for line in
             ["put mode json", "set user:1 alice", "set mode json b 2", "set stats 1", "set mode json --nx"]
         {
-            assert_eq!(told(line), None, "{line}");
+            assert_eq!(text(line), None, "{line}");
         }
     }
 }

@@ -21,7 +21,8 @@ impl Compactions {
         }
     }
 
-    /// The segments that replaced `id`, directly or not, or `None` if `id` was not replaced.
+    /// Returns the segments that replaced `id`, directly or not, or `None` if `id` was not
+    /// replaced.
     pub fn successors(&self, id: SegmentId) -> Option<Vec<SegmentId>> {
         let mut ids = self.into.get(&id)?.clone();
         // A segment is replaced by newer ones only, so the loop ends.
@@ -38,7 +39,7 @@ impl Compactions {
         self.unreported.push(run);
     }
 
-    /// The background compactions since the last call.
+    /// Returns the background compactions since the last call.
     pub fn take_unreported(&mut self) -> Vec<RunReport> {
         std::mem::take(&mut self.unreported)
     }

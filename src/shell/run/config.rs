@@ -1,8 +1,8 @@
 //! Options: one table gives the flags, the names in the environment and in files, the parser, the
 //! printer and the documentation.
 //!
-//! The first source that sets an option wins: a flag, `LOGKV_…` in the environment, `--config FILE`
-//! or `logkv.toml` in the data directory, the default.
+//! The first source that sets an option wins: a flag, `LOGKV_…` in the environment,
+//! `--config FILE` or `logkv.toml` in the data directory, the default.
 
 mod environment;
 mod file;

@@ -82,19 +82,19 @@ impl Special {
 }
 
 impl Folder {
-    /// The directory at `path`.
+    /// Returns the directory at `path`.
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = LOOK_UP | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self(rustix::fs::openat(CWD, path, flags, Mode::empty())?))
     }
 
-    /// The parent directory of `path`, and the file's name in it.
+    /// Returns the parent directory of `path`, and the file's name in it.
     pub fn of(path: &Path) -> io::Result<(Self, OsString)> {
         Ok((Self::open(parent(path))?, name_of(path)?))
     }
 
-    /// The file that `path` leads to. A link at its end is followed only if it belongs to this user
-    /// or root, so that no other user chooses the file to write.
+    /// Returns the file that `path` leads to. A link at its end is followed only if it belongs to
+    /// this user or root, so that no other user chooses the file to write.
     pub fn place(path: &Path) -> io::Result<TargetPath> {
         let (mut folder, mut name) = Self::of(path)?;
         for _ in 0..LINKS_MAX {
@@ -122,18 +122,18 @@ impl Folder {
         Err(Errno::LOOP.into())
     }
 
-    /// The directory at `path`, relative to this one.
+    /// Returns the directory at `path`, relative to this one.
     fn enter(&self, path: &Path) -> io::Result<Self> {
         let flags = LOOK_UP | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self(rustix::fs::openat(&self.0, path, flags, Mode::empty())?))
     }
 
-    /// The status of `name`, without following a link.
+    /// Returns the status of `name`, without following a link.
     pub fn stat(&self, name: &OsStr) -> io::Result<Option<Stat>> {
         found(rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW))
     }
 
-    /// The target of the link `name`.
+    /// Returns the target of the link `name`.
     fn link(&self, name: &OsStr) -> io::Result<PathBuf> {
         let target = rustix::fs::readlinkat(&self.0, name, Vec::new())?;
         Ok(PathBuf::from(OsString::from_vec(target.into_bytes())))
@@ -177,13 +177,13 @@ impl Folder {
         Ok(File::from(rustix::fs::openat(&self.0, name, flags, mode)?))
     }
 
-    /// The directory `name`. Fails for a link.
+    /// Returns the directory `name`. Fails for a link.
     pub fn directory(&self, name: &OsStr) -> io::Result<Self> {
         let flags = LOOK_UP | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(Self(rustix::fs::openat(&self.0, name, flags, Mode::empty())?))
     }
 
-    /// The names in the directory, in no order.
+    /// Returns the names in the directory, in no order.
     pub fn names(&self) -> io::Result<Vec<OsString>> {
         let file = self.open_file(OsStr::new("."), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
         let names = Dir::new(file)?.map(|entry| {
@@ -220,7 +220,7 @@ impl Folder {
         Err(Errno::EXIST.into())
     }
 
-    /// Whether `name` leads to `file`.
+    /// Returns whether `name` leads to `file`.
     pub fn holds(&self, name: &OsStr, file: &File) -> io::Result<bool> {
         let ours = rustix::fs::fstat(file)?;
         Ok(self.stat(name)?.is_some_and(|there| (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)))
@@ -261,7 +261,7 @@ fn checked(file: File) -> io::Result<File> {
     }
 }
 
-/// The status, or `None` if the name is free.
+/// Returns the status, or `None` if the name is free.
 fn found(stat: rustix::io::Result<Stat>) -> io::Result<Option<Stat>> {
     match stat {
         Ok(stat) => Ok(Some(stat)),
@@ -274,9 +274,9 @@ fn is_regular(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
 }
 
-/// The error if the name leads to another file now.
+/// Returns the error if the name leads to another file now.
 fn changed() -> io::Error {
-    io::Error::other("something else was given its name meanwhile")
+    io::Error::other("its name leads to another file now")
 }
 
 /// Fails if `stat` belongs to neither this user nor root.
@@ -302,12 +302,12 @@ fn owned(stat: &Stat) -> Result<(), String> {
     })
 }
 
-/// The parent directory of `path`.
+/// Returns the parent directory of `path`.
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// The last name of `path`. Fails if the path ends in a slash.
+/// Returns the last name of `path`. Fails if the path ends in a slash.
 fn name_of(path: &Path) -> io::Result<OsString> {
     let is_directory = path.as_os_str().as_bytes().ends_with(b"/");
     match path.file_name().filter(|_| !is_directory) {
@@ -317,7 +317,7 @@ fn name_of(path: &Path) -> io::Result<OsString> {
     }
 }
 
-/// Whether `path` leads to a file of the store in `dir`, or to a free name of one.
+/// Returns whether `path` leads to a file of the store in `dir`, or to a free name of one.
 pub fn is_of_store(dir: &Path, path: &Path) -> bool {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let new = || folder.canonicalize().ok().zip(path.file_name()).map(|(folder, name)| folder.join(name));

@@ -15,8 +15,8 @@ pub const OFF: &str = "off";
 /// Prints above the line that the user is typing. `None` without a line editor.
 static PROMPT: Mutex<Option<Box<dyn ExternalPrinter + Send>>> = Mutex::new(None);
 
-/// Whether `text` is a filter: a level, or levels of parts of the engine, separated by commas.
-/// Other words are rejected: they would name an unknown part and match nothing.
+/// Returns whether `text` is a filter: a level, or levels of parts of the engine, separated by
+/// commas. Other words are rejected: they would name an unknown part and match nothing.
 pub fn is_filter(text: &str) -> bool {
     let is_known = |part: &str| {
         let name = part.split(['=', '[']).next().unwrap_or_default();

@@ -14,7 +14,7 @@ use super::folder::draft::{Draft, NewMode};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::visible;
 
-/// The metrics of `store` in the Prometheus format, labelled with its directory.
+/// Returns the metrics of `store` in the Prometheus format, labelled with its directory.
 pub fn text(store: &Store) -> logkv::Result<String> {
     let dir = store.dir().canonicalize().unwrap_or_else(|_| store.dir().to_owned());
     let dir = visible(dir.as_os_str().as_encoded_bytes());
@@ -54,7 +54,7 @@ impl MetricsFile {
         Ok(Self { stop: Some(stop), thread: Some(thread), trouble })
     }
 
-    /// The error of the last write, unless it was reported.
+    /// Returns the error of the last write, unless it was reported.
     pub fn trouble(&self) -> Option<String> {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         match &*trouble {

@@ -125,7 +125,7 @@ impl Script {
         let mut outcome = Outcome::Done;
         match ran {
             LineRun::Sent => self.is_answered = true,
-            LineRun::Told => self.answered(session),
+            LineRun::Done => self.answered(session),
             LineRun::Not if settle(session) => {
                 if session.acknowledges() {
                     // The command may take long; the reader must not wait for earlier results.
@@ -164,8 +164,13 @@ impl Script {
                     self.number += opened as u64;
                     // The following lines may be part of a value, and must not run.
                     return Err(match read {
-                        NextLine::TooLong => too_long(session).hint(format!("the quote {quote} that opens here is not closed by then, and the script ends here")),
-                        _ => Failure::usage(format!("the quote {quote} that opens in this line is never closed")),
+                        NextLine::TooLong => too_long(session).hint(format!(
+                            "the quote {quote} that opens here is not closed by then, and the \
+                             script ends here"
+                        )),
+                        _ => Failure::usage(format!(
+                            "the quote {quote} that opens in this line is never closed"
+                        )),
                     });
                 }
                 // With acknowledgements, lines are numbered by their answers.
@@ -254,8 +259,8 @@ fn too_long(session: &Session) -> Failure {
     Failure::usage(format!("a command of more than {len_max} is not read"))
 }
 
-/// The longest command, in bytes: a record with every byte escaped, with room for names and flags.
-/// Without a limit an endless line would take all memory.
+/// Returns the longest command, in bytes: a record with every byte escaped, with room for names and
+/// flags. Without a limit an endless line would take all memory.
 fn line_len_max(value_len_max: u64) -> u64 {
     // `\x01`
     const ESCAPE_LEN: u64 = 4;

@@ -24,8 +24,8 @@ pub fn parse(word: &Word, command: &str) -> Result<SegmentId, Failure> {
     }
 }
 
-/// The failure of a missing segment: the segments that replaced it in this session, and those that
-/// exist.
+/// Returns the failure of a missing segment: the segments that replaced it in this session, and
+/// those that exist.
 pub fn missing(id: SegmentId, session: &mut Session) -> Failure {
     session.update_compactions();
     let failure = Failure::from(Error::NoSuchSegment { segment: id });
@@ -59,17 +59,17 @@ pub fn point_at(args: &[Word], segment: SegmentId, failure: Failure) -> Failure 
     }
 }
 
-/// `3`, `3 to 5, 9`.
+/// Returns `3`, `3 to 5, 9`.
 pub fn numbers(ids: &[SegmentId]) -> String {
     units::ranges(&ids.iter().map(|id| id.0).collect::<Vec<_>>())
 }
 
-/// `3,4,5`, for programs.
+/// Returns `3,4,5`, for programs.
 pub fn listed(ids: &[SegmentId]) -> String {
     ids.iter().map(SegmentId::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// `segment 3`, `segments 3 to 5, 9`.
+/// Returns `segment 3`, `segments 3 to 5, 9`.
 pub fn names(ids: &[SegmentId]) -> String {
     match ids {
         [id] => format!("segment {id}"),
@@ -77,8 +77,8 @@ pub fn names(ids: &[SegmentId]) -> String {
     }
 }
 
-/// The end of a sentence about `count` compacted segments: ` into 4`, or `: nothing of it was
-/// needed`.
+/// Returns the end of a sentence about `count` compacted segments: ` into 4`, or `: nothing of it
+/// was needed`.
 pub fn made_of(count: usize, into: Option<&str>) -> String {
     match into {
         Some(into) => format!(" into {into}"),

@@ -88,8 +88,8 @@ pub enum CommandRequest {
 }
 
 impl Run {
-    /// Whether the command writes keys or controls a batch. Only such commands are allowed in an
-    /// imported script.
+    /// Returns whether the command writes keys or controls a batch. Only such commands are allowed
+    /// in an imported script.
     pub fn writes(self) -> bool {
         matches!(self, Self::Write { .. } | Self::Batch { .. })
     }
@@ -135,7 +135,7 @@ pub struct Session {
     met_damage: BTreeSet<(SegmentId, u64)>,
     /// The last line of the script that was acknowledged.
     acknowledged: u64,
-    /// The message of the last failure. A close that fails for the same reason is not reported again.
+    /// The message of the last failure. A close that fails for the same reason is not reported.
     last_message: String,
     /// The time that the current command has waited for answers of the user.
     asked: Duration,
@@ -149,7 +149,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session on the directory `dir`. The store is not open yet.
+    /// Returns a session on the directory `dir`. The store is not open yet.
     pub fn new(
         commands: &'static [Command],
         dir: PathBuf,
@@ -191,27 +191,27 @@ impl Session {
         }
     }
 
-    /// The rows of all commands, in the order of `help`.
+    /// Returns the rows of all commands, in the order of `help`.
     pub fn commands(&self) -> &'static [Command] {
         self.commands
     }
 
-    /// The directory of the store, as the user gave it.
+    /// Returns the directory of the store, as the user gave it.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// The look of messages on the standard error.
+    /// Returns the look of messages on the standard error.
     pub fn err_look(&self) -> Look {
         self.err_look
     }
 
-    /// The settings that a command can change.
+    /// Returns the settings that a command can change.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// The settings, to be changed.
+    /// Returns the settings, to be changed.
     pub fn settings_mut(&mut self) -> &mut Settings {
         &mut self.settings
     }
@@ -229,7 +229,7 @@ impl Session {
         self.err_look.width = width;
     }
 
-    /// The options, and the source of each.
+    /// Returns the options, and the source of each.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -250,7 +250,7 @@ impl Session {
         self.interrupt = interrupt;
     }
 
-    /// The origin of the commands.
+    /// Returns the origin of the commands.
     pub fn origin(&self) -> Origin {
         self.origin
     }
@@ -260,12 +260,13 @@ impl Session {
         self.origin = origin;
     }
 
-    /// Whether the commands come from a terminal, so that questions can be asked.
+    /// Returns whether the commands come from a terminal, so that questions can be asked.
     pub fn is_interactive(&self) -> bool {
         self.origin == Origin::Person
     }
 
-    /// Whether the commands come from the standard input. A command cannot read a value from it then.
+    /// Returns whether the commands come from the standard input. No command can read a value from
+    /// it then.
     pub fn reads_stdin(&self) -> bool {
         self.reads_stdin
     }
@@ -275,12 +276,12 @@ impl Session {
         self.reads_stdin = true;
     }
 
-    /// The number of scripts that are open below the first one.
+    /// Returns the number of scripts that are open below the first one.
     pub fn depth(&self) -> usize {
         self.depth
     }
 
-    /// Runs a script that a command names. `is_stdin` says whether it comes from the standard input.
+    /// Runs a script within another. `is_stdin` says whether it is the standard input.
     pub fn nested<T>(&mut self, is_stdin: bool, run: impl FnOnce(&mut Self) -> T) -> T {
         self.depth += 1;
         let result = self.reading(is_stdin, run);
@@ -309,12 +310,12 @@ impl Session {
         self.place = place;
     }
 
-    /// The writes that were submitted and not yet acknowledged.
+    /// Returns the writes that were submitted and not yet acknowledged.
     pub(super) fn pipeline(&mut self) -> &mut Pipeline {
         &mut self.pipeline
     }
 
-    /// The lines typed so far, oldest first. Only the REPL has any.
+    /// Returns the lines typed so far, oldest first. Only the REPL has any.
     pub fn history(&self) -> &[String] {
         &self.history
     }
@@ -329,7 +330,7 @@ impl Session {
         self.history.push(line.to_owned());
     }
 
-    /// The pager for long results. Only the REPL has one.
+    /// Returns the pager for long results. Only the REPL has one.
     pub fn pager(&self) -> Option<&Pager> {
         self.pager.as_ref()
     }
@@ -339,7 +340,7 @@ impl Session {
         self.pager = Some(Pager::new(self.interrupt.clone()));
     }
 
-    /// A progress bar, labelled `what`, such as `compacting`.
+    /// Returns a progress bar, labelled `what`, such as `compacting`.
     pub fn progress(&self, what: &'static str) -> Progress {
         Progress::new(what, self.err_look, !self.settings.quiet)
     }

@@ -25,17 +25,17 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// The keys that start with `prefix`.
+    /// Returns the keys that start with `prefix`.
     pub fn with_prefix(prefix: &[u8], reverse: bool) -> Self {
         Self { glob: None, from: Some(prefix.to_vec()), to: successor(prefix), reverse, values: false }
     }
 
-    /// Whether the range has all keys.
+    /// Returns whether the range has all keys.
     pub fn is_whole(&self) -> bool {
         self.glob.is_none() && self.from.is_none() && self.to.is_none()
     }
 
-    /// The keys of a snapshot with `overlay` applied, read on demand.
+    /// Returns the keys of a snapshot with `overlay` applied, read on demand.
     pub fn rows(
         &self,
         store: &Snapshot,
@@ -53,7 +53,7 @@ impl Walk {
         Ok(self.rows_of(entries, interrupt))
     }
 
-    /// The keys at an earlier point, in order.
+    /// Returns the keys at an earlier point, in order.
     pub fn rows_of_past(&self, past: &Past, interrupt: &Interrupt) -> logkv::Result<Rows> {
         let (from, to) = self.bounds();
         let bounds = (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice));
@@ -80,7 +80,7 @@ impl Walk {
         Rows { entries, glob: self.glob.clone(), interrupt: interrupt.clone(), seen: 0 }
     }
 
-    /// The range, narrowed by the literal prefix of the pattern.
+    /// Returns the range, narrowed by the literal prefix of the pattern.
     fn bounds(&self) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
         let prefix = self.glob.as_ref().map(Glob::literal_prefix).unwrap_or_default();
         let after_prefix = match &self.glob {
@@ -97,7 +97,7 @@ impl Walk {
     }
 }
 
-/// The first key after all keys that start with `prefix`, or `None` if there is none.
+/// Returns the first key after all keys that start with `prefix`, or `None` if there is none.
 fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|&byte| byte < u8::MAX)?;
     let mut after = prefix[..=last].to_vec();
@@ -139,8 +139,8 @@ impl Iterator for Rows {
 }
 
 impl Rows {
-    /// The next intact row. A damaged record does not hide the rows after it: the first failure is
-    /// kept in `damage`, for the end.
+    /// Returns the next intact row. A damaged record does not hide the rows after it: the first
+    /// failure is kept in `damage`, for the end.
     pub fn next_sound(&mut self, damage: &mut Option<Failure>) -> Result<Option<OverlayEntry>, Failure> {
         loop {
             match self.next() {
@@ -153,7 +153,7 @@ impl Rows {
     }
 }
 
-/// Whether `key` exists.
+/// Returns whether `key` exists.
 pub fn contains(session: &Session, key: &[u8]) -> Result<bool, Failure> {
     match session.change_of(key) {
         Some(change) => Ok(change.is_some()),

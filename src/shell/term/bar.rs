@@ -2,8 +2,8 @@
 
 use super::style::{Look, hue};
 
-/// A bar of `width` columns: full for `full`, shaded for `empty`. Each part that is not zero has a
-/// column of its own if the width allows it.
+/// Returns a bar of `width` columns: full for `full`, shaded for `empty`. Each part that is not
+/// zero has a column of its own if the width allows it.
 pub fn bar(full: u64, empty: u64, width: usize, look: Look) -> String {
     let (block, shade) = if look.ascii { ("#", ".") } else { ("█", "░") };
     let exact = u128::from(full) * width as u128 / u128::from((full + empty).max(1));

@@ -18,7 +18,7 @@ pub struct Breakable<W> {
 }
 
 impl<W> Breakable<W> {
-    /// A writer to `out`.
+    /// Returns a writer to `out`.
     pub fn new(out: W, interrupt: Interrupt) -> Self {
         Self { out, interrupt, len: 0 }
     }
@@ -30,7 +30,7 @@ impl<W> Breakable<W> {
 }
 
 impl<W> Breakable<W> {
-    /// Whether the current line, with `bytes`, is long enough for a check.
+    /// Returns whether the current line, with `bytes`, is long enough for a check.
     #[inline]
     fn is_long(&self, bytes: &[u8]) -> bool {
         self.len >= CHECK_INTERVAL_LEN || bytes.len() > CHECK_INTERVAL_LEN

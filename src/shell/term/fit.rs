@@ -2,7 +2,7 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// The start of `text` that fits `width` columns. `ellipsis` marks the cut.
+/// Returns the start of `text` that fits `width` columns. `ellipsis` marks the cut.
 pub fn clip(text: &str, width: usize, ellipsis: &str) -> String {
     if text.width() <= width {
         return text.to_owned();
@@ -17,7 +17,7 @@ pub fn clip(text: &str, width: usize, ellipsis: &str) -> String {
     format!("{kept}{ellipsis}")
 }
 
-/// `text` wrapped at blanks into lines of at most `width` columns.
+/// Returns `text` wrapped at blanks into lines of at most `width` columns.
 pub fn wrap(text: &str, width: usize) -> String {
     let mut wrapped = String::with_capacity(text.len() + 1);
     let mut used = 0;
@@ -32,8 +32,8 @@ pub fn wrap(text: &str, width: usize) -> String {
     wrapped
 }
 
-/// `words` after `first`, wrapped to `width` columns. Each line after the first is indented by
-/// `indent` columns.
+/// Returns `words` after `first`, wrapped to `width` columns. Each line after the first is indented
+/// by `indent` columns.
 pub fn hang<'a>(
     width: usize,
     first: &str,

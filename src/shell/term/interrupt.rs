@@ -72,7 +72,7 @@ impl Pipes {
 }
 
 impl Interrupt {
-    /// Lets SIGINT, SIGTERM and SIGHUP set flags instead of ending the process during a write. A
+    /// Makes SIGINT, SIGTERM and SIGHUP set flags instead of ending the process during a write. A
     /// signal that was ignored at the start of the process, such as SIGHUP under nohup(1), stays
     /// ignored.
     pub fn install() -> io::Result<Self> {
@@ -102,7 +102,7 @@ impl Interrupt {
         ending.is_some_and(|ending| self.guard.watch(ending, move || interrupt.code()))
     }
 
-    /// Lets the signal `number` set the flag, then wake the reader of a pipe.
+    /// Makes the signal `number` set the flag, then wake the reader of a pipe.
     fn note(&self, number: i32, waker: fn(&Pipes) -> &UnixStream) -> io::Result<()> {
         register(number, Arc::clone(&self.is_set))?;
         if let Some(pipes) = &self.pipes {
@@ -133,7 +133,7 @@ impl Interrupt {
         }
     }
 
-    /// Whether the last wakeup came from a signal. Removes it otherwise.
+    /// Returns whether the last wakeup came from a signal. Removes it otherwise.
     pub fn is_woken(&self) -> bool {
         if !self.is_set() {
             self.drain();
@@ -141,12 +141,12 @@ impl Interrupt {
         self.is_set()
     }
 
-    /// Whether a signal has ended the session, as Ctrl-D does.
+    /// Returns whether a signal has ended the session, as Ctrl-D does.
     pub fn is_ending(&self) -> bool {
         self.ending.load(Ordering::SeqCst) != 0
     }
 
-    /// The exit code for the signal: 128 plus its number.
+    /// Returns the exit code for the signal: 128 plus its number.
     pub fn code(&self) -> u8 {
         match self.ending.load(Ordering::SeqCst) {
             0 => INTERRUPTED,
@@ -193,7 +193,7 @@ impl Interrupt {
         beside(watch, read)
     }
 
-    /// Whether Ctrl-C was pressed, or the session is ending.
+    /// Returns whether Ctrl-C was pressed, or the session is ending.
     pub fn is_set(&self) -> bool {
         self.is_set.load(Ordering::SeqCst)
     }
@@ -209,7 +209,7 @@ impl Interrupt {
         self.is_set.store(true, Ordering::SeqCst);
     }
 
-    /// An interrupt with a wakeup but no flag.
+    /// Returns an interrupt with a wakeup but no flag.
     #[cfg(test)]
     pub fn with_stale_wakeup() -> Self {
         let interrupt =
@@ -219,7 +219,7 @@ impl Interrupt {
         interrupt
     }
 
-    /// The pipe that becomes readable with the next signal.
+    /// Returns the pipe that becomes readable with the next signal.
     pub fn wake(&self) -> Option<BorrowedFd<'_>> {
         self.pipes.as_ref().map(|pipes| pipes.wake.as_fd())
     }
@@ -258,7 +258,7 @@ fn beside<T>(watch: impl FnOnce(&UnixStream) + Send, run: impl FnOnce() -> T) ->
     }))
 }
 
-/// Whether `one` becomes readable or closed before `other`.
+/// Returns whether `one` becomes readable or closed before `other`.
 fn is_first(one: &UnixStream, other: &UnixStream) -> bool {
     let mut fds = [PollFd::new(one, PollFlags::IN), PollFd::new(other, PollFlags::IN)];
     // The signal may interrupt this thread.
@@ -266,7 +266,7 @@ fn is_first(one: &UnixStream, other: &UnixStream) -> bool {
     !fds[0].revents().is_empty()
 }
 
-/// Whether `stream` becomes readable or closed within about `limit`.
+/// Returns whether `stream` becomes readable or closed within about `limit`.
 fn is_readable_within(stream: &UnixStream, limit: Duration) -> bool {
     let limit = Timespec::try_from(limit).unwrap_or_default();
     let mut fds = [PollFd::new(stream, PollFlags::IN)];

@@ -32,7 +32,7 @@ impl<'a, W: Write> Object<'a, W> {
         Self { out, is_empty: true }
     }
 
-    /// The writer below.
+    /// Returns the writer below.
     pub fn out(&mut self) -> &mut W {
         self.out
     }

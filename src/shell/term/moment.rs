@@ -6,7 +6,7 @@ use jiff::civil::{self, DateTime};
 /// 1970-01-01T00:00:00.
 pub const EPOCH: DateTime = civil::datetime(1970, 1, 1, 0, 0, 0, 0);
 
-/// The UTC date and time `ms` milliseconds after 1970, or `None` after the year 9999.
+/// Returns the UTC date and time `ms` milliseconds after 1970, or `None` after the year 9999.
 pub fn civil(ms: u64) -> Option<DateTime> {
     EPOCH.checked_add(SignedDuration::from_millis(i64::try_from(ms).ok()?)).ok()
 }
@@ -21,7 +21,7 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// The moment `ms` milliseconds after 1970.
+    /// Returns the moment `ms` milliseconds after 1970.
     pub fn of(ms: u64) -> Self {
         match civil(ms) {
             Some(time) => Self {
@@ -32,7 +32,7 @@ impl Moment {
         }
     }
 
-    /// The time of day without milliseconds: `05:56:40`.
+    /// Returns the time of day without milliseconds: `05:56:40`.
     pub fn seconds(&self) -> &str {
         self.clock.split('.').next().unwrap_or_default()
     }

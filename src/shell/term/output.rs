@@ -26,12 +26,12 @@ impl Mode {
 
     const ALL: [Self; 4] = [Self::Table, Self::Plain, Self::Json, Self::Raw];
 
-    /// The mode called `name`.
+    /// Returns the mode called `name`.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mode| mode.name() == name)
     }
 
-    /// The name of the mode.
+    /// Returns the name of the mode.
     pub fn name(self) -> &'static str {
         Self::NAMES[self as usize]
     }
@@ -80,7 +80,7 @@ impl Write for Sink {
     }
 }
 
-/// A buffer in front of `out`, which is `file` or the standard output.
+/// Returns a buffer in front of `out`, which is `file` or the standard output.
 fn buffered(out: Box<dyn Write>, file: Option<String>) -> BufWriter<Sink> {
     BufWriter::with_capacity(BUFFER_LEN, Sink { out, last: None, file, refusal: None })
 }
@@ -89,7 +89,7 @@ fn buffered(out: Box<dyn Write>, file: Option<String>) -> BufWriter<Sink> {
 const BUFFER_LEN: usize = 64 << 10;
 
 impl Output {
-    /// An output to `sink`.
+    /// Returns an output to `sink`.
     pub fn new(sink: Box<dyn Write>, mode: Mode, look: Look, is_terminal: bool) -> Self {
         let sink = Breakable::new(buffered(sink, None), Interrupt::default());
         Self { sink, mode, look, is_terminal }
@@ -107,18 +107,18 @@ impl Output {
         self.is_terminal = is_terminal;
     }
 
-    /// Whether results go to a file instead of the standard output.
+    /// Returns whether results go to a file instead of the standard output.
     pub fn is_redirected(&self) -> bool {
         self.sink.out.get_ref().file.is_some()
     }
 
-    /// The file that rejected a write, and its error.
+    /// Returns the file that rejected a write, and its error.
     pub fn refusal(&self) -> Option<(&str, &io::Error)> {
         let sink = self.sink.out.get_ref();
         sink.file.as_deref().zip(sink.refusal.as_ref())
     }
 
-    /// The output at the start of a line: ends the current line if a result left it open.
+    /// Returns the output at the start of a line: ends the current line if a result left it open.
     pub fn own_line(&mut self) -> io::Result<&mut dyn Write> {
         let out = &mut self.sink.out;
         let last = out.buffer().last().copied().or(out.get_ref().last);
@@ -128,17 +128,17 @@ impl Output {
         Ok(out)
     }
 
-    /// The output for a command that checks Ctrl-C itself.
+    /// Returns the output for a command that checks Ctrl-C itself.
     pub fn unbroken(&mut self) -> &mut dyn Write {
         &mut self.sink.out
     }
 
-    /// Whether results are JSON objects.
+    /// Returns whether results are JSON objects.
     pub fn is_json(&self) -> bool {
         self.mode == Mode::Json
     }
 
-    /// Whether results are for people.
+    /// Returns whether results are for people.
     pub fn is_table(&self) -> bool {
         self.mode == Mode::Table
     }

@@ -17,7 +17,7 @@ pub enum Packing {
 impl Packing {
     const ALL: [Self; 2] = [Self::Gzip, Self::Zstd];
 
-    /// The name of the format.
+    /// Returns the name of the format.
     pub fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
@@ -25,7 +25,7 @@ impl Packing {
         }
     }
 
-    /// The file name extension that the shell writes.
+    /// Returns the file name extension that the shell writes.
     pub fn ending(self) -> &'static str {
         match self {
             Self::Gzip => ".gz",
@@ -33,7 +33,7 @@ impl Packing {
         }
     }
 
-    /// The number of bytes that identify the format.
+    /// Returns the number of bytes that identify the format.
     fn magic_len(self) -> usize {
         match self {
             Self::Gzip => 2,
@@ -41,7 +41,7 @@ impl Packing {
         }
     }
 
-    /// Whether `bytes` agree with the start of the format, as far as they reach.
+    /// Returns whether `bytes` agree with the start of the format, as far as they reach.
     fn agrees(self, bytes: &[u8]) -> bool {
         let is = |magic: &[u8]| magic.iter().zip(bytes).all(|(magic, byte)| magic == byte);
         match self {
@@ -53,7 +53,7 @@ impl Packing {
         }
     }
 
-    /// The format that the extension of `path` names, and `path` without it.
+    /// Returns the format that the extension of `path` names, and `path` without it.
     pub fn of_name(path: &Path) -> (Option<Self>, &Path) {
         let name = path.as_os_str().as_encoded_bytes();
         for (ending, packing) in [(".gz", Self::Gzip), (".zst", Self::Zstd), (".zstd", Self::Zstd)] {
@@ -68,12 +68,12 @@ impl Packing {
         (None, path)
     }
 
-    /// The format of a file that starts with `bytes`.
+    /// Returns the format of a file that starts with `bytes`.
     pub fn of_start(bytes: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|packing| bytes.len() >= packing.magic_len() && packing.agrees(bytes))
     }
 
-    /// Whether `bytes` are too short to decide, and may be the start of a compressed file.
+    /// Returns whether `bytes` are too short to decide, and may be the start of a compressed file.
     pub fn may_start(bytes: &[u8]) -> bool {
         Self::ALL.iter().any(|packing| bytes.len() < packing.magic_len() && packing.agrees(bytes))
     }
@@ -90,7 +90,7 @@ pub enum Packer<W: Write> {
 }
 
 impl<W: Write> Packer<W> {
-    /// A writer to `out`.
+    /// Returns a writer to `out`.
     pub fn new(packing: Option<Packing>, out: W) -> io::Result<Self> {
         Ok(match packing {
             None => Self::Plain(out),

@@ -13,13 +13,13 @@ pub struct Resident {
     pub peak_len: u64,
 }
 
-/// The memory of this process according to proc(5), or `None` if that is not available.
+/// Returns the memory of this process according to proc(5), or `None` if that is not available.
 pub fn resident() -> Option<Resident> {
     parse(&fs::read_to_string("/proc/self/status").ok()?)
 }
 
-/// Whether this process ignores the signal `signal`, according to proc(5). Call it before any
-/// handler is installed. `false` if unknown.
+/// Returns whether this process ignores the signal `signal`, according to proc(5). Call it before
+/// any handler is installed. `false` if unknown.
 pub fn is_ignored(signal: i32) -> bool {
     fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores(&status, signal))
 }
@@ -46,8 +46,8 @@ mod tests {
     #[test]
     fn memory_is_in_bytes_and_absent_if_a_line_is_missing() {
         let status = "Name:\tlogkv\nVmHWM:\t    3000 kB\nRssAnon:\t     100 kB\nRssFile:\t    2000 kB\n";
-        let told = Resident { own_len: 100 << 10, mapped_len: 2000 << 10, peak_len: 3000 << 10 };
-        assert_eq!(parse(status), Some(told));
+        let expected = Resident { own_len: 100 << 10, mapped_len: 2000 << 10, peak_len: 3000 << 10 };
+        assert_eq!(parse(status), Some(expected));
         assert_eq!(parse("VmHWM:\t3000 kB\nRssAnon:\t100 kB\n"), None);
     }
 

@@ -117,13 +117,13 @@ impl fmt::Debug for Progress {
     }
 }
 
-/// The remaining time at the average speed, or zero if unknown.
+/// Returns the remaining time at the average speed, or zero if unknown.
 fn time_left(elapsed: Duration, done: u64, total: u64) -> Duration {
     let share = total.saturating_sub(done) as f64 / done as f64;
     Duration::try_from_secs_f64(elapsed.as_secs_f64() * share).unwrap_or_default()
 }
 
-/// `compacting ████░░░░ 42% 4.2 MiB of 10 MiB, 3 s left`. A narrow screen shows less.
+/// Returns `compacting ████░░░░ 42% 4.2 MiB of 10 MiB, 3 s left`. A narrow screen shows less.
 fn line(what: &str, done: u64, total: u64, left: Duration, look: Look) -> String {
     /// Keeps the bar the same width at 80 columns while the amounts grow.
     const BAR_WIDTH_MAX: usize = 24;

@@ -20,17 +20,17 @@ impl ColorChoice {
     /// The names accepted by `color` and `--color`.
     pub const NAMES: &'static [&'static str] = &["auto", "always", "never"];
 
-    /// The choice called `name`.
+    /// Returns the choice called `name`.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Auto, Self::Always, Self::Never].into_iter().find(|choice| choice.name() == name)
     }
 
-    /// The name of the choice.
+    /// Returns the name of the choice.
     pub fn name(self) -> &'static str {
         Self::NAMES[self as usize]
     }
 
-    /// Whether to use colours.
+    /// Returns whether to use colours.
     ///
     /// The first of these decides: the choice, a non-empty `NO_COLOR`, a `CLICOLOR_FORCE` other
     /// than `0`, `TERM=dumb`, whether the output is a terminal.
@@ -53,21 +53,22 @@ impl ColorChoice {
     }
 }
 
-/// Whether the terminal does not understand escape sequences.
+/// Returns whether the terminal does not understand escape sequences.
 pub fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb" || term == "emacs")
 }
 
-/// Whether the locale is limited to ASCII or has a charset other than UTF-8. The first of `LC_ALL`,
-/// `LC_CTYPE` and `LANG` that is set decides. UTF-8 is assumed if none is set, as in a container.
+/// Returns whether the locale is limited to ASCII or has a charset other than UTF-8. The first of
+/// `LC_ALL`, `LC_CTYPE` and `LANG` that is set decides. UTF-8 is assumed if none is set, as in a
+/// container.
 pub fn is_ascii_locale() -> bool {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
     locale.is_some_and(|locale| !is_utf8(&locale.to_string_lossy()))
 }
 
-/// Whether a locale such as `de_DE.UTF-8@euro` uses UTF-8. On macOS the name may be the charset
-/// alone.
+/// Returns whether a locale such as `de_DE.UTF-8@euro` uses UTF-8. On macOS the name may be the
+/// charset alone.
 fn is_utf8(locale: &str) -> bool {
     let name = locale.split('@').next().unwrap_or_default();
     let charset = name.rsplit('.').next().unwrap_or_default();
@@ -120,13 +121,13 @@ impl Look {
         text.replace('…', self.ellipsis())
     }
 
-    /// The character of a rule.
+    /// Returns the character of a rule.
     pub fn rule(&self) -> char {
         if self.ascii { '-' } else { '─' }
     }
 }
 
-/// The columns and rows of the terminal, or 80 and 24 without one.
+/// Returns the columns and rows of the terminal, or 80 and 24 without one.
 pub fn terminal_size() -> (usize, usize) {
     const SIZE_ELSEWHERE: (usize, usize) = (80, 24);
     match rustix::termios::tcgetwinsize(std::io::stdout()) {
@@ -138,7 +139,7 @@ pub fn terminal_size() -> (usize, usize) {
     }
 }
 
-/// The width of the terminal, or 80 without one.
+/// Returns the width of the terminal, or 80 without one.
 pub fn terminal_width() -> usize {
     terminal_size().0
 }
@@ -156,7 +157,7 @@ impl Hue {
     /// No colour.
     pub const PLAIN: Self = Self { color: None, bold: false, dim: false };
 
-    /// A colour.
+    /// Returns a colour.
     pub const fn of(color: AnsiColors) -> Self {
         Self { color: Some(color), ..Self::PLAIN }
     }
@@ -171,7 +172,7 @@ impl Hue {
         Self { dim: true, ..self }
     }
 
-    /// The hue in the type of owo-colors.
+    /// Returns the hue in the type of owo-colors.
     pub fn style(self) -> Style {
         let style = self.color.map_or_else(Style::new, |color| Style::new().color(color));
         let style = if self.bold { style.bold() } else { style };

@@ -24,7 +24,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// The exit code of the program.
+    /// Returns the exit code of the program.
     pub fn code(self) -> u8 {
         match self {
             Self { broken_pipe: true, .. } => 0,

@@ -10,12 +10,12 @@ use logkv::Grouped;
 
 use super::moment;
 
-/// `n` with a comma after each third digit.
+/// Returns `n` with a comma after each third digit.
 pub fn thousands(n: u64) -> String {
     Grouped(n).to_string()
 }
 
-/// `len` bytes, as `512 B`, `1.5 KiB`, `64 MiB`.
+/// Returns `len` bytes, as `512 B`, `1.5 KiB`, `64 MiB`.
 pub fn bytes(len: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if len < 1024 {
@@ -38,7 +38,7 @@ pub fn bytes(len: u64) -> String {
     }
 }
 
-/// The share of `part` in `whole`, such as `58%`, or `<1%` if it is small but not zero.
+/// Returns the share of `part` in `whole`, such as `58%`, or `<1%` if it is small but not zero.
 pub fn percent(part: u64, whole: u64) -> String {
     match u128::from(part) * 100 / u128::from(whole.max(1)) {
         0 if part > 0 => "<1%".to_owned(),
@@ -46,13 +46,13 @@ pub fn percent(part: u64, whole: u64) -> String {
     }
 }
 
-/// A UTC time such as `2026-01-31T05:56:40.812Z`.
+/// Returns a UTC time such as `2026-01-31T05:56:40.812Z`.
 pub fn time(ms: u64) -> String {
     moment::civil(ms).map_or_else(|| format!("{ms} ms"), |time| format!("{time:.3}Z"))
 }
 
-/// A duration in its two largest units, rounded up: `10m`, `9m 58s`, `350ms`. The user can type it
-/// back.
+/// Returns a duration in its two largest units, rounded up: `10m`, `9m 58s`, `350ms`. The user can
+/// type it back.
 pub fn duration(ms: u64) -> String {
     const UNITS: [(u64, &str); 5] =
         [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
@@ -75,7 +75,7 @@ pub fn duration(ms: u64) -> String {
     if parts.is_empty() { "0ms".to_owned() } else { parts.join(" ") }
 }
 
-/// An elapsed time in three digits: `35 µs`, `0.12 ms`, `12.3 ms`, `1.24 s`.
+/// Returns an elapsed time in three digits: `35 µs`, `0.12 ms`, `12.3 ms`, `1.24 s`.
 pub fn elapsed(took: Duration, is_ascii: bool) -> String {
     let (seconds, millis) = (took.as_secs_f64(), took.as_secs_f64() * 1e3);
     match took.as_micros() {
@@ -88,7 +88,7 @@ pub fn elapsed(took: Duration, is_ascii: bool) -> String {
     }
 }
 
-/// A count with its noun: `1 key`, `34,924 keys`.
+/// Returns a count with its noun: `1 key`, `34,924 keys`.
 pub fn count(count: u64, noun: &str) -> String {
     let ending = if count == 1 { "" } else { "s" };
     format!("{} {noun}{ending}", thousands(count))
@@ -97,11 +97,11 @@ pub fn count(count: u64, noun: &str) -> String {
 /// Ascending numbers, with runs joined: `1, 3 to 7, 9`.
 pub fn ranges(numbers: &[u64]) -> String {
     let runs = numbers.chunk_by(|a, b| a + 1 == *b);
-    let told = runs.map(|run| match run {
+    let text = runs.map(|run| match run {
         [first, .., last] => format!("{first} to {last}"),
         run => run.iter().map(u64::to_string).collect(),
     });
-    told.collect::<Vec<_>>().join(", ")
+    text.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -124,21 +124,21 @@ mod tests {
 
     #[test]
     fn a_duration_has_two_units_and_is_rounded_up() {
-        let told =
+        let text =
             [0, 1, 350, 999, 1000, 1001, 59_001, 59_999, 60_000, 597_001, 599_999, 600_000].map(duration);
         let expected = ["0ms", "1ms", "350ms", "999ms", "1s", "2s", "1m", "1m", "1m", "9m 58s", "10m", "10m"];
-        assert_eq!(told, expected);
-        let told =
+        assert_eq!(text, expected);
+        let text =
             [3_599_001, 3_600_000, 3_600_001, 86_399_999, 86_400_000, 90_000_000, u64::MAX].map(duration);
-        assert_eq!(told, ["1h", "1h", "1h 1m", "1d", "1d", "1d 1h", "213503982334d 14h"]);
+        assert_eq!(text, ["1h", "1h", "1h 1m", "1d", "1d", "1d 1h", "213503982334d 14h"]);
     }
 
     #[test]
     fn an_elapsed_time_has_a_fitting_unit() {
-        let told = |micros| elapsed(Duration::from_micros(micros), false);
-        assert_eq!([0, 35, 99, 120, 1240].map(told), ["0 µs", "35 µs", "99 µs", "0.12 ms", "1.24 ms"]);
+        let text = |micros| elapsed(Duration::from_micros(micros), false);
+        assert_eq!([0, 35, 99, 120, 1240].map(text), ["0 µs", "35 µs", "99 µs", "0.12 ms", "1.24 ms"]);
         assert_eq!(
-            [12_345, 123_456, 999_400, 1_240_000, 61_500_000].map(told),
+            [12_345, 123_456, 999_400, 1_240_000, 61_500_000].map(text),
             ["12.3 ms", "123 ms", "999 ms", "1.24 s", "61.50 s"]
         );
         assert_eq!(elapsed(Duration::from_micros(35), true), "35 us");

@@ -38,7 +38,8 @@ impl fmt::Display for Trailing {
 
 impl std::error::Error for Trailing {}
 
-/// Whether `error` reports bytes after the last part. The content has been read completely then.
+/// Returns whether `error` reports bytes after the last part. The content has been read completely
+/// then.
 pub fn is_trailing(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Trailing>())
 }
@@ -56,7 +57,7 @@ pub fn explained(packing: Packing, error: io::Error) -> io::Error {
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::Other => {
             // The checksum of a part stands at its end, after all of its content.
             io::Error::other(format!(
-                "its {name} stream is damaged: {error}; what came out of it may be wrong"
+                "its {name} stream is damaged: {error}; the content read so far may be wrong"
             ))
         }
         _ => error,
@@ -64,7 +65,7 @@ pub fn explained(packing: Packing, error: io::Error) -> io::Error {
 }
 
 impl Unpacker {
-    /// A reader of `source`, which starts with a part.
+    /// Returns a reader of `source`, which starts with a part.
     pub fn new(packing: Packing, source: Box<dyn Read>) -> io::Result<Self> {
         Ok(Self { packing, state: part(packing, BufReader::new(source))? })
     }

@@ -189,8 +189,8 @@ fn a_results_file_that_cannot_be_written_fails_once_and_results_return_to_standa
         (said, errors.lines().filter(|line| line.contains("error: ")).count(), output.status.code())
     };
     let script = b"output /dev/full\nput a 1\nget a\noutput out\nput b 2\nget b\noutput\nget b\n";
-    let why = "cannot write results to /dev/full: No space left on device; what was done is done, and \
-        results go to the standard output again";
+    let why = "cannot write results to /dev/full: No space left on device; the commands were \
+        executed, and results go to the standard output again";
     let (said, error_count, code) = run(&["--ack", "-m", "plain", "d"], script);
     assert_eq!(said, format!("OK\nOK\nERR 1 {why}\nOK\nOK\nOK\nOK\n2\nOK\n"));
     assert_eq!((error_count, code), (1, Some(1)));

@@ -186,7 +186,7 @@ fn the_rejects_file_has_the_place_and_reason_of_each_row_and_the_row_unchanged()
     fs::write(transcript.path("rows.tsv"), "k\tv\n").expect("writes a file");
     let (code, said) = import(&["-q", "d", "import", "rows.tsv", "--rejects", "bad"]);
     assert!(
-        code == Some(1) && said.starts_with("error: will not replace bad: nobody can be asked\n"),
+        code == Some(1) && said.starts_with("error: will not replace bad: confirmation needs a terminal\n"),
         "{said}"
     );
     assert_eq!(

@@ -96,7 +96,7 @@ impl StoreKeys {
     /// The time to count keys beyond those listed, which could be millions.
     const COUNT_TIME_MAX: Duration = Duration::from_millis(100);
 
-    /// The keys that start with `prefix`, forward and backward.
+    /// Returns the keys that start with `prefix`, forward and backward.
     fn both_ends(&self, prefix: &[u8]) -> Option<[Rows; 2]> {
         let snapshot = self.store.as_ref()?.snapshot().ok()?;
         let rows = |reverse| {

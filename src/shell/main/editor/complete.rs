@@ -18,9 +18,9 @@ use crate::shell::term::style::Look;
 
 /// The source of keys and segments.
 pub trait KeySource {
-    /// The live keys that start with `prefix`.
+    /// Returns the live keys that start with `prefix`.
     fn keys(&self, prefix: &[u8]) -> FoundKeys;
-    /// The numbers of the segments, each with whether it is sealed.
+    /// Returns the numbers of the segments, each with whether it is sealed.
     fn segments(&self) -> Vec<(u64, bool)>;
 }
 
@@ -35,8 +35,8 @@ pub struct FoundKeys {
     pub more: More,
 }
 
-/// The completions of the word at the end of `line`, and the start of that word. The list fits the
-/// screen, so the line editor need not ask before it shows the list.
+/// Returns the completions of the word at the end of `line`, and the start of that word. The list
+/// fits the screen, so the line editor need not ask before it shows the list.
 pub fn complete(line: &str, source: &dyn KeySource, look: &Look, screen: Screen) -> (usize, Vec<Choice>) {
     let spot = Spot::at_end(line);
     let typed = &line[spot.span.clone()];
@@ -90,7 +90,7 @@ fn all_of(choices: Vec<Choice>) -> (Vec<Choice>, More) {
     (choices, More::Exactly(0))
 }
 
-/// The commands, each with its first name that starts with `typed`.
+/// Returns the commands, each with its first name that starts with `typed`.
 fn commands(typed: &[u8]) -> Vec<Choice> {
     let (lead, typed) = match typed {
         [lead @ (b'.' | b'\\'), rest @ ..] => (Some(char::from(*lead)), rest),
@@ -106,7 +106,7 @@ fn commands(typed: &[u8]) -> Vec<Choice> {
         .collect()
 }
 
-/// The flags that were not given yet. Flags of all commands are offered only after a dash.
+/// Returns the flags that were not given yet. Flags of all commands are offered only after a dash.
 fn flags(spot: &Spot) -> Vec<Choice> {
     let Some(command) = spot.before.command else { return Vec::new() };
     let is_new = |flag: &&Flag| !spot.before.flags.contains(flag);
@@ -131,7 +131,7 @@ fn one_of<'a>(typed: &[u8], allowed: impl IntoIterator<Item = impl AsRef<str> + 
     allowed.map(|word| Choice::word(word.as_ref())).collect()
 }
 
-/// The segments named earlier in the line, which are not offered again.
+/// Returns the segments named earlier in the line, which are not offered again.
 fn given_segments(spot: &Spot) -> Vec<u64> {
     let name = spot.before.command.map_or("", |command: &Command| command.name);
     let number = |word: &Word| segments::parse(word, name).ok().map(|id| id.0);
@@ -147,7 +147,7 @@ fn keys(spot: &Spot, typed: &str, source: &dyn KeySource) -> (Vec<Choice>, More)
     (quoted(spot, typed, listed.into_iter().map(|key| (key, true)).collect(), &common), more)
 }
 
-/// The keys whose next byte can complete the unfinished escape.
+/// Returns the keys whose next byte can complete the unfinished escape.
 fn keys_of_escape(spot: &Spot, source: &dyn KeySource) -> FoundKeys {
     let mut all = FoundKeys::default();
     for byte in 0..=u8::MAX {
@@ -170,8 +170,8 @@ fn keys_of_escape(spot: &Spot, source: &dyn KeySource) -> FoundKeys {
     all
 }
 
-/// The files and directories whose path starts with the typed text, if `offered` accepts them. A
-/// directory ends with a slash and no blank, so that the user can continue.
+/// Returns the files and directories whose path starts with the typed text, if `offered` accepts
+/// them. A directory ends with a slash and no blank, so that the user can continue.
 fn files(spot: &Spot, typed: &str, offered: impl Fn(bool) -> bool) -> (Vec<Choice>, More) {
     let bytes = &spot.bytes;
     let (folder, name) = bytes.split_at(bytes.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1));
@@ -283,7 +283,7 @@ mod tests {
         );
     }
 
-    /// The text inserted if several keys are offered.
+    /// Returns the text inserted if several keys are offered.
     fn common(line: &str, keys: &'static [&'static str]) -> String {
         let (_, texts) = offered(line, keys);
         assert!(texts.len() > 1, "{texts:?}");

@@ -10,7 +10,7 @@ use crate::shell::term::style::{Hue, Look, hue};
 /// Longer lines are not coloured: the whole line is painted again for each key.
 pub const LEN_MAX: usize = 1024;
 
-/// `line` with colours. `pending` has the earlier lines of the command.
+/// Returns `line` with colours. `pending` has the earlier lines of the command.
 pub fn highlight(pending: &str, line: &str, look: &Look) -> String {
     let whole = format!("{pending}{line}");
     let mut painted = String::with_capacity(line.len() * 2);
@@ -27,7 +27,7 @@ pub fn highlight(pending: &str, line: &str, look: &Look) -> String {
     painted
 }
 
-/// The coloured spans of `line`, in order and without overlaps.
+/// Returns the coloured spans of `line`, in order and without overlaps.
 fn styles(line: &str) -> Vec<(Range<usize>, Hue)> {
     let (words, errors) = words::split_leniently(line.as_bytes());
     let mut roles = Roles::default();
@@ -62,7 +62,7 @@ fn style(role: Role, word: &Word, is_known: bool) -> Option<Hue> {
     }
 }
 
-/// `span`, extended to whole characters. The span of an error may end within one.
+/// Returns `span`, extended to whole characters. The span of an error may end within one.
 fn whole_chars(line: &str, span: Range<usize>) -> Range<usize> {
     let mut end = span.end.min(line.len());
     while !line.is_char_boundary(end) {
@@ -78,7 +78,7 @@ mod tests {
 
     const LOOK: Look = Look { color: true, ascii: false, width: 80 };
 
-    /// The coloured parts of `line` with their hues.
+    /// Returns the coloured parts of `line` with their hues.
     fn colours(line: &str) -> Vec<(&str, Hue)> {
         styles(line).into_iter().map(|(span, hue)| (&line[span], hue)).collect()
     }

@@ -23,7 +23,8 @@ impl Hint for Signature {
     }
 }
 
-/// The hint for `line`, cut to `room` columns, because a hint that wraps would move the line.
+/// Returns the hint for `line`, cut to `room` columns, because a hint that wraps would move the
+/// line.
 pub fn hint(line: &str, room: usize, look: &Look) -> Option<Signature> {
     let spot = Spot::at_end(line);
     let command = match spot.role {
@@ -46,7 +47,7 @@ pub fn hint(line: &str, room: usize, look: &Look) -> Option<Signature> {
     (!rest.is_empty() && text != ellipsis).then_some(Signature(text))
 }
 
-/// The arguments and flags of `command` that are not in `given`, without the next `extra`
+/// Returns the arguments and flags of `command` that are not in `given`, without the next `extra`
 /// arguments.
 fn remaining(command: &Command, given: &Roles, extra: usize, ellipsis: &str) -> String {
     let arguments = arguments(command, given.args.len() + extra, ellipsis);
@@ -58,7 +59,7 @@ fn remaining(command: &Command, given: &Roles, extra: usize, ellipsis: &str) -> 
     (!arguments.is_empty()).then_some(arguments).into_iter().chain(flags).collect::<Vec<_>>().join(" ")
 }
 
-/// The placeholders of the arguments from index `from`. Optional ones are in brackets.
+/// Returns the placeholders of the arguments from index `from`. Optional ones are in brackets.
 fn arguments(command: &Command, from: usize, ellipsis: &str) -> String {
     let round = command.args.len();
     if round == 0 || command.arity.max.is_some_and(|max| from >= max) {

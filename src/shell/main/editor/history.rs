@@ -11,18 +11,19 @@ use crate::shell::run::folder::trusted::{Access, trusted};
 /// The number of lines kept.
 pub const LINES_MAX: usize = 10_000;
 
-/// `$XDG_STATE_HOME/logkv/history`, or `None` without a home directory.
+/// Returns `$XDG_STATE_HOME/logkv/history`, or `None` without a home directory.
 pub fn path() -> Option<PathBuf> {
     Some(xdg("XDG_STATE_HOME", ".local/state")?.join("logkv/history"))
 }
 
-/// `$XDG_CONFIG_HOME/logkv/init`, the commands that each REPL runs first, or `None` without a home
-/// directory.
+/// Returns `$XDG_CONFIG_HOME/logkv/init`, the commands that each REPL runs first, or `None` without
+/// a home directory.
 pub fn init_path() -> Option<PathBuf> {
     Some(xdg("XDG_CONFIG_HOME", ".config")?.join("logkv/init"))
 }
 
-/// The directory in `variable`, or `below_home`. The XDG standard says to ignore relative paths.
+/// Returns the directory in `variable`, or `below_home`. The XDG standard says to ignore relative
+/// paths.
 fn xdg(variable: &str, below_home: &str) -> Option<PathBuf> {
     let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute(variable).or_else(|| Some(absolute("HOME")?.join(below_home)))
@@ -81,8 +82,8 @@ impl History {
     }
 }
 
-/// The lines of a file, and whether its format is the current one. Lines that are not UTF-8 are
-/// skipped.
+/// Returns the lines of a file, and whether its format is the current one. Lines that are not UTF-8
+/// are skipped.
 fn parse(bytes: &[u8]) -> (Vec<String>, bool) {
     let mut lines = bytes.split(|&byte| byte == b'\n').peekable();
     let is_current = lines.next_if(|line| *line == VERSION.as_bytes()).is_some();

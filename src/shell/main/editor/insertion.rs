@@ -30,7 +30,7 @@ pub fn quoted(spot: &Spot, typed: &str, words: Vec<(Vec<u8>, bool)>, common: &[u
     shown.into_iter().map(|shown| Choice { shown, inserted: inserted.clone() }).collect()
 }
 
-/// The common prefix of `first` and `last`, at a character boundary.
+/// Returns the common prefix of `first` and `last`, at a character boundary.
 pub fn common_of(first: &[u8], last: &[u8]) -> Vec<u8> {
     let mut len = common_len(first, last);
     if let Ok(text) = str::from_utf8(first) {
@@ -41,17 +41,17 @@ pub fn common_of(first: &[u8], last: &[u8]) -> Vec<u8> {
     first[..len].to_vec()
 }
 
-/// Whether `bytes`, which start with the typed bytes, can continue the unfinished escape.
+/// Returns whether `bytes`, which start with the typed bytes, can continue the unfinished escape.
 pub fn goes_on(spot: &Spot, bytes: &[u8]) -> bool {
     escaped(&bytes[spot.bytes.len()..], spot.style).starts_with(&spot.escape)
 }
 
-/// `bytes` in `style`, with the quote still open.
+/// Returns `bytes` in `style`, with the quote still open.
 fn opened(bytes: &[u8], style: Style) -> String {
     format!("{}{}", mark(style), escaped(bytes, style))
 }
 
-/// `bytes` as written between quotes of `style`.
+/// Returns `bytes` as written between quotes of `style`.
 fn escaped(bytes: &[u8], style: Style) -> String {
     if style == Style::Single {
         return words::visible(bytes).replace('\'', "\\'");

@@ -23,7 +23,7 @@ pub enum Keyboard {
 }
 
 impl Keyboard {
-    /// The terminal at the standard input and output.
+    /// Returns the terminal at the standard input and output.
     pub fn new(assistant: Assistant) -> rustyline::Result<Self> {
         if is_dumb() {
             return Ok(Self::Dumb(Input::stdin()?));
@@ -47,14 +47,14 @@ impl Keyboard {
     }
 
     /// Prints the engine's log messages above the line being typed.
-    pub fn tell_above(&mut self) -> rustyline::Result<()> {
+    pub fn print_events_above(&mut self) -> rustyline::Result<()> {
         if let Self::Edited(editor) = self {
             logging::print_above(editor.create_external_printer()?);
         }
         Ok(())
     }
 
-    /// The helper for completions, hints and colours.
+    /// Returns the helper for completions, hints and colours.
     pub fn assistant(&mut self) -> Option<&mut Assistant> {
         match self {
             Self::Edited(editor) => editor.helper_mut(),

@@ -24,7 +24,7 @@ impl Lines {
         complete
     }
 
-    /// The lines of an unfinished command.
+    /// Returns the lines of an unfinished command.
     pub fn pending(&self) -> &str {
         &self.pending
     }

@@ -60,14 +60,14 @@ impl Candidate for Choice {
 }
 
 impl Choice {
-    /// A complete word, followed by a blank.
+    /// Returns a complete word, followed by a blank.
     pub fn word(text: &str) -> Self {
         Self { shown: text.to_owned(), inserted: format!("{text} ") }
     }
 }
 
-/// As many `choices` as fit on the screen with the typed line, then the number of those left out.
-/// Choices that differ only beyond the cut are also cut at their common start.
+/// Returns as many `choices` as fit on the screen with the typed line, then the number of those
+/// left out. Choices that differ only beyond the cut are also cut at their common start.
 ///
 /// `wrapped` is the number of rows that the line takes after the first. The line editor clears as
 /// many rows above the line when it redraws it, and these are the last rows of the list.
@@ -128,8 +128,8 @@ fn note(more: More, look: &Look) -> String {
     format!("{} {count} more", look.ellipsis())
 }
 
-/// The length of the common start of `texts`, less a part that is kept so that the user recognises
-/// it.
+/// Returns the length of the common start of `texts`, less a part that is kept so that the user
+/// recognises it.
 fn common_start(texts: &[String], room: usize) -> usize {
     let Some((first, last)) = texts.iter().min().zip(texts.iter().max()) else { return 0 };
     let mut start = common_len(first.as_bytes(), last.as_bytes()).saturating_sub(room / 4);
@@ -139,7 +139,7 @@ fn common_start(texts: &[String], room: usize) -> usize {
     start
 }
 
-/// The length of the common prefix.
+/// Returns the length of the common prefix.
 pub fn common_len(one: &[u8], other: &[u8]) -> usize {
     one.iter().zip(other).take_while(|(one, other)| one == other).count()
 }

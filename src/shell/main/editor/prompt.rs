@@ -5,13 +5,13 @@ use std::path::Path;
 use crate::shell::lang::words::visible;
 use crate::shell::term::style::{Look, hue};
 
-/// The prompt of a line within an open quote.
+/// Returns the prompt of a line within an open quote.
 pub fn continued(quote: char) -> String {
     format!("   {quote}..> ")
 }
 
-/// The prompt `logkv data> `, without and with colours. `(ro)` marks a read-only store, `*` an open
-/// batch. The directory name is escaped for the terminal.
+/// Returns the prompt `logkv data> `, without and with colours. `(ro)` marks a read-only store, `*`
+/// an open batch. The directory name is escaped for the terminal.
 pub fn prompt(dir: &Path, is_read_only: bool, is_in_batch: bool, look: &Look) -> (String, String) {
     // Replaces `.` and `..` by the real name.
     let resolved = dir.canonicalize();

@@ -52,8 +52,8 @@ impl Repl {
         let look = session.out.look;
         let assistant = Assistant { look, keys, pending: String::new(), prompt_width: 0 };
         let mut keyboard = Keyboard::new(assistant).map_err(|error| broken(&error))?;
-        if session.config().tells_events() {
-            keyboard.tell_above().map_err(|error| broken(&error))?;
+        if session.config().logs_events() {
+            keyboard.print_events_above().map_err(|error| broken(&error))?;
         }
         session.use_pager();
         let mut repl = Self { keyboard, history: None, lines: Lines::default() };
@@ -176,7 +176,7 @@ impl Repl {
     }
 }
 
-/// The kind of results of the next command.
+/// Returns the kind of results of the next command.
 fn manner(session: &Session) -> Manner {
     let wants_colours = session.settings().color == ColorChoice::Always;
     // Raw values may have escape sequences of their own.
@@ -184,7 +184,7 @@ fn manner(session: &Session) -> Manner {
     Manner { is_bare_enough, is_ascii: session.out.look.ascii }
 }
 
-/// Whether a line of the history may have `c`. A command of several lines has line breaks.
+/// Returns whether a line of the history may have `c`. A command of several lines has line breaks.
 fn is_shown(c: char) -> bool {
     c == '\n' || c == '\t' || Visible::is(c)
 }

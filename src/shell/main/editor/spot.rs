@@ -39,7 +39,7 @@ pub struct Roles {
 }
 
 impl Roles {
-    /// The role of the next word.
+    /// Returns the role of the next word.
     pub fn next(&mut self, word: &Word) -> Role {
         if !self.has_name {
             self.has_name = true;
@@ -96,7 +96,7 @@ pub struct Spot {
 }
 
 impl Spot {
-    /// The word at the end of `line`. It is empty after a blank.
+    /// Returns the word at the end of `line`. It is empty after a blank.
     pub fn at_end(line: &str) -> Self {
         let (finished, escape) = line.split_at(finished(line).len());
         let (mut all, _) = words::split_leniently(finished.as_bytes());
@@ -122,7 +122,7 @@ impl Spot {
     }
 }
 
-/// The role of `word` after the words in `before`. A single dash may become a flag.
+/// Returns the role of `word` after the words in `before`. A single dash may become a flag.
 fn role_of_last(before: &Roles, word: &Word) -> Role {
     if !before.has_name {
         return Role::Command;
@@ -138,8 +138,8 @@ fn role_of_last(before: &Roles, word: &Word) -> Role {
     kind.map_or(Role::Unknown, |kind| Role::Argument(index, kind))
 }
 
-/// `line` without an unfinished escape at its end (`"a\`, `"a\x`, `"a\x1`, `'a\`), which would
-/// stand for other bytes when complete.
+/// Returns `line` without an unfinished escape at its end (`"a\`, `"a\x`, `"a\x1`, `'a\`), which
+/// would stand for other bytes when complete.
 fn finished(line: &str) -> &[u8] {
     let bytes = line.as_bytes();
     match words::open_quote(bytes) {

@@ -27,11 +27,11 @@ pub fn check_names(names: impl IntoIterator<Item = String>) -> Result<(), Failur
         Some(meant) => format!("did you mean {meant}?"),
         None => format!("logkv --help lists the options: --sync is {PREFIX}SYNC here"),
     };
-    Err(Failure::usage(format!("{shown} is set in the environment, and is no option")).hint(hint))
+    Err(Failure::usage(format!("{shown} is set in the environment, but is not an option")).hint(hint))
 }
 
-/// Whether `rest`, a name without the prefix, is an address that Kubernetes sets for a service
-/// named logkv or logkv-…. The user has not set it.
+/// Returns whether `rest`, a name without the prefix, is an address that Kubernetes sets for a
+/// service named logkv or logkv-…. The user has not set it.
 fn is_address(rest: &str) -> bool {
     let rest = format!("_{rest}");
     let is_port = |after: &str| after.starts_with(|c: char| c.is_ascii_digit());
@@ -44,7 +44,7 @@ fn is_address(rest: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn told(names: &[&str]) -> Option<(String, Option<String>)> {
+    fn rejected(names: &[&str]) -> Option<(String, Option<String>)> {
         let checked = check_names(names.iter().map(|&name| name.to_owned()));
         checked.err().map(|failure| (failure.message, failure.hint))
     }
@@ -57,16 +57,16 @@ mod tests {
             ("LOGKV_XYZZY", "logkv --help lists the options: --sync is LOGKV_SYNC here"),
             ("LOGKV_", "logkv --help lists the options: --sync is LOGKV_SYNC here"),
         ] {
-            let message = format!("{name} is set in the environment, and is no option");
-            assert_eq!(told(&["LOGKV_SYNC", name]), Some((message, Some(hint.to_owned()))));
+            let message = format!("{name} is set in the environment, but is not an option");
+            assert_eq!(rejected(&["LOGKV_SYNC", name]), Some((message, Some(hint.to_owned()))));
         }
     }
 
     #[test]
     fn variables_of_the_program_and_of_other_programs_are_accepted() {
         let options: Vec<_> = ROWS.iter().map(OptionRow::env_name).collect();
-        assert_eq!(told(&options.iter().map(String::as_str).collect::<Vec<_>>()), None);
-        assert_eq!(told(&["LOGKV_DIR", "LOGKV_BIN", "LOGKV", "SYNC", "logkv_sync"]), None);
+        assert_eq!(rejected(&options.iter().map(String::as_str).collect::<Vec<_>>()), None);
+        assert_eq!(rejected(&["LOGKV_DIR", "LOGKV_BIN", "LOGKV", "SYNC", "logkv_sync"]), None);
     }
 
     #[test]
@@ -81,8 +81,8 @@ mod tests {
             "LOGKV_CACHE_SERVICE_HOST",
             "LOGKV_CACHE_PORT_6379_TCP_PROTO",
         ] {
-            assert_eq!(told(&[name]), None, "{name}");
+            assert_eq!(rejected(&[name]), None, "{name}");
         }
-        assert!(told(&["LOGKV_PORT_NUMBER"]).is_some());
+        assert!(rejected(&["LOGKV_PORT_NUMBER"]).is_some());
     }
 }

@@ -11,7 +11,7 @@ use crate::shell::lang::failure::{Failure, Kind, plain_words};
 use crate::shell::lang::words::visible;
 use crate::shell::term::units;
 
-/// The options in the file `path`.
+/// Returns the options in the file `path`.
 pub fn read_file(path: &Path) -> Result<(PathBuf, toml::Table), Failure> {
     let file = File::open(path)
         .map_err(|error| Failure { kind: Kind::Usage, ..Failure::file("open", path, &error) })?;

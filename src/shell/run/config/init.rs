@@ -34,7 +34,7 @@ pub fn init(dir: &Path, is_trusted: bool) -> Result<(), Failure> {
     let path = dir.join(StoreFile::Config.to_string());
     write(&directory).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => {
-            Failure::command(format!("{} is there already, and stays as it is", Visible::path(&path)))
+            Failure::command(format!("{} exists already, and was not changed", Visible::path(&path)))
         }
         _ => Failure::file("write", &path, &error),
     })
@@ -47,7 +47,7 @@ fn check(dir: &Path, directory: &dyn Directory, distrust: Option<String>) -> Res
         Failure { kind: Kind::Open, ..Failure::command(message) }
     };
     if let Some(reason) = distrust {
-        return Err(refused(reason).hint("--trust goes on"));
+        return Err(refused(reason).hint("--trust opens it anyway"));
     }
     let names = directory.names().map_err(|error| Failure::file("read", dir, &error))?;
     let is_ours = |name: &std::ffi::OsString| name == "lost+found" || StoreFile::parse(name).is_some();
@@ -83,11 +83,11 @@ fn write_all(file: &dyn File, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// The text of the file: each allowed option with its purpose, its values and its default.
+/// Returns the text of the file: each allowed option with its purpose, its values and its default.
 fn text() -> String {
     let mut text = comment(
-        "The options of this store. To set one, take away the # before its name. A flag, or LOGKV_… in the \
-         environment, wins over what stands here.",
+        "The options of this store. To set one, remove the # before its name. A flag, or LOGKV_… in the \
+         environment, wins over this file.",
     );
     for row in ROWS.iter().filter(|row| row.from_dir) {
         let value = toml::Value::String(row.default());

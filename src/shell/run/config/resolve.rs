@@ -82,7 +82,7 @@ fn check_names(path: &Path, table: &toml::Table, is_in_dir: bool) -> Result<(), 
     for name in table.keys() {
         match ROWS.iter().find(|row| row.name == name) {
             Some(row) if is_in_dir && !row.from_dir => {
-                let message = format!("{file} cannot set {name} about its own directory");
+                let message = format!("{file} cannot set {name} for its own directory");
                 return Err(Failure::usage(message).hint(format!("use --{name}")));
             }
             Some(_) => {}
@@ -151,7 +151,8 @@ mod tests {
         );
         assert_eq!(
             message(resolved(&[], &[], "segment-size = 1", true)),
-            "segment-size in f.toml cannot be 1; it takes a size from 128 to 4,294,967,288 bytes, such as 64MiB"
+            "segment-size in f.toml cannot be 1; it takes a size from 128 to 4,294,967,288 bytes, \
+             such as 64MiB"
         );
     }
 

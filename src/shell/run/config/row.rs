@@ -27,12 +27,12 @@ pub struct OptionRow {
 }
 
 impl OptionRow {
-    /// The name of its environment variable.
+    /// Returns the name of its environment variable.
     pub fn env_name(&self) -> String {
         format!("{}{}", PREFIX, self.name.replace('-', "_").to_uppercase())
     }
 
-    /// The flag with its value: `--sync <always|…>`.
+    /// Returns the flag with its value: `--sync <always|…>`.
     pub fn usage(&self) -> String {
         match self.is_switch {
             true => format!("--{}[=<{}>]", self.name, self.value_name),
@@ -40,7 +40,7 @@ impl OptionRow {
         }
     }
 
-    /// The default value.
+    /// Returns the default value.
     pub fn default(&self) -> String {
         (self.show)(&Config::default())
     }

@@ -15,8 +15,9 @@ pub const ROWS: &[OptionRow] = &[
     OptionRow {
         name: "sync",
         value_name: "always|never|100ms|buffered:SIZE",
-        doc: "When writes are made durable: before each is acknowledged; when the system likes; at most this long after; or \
-              when the system likes, with up to SIZE held in the process, which a kill loses",
+        doc: "When writes become durable: before each is acknowledged; when the system writes them; at \
+              most this long after; or when the system writes them, with up to SIZE held in the \
+              process, which a kill loses",
         allowed: "always, never, a duration such as 100ms, or buffered:SIZE",
         set: |config, text| parse_sync(text).map(|sync| config.options.sync = sync),
         show: |config| show_sync(config.options.sync),
@@ -52,7 +53,7 @@ pub const ROWS: &[OptionRow] = &[
     OptionRow {
         name: "value-limit",
         value_name: "SIZE",
-        doc: "The largest value that may be written",
+        doc: "The largest value that can be written",
         allowed: "a size up to 4,294,967,288 bytes, such as 64MiB",
         set: |config, text| {
             parse_len(text)
@@ -65,7 +66,7 @@ pub const ROWS: &[OptionRow] = &[
     OptionRow {
         name: "read-limit",
         value_name: "SIZE",
-        doc: "The largest decompressed size of a value that is read; never less than --value-limit",
+        doc: "The largest decompressed value that can be read; at least --value-limit",
         allowed: "a size, such as 64MiB",
         set: |config, text| parse_len(text).map(|len| config.options.value_read_max = len),
         show: |config| show_len(config.options.value_read_max),
@@ -74,7 +75,7 @@ pub const ROWS: &[OptionRow] = &[
     OptionRow {
         name: "compression",
         value_name: "none|lz4|zstd[:LEVEL]",
-        doc: "How values are compressed that are written from now on, where it saves space",
+        doc: "The compression of new values, skipped where it saves no space",
         allowed: "none, lz4, zstd, or zstd:LEVEL with a level from 1 to 22",
         set: |config, text| {
             parse_compression(text).map(|compression| config.options.compression = compression)
@@ -85,7 +86,7 @@ pub const ROWS: &[OptionRow] = &[
     OptionRow {
         name: "read-with",
         value_name: "mmap|pread",
-        doc: "How segments are read: mapped into memory, or with a system call a read",
+        doc: "How segments are read: mapped into memory, or with system calls",
         allowed: "mmap, pread",
         set: |config, text| {
             config.options.read_with = match text {
@@ -104,7 +105,7 @@ pub const ROWS: &[OptionRow] = &[
     OptionRow {
         name: "compaction",
         value_name: "auto|off",
-        doc: "Whether the store compacts by itself, in the background; compact works with either",
+        doc: "Whether the store compacts in the background; compact works either way",
         allowed: "auto, off",
         set: |config, text| {
             config.options.compaction.automatic = match text {
@@ -140,7 +141,7 @@ pub const ROWS: &[OptionRow] = &[
     OptionRow {
         name: "compact-small-percent",
         value_name: "PERCENT",
-        doc: "The share of --segment-size below which a segment is small; 0: none is",
+        doc: "The share of --segment-size below which a segment is small; 0 for none",
         allowed: "a percentage from 0 to 100",
         set: |config, text| {
             parse_percent(text, 0).map(|percent| config.options.compaction.small_percent = percent)
@@ -164,7 +165,7 @@ pub const ROWS: &[OptionRow] = &[
     OptionRow {
         name: "expiry-grace",
         value_name: "DURATION",
-        doc: "How long compaction keeps what has expired: a clock may have stepped by mistake",
+        doc: "How long compaction keeps expired records, in case a clock was wrong",
         allowed: "a duration such as 1h, or 0s",
         set: |config, text| times::duration(text).map(|grace| config.options.compaction.expiry_grace = grace),
         show: |config| show_duration(config.options.compaction.expiry_grace),
@@ -173,7 +174,7 @@ pub const ROWS: &[OptionRow] = &[
     OptionRow {
         name: "keep-versions",
         value_name: "N",
-        doc: "How many versions of a key compaction keeps, for those who look back: versions, get --at, diff",
+        doc: "How many versions of a key compaction keeps for versions, get --at and diff",
         allowed: "a number from 1 up",
         set: |config, text| {
             config.options.compaction.keep_versions = text.parse().ok().filter(|&count| count > 0)?;
@@ -185,7 +186,7 @@ pub const ROWS: &[OptionRow] = &[
     OptionRow {
         name: "keep-for",
         value_name: "DURATION",
-        doc: "How long compaction keeps what was replaced, deleted or has expired, for those who look back",
+        doc: "How long compaction keeps records that were replaced or deleted, or have expired",
         allowed: "a duration such as 24h, or 0s",
         set: |config, text| times::duration(text).map(|time| config.options.compaction.keep_for = time),
         show: |config| show_duration(config.options.compaction.keep_for),
@@ -194,7 +195,7 @@ pub const ROWS: &[OptionRow] = &[
     OptionRow {
         name: "trust",
         value_name: "yes|no",
-        doc: "Opens a directory although somebody else owns it or may write to it",
+        doc: "Opens a directory that another user owns or can write to",
         allowed: "yes, no",
         is_switch: true,
         // An untrusted directory must not be able to declare itself trusted.
@@ -212,7 +213,7 @@ pub const ROWS: &[OptionRow] = &[
     OptionRow {
         name: "metrics-file",
         value_name: "FILE|none",
-        doc: "Keeps the store's metrics in this file while it is open, for Prometheus' node_exporter",
+        doc: "Writes the store's metrics to this file while it is open, for Prometheus' node_exporter",
         allowed: "none, or a path in UTF-8, such as /var/lib/node_exporter/logkv.prom",
         // Otherwise another user's directory could overwrite a file of this user.
         from_dir: false,
@@ -230,7 +231,7 @@ pub const ROWS: &[OptionRow] = &[
     OptionRow {
         name: "metrics-interval",
         value_name: "DURATION",
-        doc: "How often --metrics-file is written",
+        doc: "The interval at which --metrics-file is written",
         allowed: "a duration such as 15s",
         set: |config, text| parse_duration(text).map(|interval| config.metrics_interval = interval),
         show: |config| show_duration(config.metrics_interval),
@@ -239,7 +240,7 @@ pub const ROWS: &[OptionRow] = &[
     OptionRow {
         name: "log",
         value_name: "FILTER",
-        doc: "Tells on the standard error what the engine does: off, error, warn, info, debug or trace",
+        doc: "Logs what the engine does to the standard error: off, error, warn, info, debug or trace",
         allowed: "off, error, warn, info, debug, trace, or filters such as warn,logkv::engine::log=debug",
         set: |config, text| {
             config.log = text.to_owned();
@@ -272,7 +273,7 @@ mod tests {
         }
     }
 
-    /// The value of the option `name` after `text` was set, or `None` if it was rejected.
+    /// Returns the value of the option `name` after `text` was set, or `None` if it was rejected.
     fn accepted(name: &str, text: &str) -> Option<String> {
         let row = ROWS.iter().find(|row| row.name == name).expect("the option exists");
         let mut config = Config::default();

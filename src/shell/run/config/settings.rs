@@ -43,8 +43,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Whether events of the engine are logged.
-    pub fn tells_events(&self) -> bool {
+    /// Returns whether events of the engine are logged.
+    pub fn logs_events(&self) -> bool {
         self.log != logging::OFF
     }
 }

@@ -86,7 +86,7 @@ pub fn show_percent(percent: u8) -> String {
     format!("{percent}%")
 }
 
-/// The shortest exact form: `64MiB`, or the number of bytes.
+/// Returns the shortest exact form: `64MiB`, or the number of bytes.
 pub fn show_len(len: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     let exact = UNITS.iter().find(|(unit, _)| len > 0 && len.is_multiple_of(*unit));

@@ -38,7 +38,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// A draft for `name` in `folder`. The name must be free or lead to a regular file.
+    /// Creates a draft for `name` in `folder`. The name must be free or lead to a regular file.
     pub fn new(folder: Folder, name: OsString, new: NewMode) -> io::Result<Self> {
         let replaced = folder.stat(&name)?;
         if replaced.as_ref().is_some_and(|replaced| !super::is_regular(replaced)) {
@@ -55,9 +55,9 @@ impl Draft {
         Ok(made)
     }
 
-    /// A draft for the backup `path`, for its owner only. Its name is `path` with `.unfinished`
-    /// added, and it is locked, so that the next process can take it over from a killed one. If the
-    /// name is taken by another kind of file, the draft gets a random name.
+    /// Creates a draft for the backup `path`, for its owner only. Its name is `path` with
+    /// `.unfinished` added, and it is locked, so that the next process can take it over from a
+    /// killed one. If the name is taken by another kind of file, the draft gets a random name.
     pub fn of_backup(path: &Path) -> io::Result<Self> {
         let (folder, name) = Folder::of(path)?;
         let mut draft = name.clone();
@@ -76,7 +76,7 @@ impl Draft {
         Ok(Self { folder, name, draft, file, is_in_place: false })
     }
 
-    /// The file to write to.
+    /// Returns the file to write to.
     pub fn file(&self) -> &File {
         &self.file
     }
@@ -152,7 +152,7 @@ const OTHERS: u32 = 0o007;
 const READABLE: u32 = 0o644;
 const OWNER_ONLY: u32 = 0o600;
 
-/// The directory whose owner gets a new file, if root creates it there.
+/// Returns the directory whose owner gets a new file, if root creates it there.
 fn heir(folder: &Folder, new: NewMode) -> io::Result<Option<Stat>> {
     if new == NewMode::Umask || !rustix::process::geteuid().is_root() {
         return Ok(None);
@@ -160,8 +160,8 @@ fn heir(folder: &Folder, new: NewMode) -> io::Result<Option<Stat>> {
     Ok(Some(rustix::fs::fstat(&folder.0)?).filter(|directory| !Uid::from_raw(directory.st_uid).is_root()))
 }
 
-/// The initial mode of a draft. It admits nobody whom the final mode excludes, and only the owner
-/// if `is_closed`.
+/// Returns the initial mode of a draft. It admits nobody whom the final mode excludes, and only the
+/// owner if `is_closed`.
 fn mode_at_first(replaced: Option<&Stat>, is_closed: bool) -> u32 {
     const NEW: u32 = 0o666;
     let is_own = |stat: &Stat| stat.st_uid == rustix::process::geteuid().as_raw();
@@ -183,7 +183,7 @@ fn claim(folder: &Folder, name: &OsStr) -> io::Result<Option<File>> {
         }
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => {
-                let message = "another backup is being made there";
+                let message = "another backup is being written there";
                 return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
             }
             Err(TryLockError::Error(error)) => return Err(error),

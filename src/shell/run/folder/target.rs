@@ -34,7 +34,7 @@ impl Target {
         Ok(Self { out: BufWriter::with_capacity(Self::BUFFER_LEN, file), draft, len: 0 })
     }
 
-    /// The standard output. Results of the session must be flushed before.
+    /// Returns the standard output. Results of the session must be flushed before.
     pub fn stdout() -> io::Result<Self> {
         let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         Ok(Self { out: BufWriter::with_capacity(Self::BUFFER_LEN, file), draft: None, len: 0 })

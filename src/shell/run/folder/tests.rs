@@ -20,8 +20,8 @@ fn is_root() -> bool {
     is_root
 }
 
-/// A temporary directory with a directory `victim`, whose file must not change, and a directory
-/// `here`.
+/// Creates a temporary directory with a directory `victim`, whose file must not change, and a
+/// directory `here`.
 fn dirs() -> (TempDir, PathBuf, PathBuf) {
     let dir = tempfile::tempdir().expect("a directory can be created");
     let (victim, here) = (dir.path().join("victim"), dir.path().join("here"));
@@ -138,9 +138,10 @@ fn a_link_of_this_user_is_followed_and_that_of_another_user_is_not() {
     symlink("loop", here.join("loop")).expect("a link can be created");
     assert!(Folder::place(&here.join("loop")).is_err());
     symlink("/dev/null", here.join("null")).expect("a link can be created");
-    assert!(
-        matches!(Folder::place(&here.join("null")), Ok(TargetPath::Special(special)) if special.open(&Interrupt::default()).is_ok())
-    );
+    assert!(matches!(
+        Folder::place(&here.join("null")),
+        Ok(TargetPath::Special(special)) if special.open(&Interrupt::default()).is_ok()
+    ));
     for no_file in [here.clone(), here.join("new/"), PathBuf::from("/"), PathBuf::from("")] {
         assert!(Folder::place(&no_file).is_err(), "{no_file:?}");
     }
@@ -278,7 +279,7 @@ fn a_path_through_another_users_link_or_directory_is_not_trusted() {
     if !is_root() {
         return;
     }
-    for (theirs, told) in [
+    for (theirs, message) in [
         ("state/logkv/file", "it belongs to another user (uid 12345, yours is 0)"),
         ("state/logkv", "state/logkv, it belongs to another user (uid 12345, yours is 0)"),
         ("state", "state, it belongs to another user (uid 12345, yours is 0)"),
@@ -294,7 +295,7 @@ fn a_path_through_another_users_link_or_directory_is_not_trusted() {
             .expect("root can change owners and modes");
         let why =
             [Access::Read, Access::Write].map(|access| trusted(&path, access).expect_err(theirs).to_string());
-        assert!(why.iter().all(|why| why.ends_with(told)), "{why:?}");
+        assert!(why.iter().all(|why| why.ends_with(message)), "{why:?}");
     }
     // No file is created in another user's directory.
     let (_dir, _, here) = dirs();

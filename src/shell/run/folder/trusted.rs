@@ -120,7 +120,7 @@ impl Walk {
     }
 }
 
-/// The names of a path, in order.
+/// Returns the names of a path, in order.
 fn names(path: &Path) -> VecDeque<OsString> {
     let name = |component: Component<'_>| match component {
         Component::Normal(name) => Some(name.to_owned()),

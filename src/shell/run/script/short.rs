@@ -16,7 +16,7 @@ pub(super) enum LineRun {
     /// The line needs the normal path. Nothing was done.
     Not,
     /// The line was run, and its result printed.
-    Told,
+    Done,
     /// The script has ended before the line.
     Over,
     /// The write was submitted. Its result is printed with those of other writes.
@@ -53,9 +53,9 @@ pub(super) fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> Line
                 return LineRun::Over;
             }
             session.set_place(place());
-            let told = session.catch_up().and_then(|()| run(session, &keys));
-            session.settle(told, b"", &place());
-            LineRun::Told
+            let result = session.catch_up().and_then(|()| run(session, &keys));
+            session.settle(result, b"", &place());
+            LineRun::Done
         }
         _ => LineRun::Not,
     }
@@ -95,7 +95,7 @@ fn sent(
         Err(_) if !settle(session) => LineRun::Over,
         Err(failure) => {
             session.in_json(mode == Mode::Json, |session| session.fail(&failure, failed_line, &place()));
-            LineRun::Told
+            LineRun::Done
         }
     }
 }

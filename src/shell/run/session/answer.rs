@@ -108,7 +108,7 @@ impl Session {
         self.note(message);
     }
 
-    /// The exit code of a program whose only failure is of this kind.
+    /// Returns the exit code of a program whose only failure is of this kind.
     fn code_of(&self, kind: Kind) -> u8 {
         match kind {
             Kind::BrokenPipe => 0,
@@ -166,7 +166,8 @@ impl Session {
     fn results_lost(&mut self) -> Option<(Failure, Failure)> {
         let (file, why) = self.out.refusal()?;
         let message = format!(
-            "cannot write results to {file}: {}; what was done is done, and results go to the standard output again",
+            "cannot write results to {file}: {}; the commands were executed, and results go to the \
+             standard output again",
             plain_words(why)
         );
         let again = why.raw_os_error().map_or(why.kind().into(), io::Error::from_raw_os_error);
@@ -174,7 +175,7 @@ impl Session {
         Some((Failure::command(message), Failure::from(again)))
     }
 
-    /// Whether the answer to each line ends with an acknowledgement.
+    /// Returns whether the answer to each line ends with an acknowledgement.
     pub fn acknowledges(&self) -> bool {
         self.settings.ack && self.depth == 0
     }

@@ -24,14 +24,15 @@ impl Session {
         let is_person =
             self.origin == Origin::OneShot && io::stdin().is_terminal() && io::stderr().is_terminal();
         if !(self.is_interactive() || is_person) {
-            let failure = Failure::command(format!("{refusal}: nobody can be asked"));
-            return Err(failure.hint("-y says yes"));
+            let failure = Failure::command(format!("{refusal}: confirmation needs a terminal"));
+            return Err(failure.hint("-y confirms"));
         }
         let answer = self.ask(&format!("{question}? [y/N] "))?;
         Ok(matches!(answer.as_deref(), Some("y" | "Y" | "yes")))
     }
 
-    /// The trimmed answer to `question`, or `None` at the end of the input. Fails after Ctrl-C.
+    /// Returns the trimmed answer to `question`, or `None` at the end of the input. Fails after
+    /// Ctrl-C.
     pub fn ask(&mut self, question: &str) -> Result<Option<String>, Failure> {
         self.out.flush()?;
         write!(io::stderr(), "{question}")?;

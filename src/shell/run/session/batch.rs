@@ -13,17 +13,17 @@ impl Session {
         Ok(())
     }
 
-    /// Whether a batch is open.
+    /// Returns whether a batch is open.
     pub fn has_batch(&self) -> bool {
         self.transaction.is_some()
     }
 
-    /// The open batch.
+    /// Returns the open batch.
     pub fn batch_mut(&mut self) -> Option<&mut Transaction> {
         self.transaction.as_mut()
     }
 
-    /// The open batch, or the failure of a command that needs one.
+    /// Returns the open batch, or the failure of a command that needs one.
     pub fn open_batch(&mut self) -> Result<&mut Transaction, Failure> {
         let none_open = || Failure::command("no batch is open").hint("begin opens one");
         self.transaction.as_mut().ok_or_else(none_open)
@@ -34,12 +34,13 @@ impl Session {
         self.transaction.take()
     }
 
-    /// The changes of the open batch.
+    /// Returns the changes of the open batch.
     pub fn overlay(&self) -> Option<&Overlay> {
         self.transaction.as_ref().map(|transaction| &transaction.overlay)
     }
 
-    /// The value and the expiry that the open batch gives to `key`; `Some(None)` if it deletes `key`.
+    /// Returns the value and the expiry of `key` in the open batch; `Some(None)` if it deletes
+    /// `key`.
     pub fn change_of(&self, key: &[u8]) -> Option<Option<(Value, Option<u64>)>> {
         self.overlay()?.change_of(key)
     }

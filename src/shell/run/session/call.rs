@@ -52,7 +52,7 @@ impl Session {
         if outcome.is_some() && *place == LinePlace::Nowhere {
             self.advise(invocation, line);
         }
-        self.tell_time(started.elapsed(), read_before);
+        self.print_time(started.elapsed(), read_before);
         if let Some(why) = self.metrics_file.as_ref().and_then(MetricsFile::trouble) {
             self.note(&format!("warning: {why}"));
         }
@@ -84,21 +84,21 @@ impl Session {
         done
     }
 
-    /// Whether no more lines of the current script may run.
+    /// Returns whether no more lines of the current script may run.
     pub fn is_over(&self) -> bool {
         let bails = self.settings.bail && self.failure_count > self.forgiven_count;
         bails || self.tally.broken_pipe || self.tally.interrupted.is_some()
     }
 
-    /// The time that the user has spent in the pager.
+    /// Returns the time that the user has spent in the pager.
     fn read_for(&self) -> Duration {
         self.pager.as_ref().map_or(Duration::ZERO, Pager::waited)
     }
 
     /// Prints the time of a command, without the time that it waited for the user.
-    fn tell_time(&mut self, took: Duration, read_before: Duration) {
+    fn print_time(&mut self, took: Duration, read_before: Duration) {
         let took = took.saturating_sub(self.asked + self.read_for().saturating_sub(read_before));
-        if self.settings.timer.tells(took) {
+        if self.settings.timer.shows(took) {
             self.flush();
             self.note(&format!("({})", units::elapsed(took, self.err_look.ascii)));
         }
@@ -109,7 +109,7 @@ impl Session {
         self.forgiven_count = self.failure_count;
     }
 
-    /// The exit code of the program.
+    /// Returns the exit code of the program.
     pub fn exit_code(&self) -> u8 {
         self.tally.code()
     }
@@ -119,7 +119,7 @@ impl Session {
         self.tally = Tally::default();
     }
 
-    /// Whether the reader of the results is gone.
+    /// Returns whether the reader of the results is gone.
     pub fn has_broken_pipe(&self) -> bool {
         self.tally.broken_pipe
     }

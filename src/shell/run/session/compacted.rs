@@ -13,7 +13,7 @@ impl Session {
         self.compactions.note(run);
     }
 
-    /// The compactions of this session.
+    /// Returns the compactions of this session.
     pub fn compactions(&self) -> &Compactions {
         &self.compactions
     }
@@ -36,7 +36,7 @@ impl Session {
     }
 }
 
-/// `compacted 1 into 2, 48 B freed`, or only the numbers of segments for many compactions.
+/// Returns `compacted 1 into 2, 48 B freed`, or only the numbers of segments for many compactions.
 fn sentence(runs: &[RunReport]) -> String {
     const RUNS_NAMED: usize = 3;
     let freed: u64 = runs.iter().map(|run| run.before_len.saturating_sub(run.after_len)).sum();
@@ -98,19 +98,19 @@ mod tests {
 
     #[test]
     fn background_compactions_are_reported_in_one_line() {
-        let told = |runs: &[RunReport]| sentence(runs);
-        assert_eq!(told(&[run(&[1], &[2], 48)]), "note: compacted 1 into 2, 48 B freed");
+        let reported = |runs: &[RunReport]| sentence(runs);
+        assert_eq!(reported(&[run(&[1], &[2], 48)]), "note: compacted 1 into 2, 48 B freed");
         assert_eq!(
-            told(&[run(&[1, 2, 3], &[], 2048)]),
+            reported(&[run(&[1, 2, 3], &[], 2048)]),
             "note: compacted 1 to 3: nothing of them was needed, 2 KiB freed"
         );
         let chain = [run(&[1], &[3], 100), run(&[3], &[], 300)];
-        assert_eq!(told(&chain), "note: compacted 1: nothing of it was needed, 400 B freed");
+        assert_eq!(reported(&chain), "note: compacted 1: nothing of it was needed, 400 B freed");
         let chain = [run(&[1, 2], &[5, 6], 100), run(&[3, 5], &[7], 24)];
-        assert_eq!(told(&chain), "note: compacted 1 to 3 into 6 to 7, 124 B freed");
+        assert_eq!(reported(&chain), "note: compacted 1 to 3 into 6 to 7, 124 B freed");
         let two = [run(&[1, 2], &[7], 100), run(&[4], &[8, 9], 24)];
-        assert_eq!(told(&two), "note: compacted 1 to 2 into 7, 4 into 8 to 9, 124 B freed");
+        assert_eq!(reported(&two), "note: compacted 1 to 2 into 7, 4 into 8 to 9, 124 B freed");
         let many = [run(&[1, 2], &[7], 1), run(&[3], &[8], 1), run(&[4], &[9], 1), run(&[5, 6], &[10], 1)];
-        assert_eq!(told(&many), "note: compacted 6 segments into 4, 4 B freed");
+        assert_eq!(reported(&many), "note: compacted 6 segments into 4, 4 B freed");
     }
 }

@@ -10,13 +10,13 @@ use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::Failure;
 
 impl Session {
-    /// Whether the store has damage. The damaged records may have had any key.
+    /// Returns whether the store has damage. The damaged records may have had any key.
     pub fn is_damaged(&self) -> Result<bool, Failure> {
         Ok(!self.store()?.open_report().damage.is_empty())
     }
 
-    /// The outcome of a command that has shown all intact records. `damage` is its failure. Keys
-    /// may be missing if the store has damage.
+    /// Returns the outcome of a command that has shown all intact records. `damage` is its failure.
+    /// Keys may be missing if the store has damage.
     pub fn shown_all(&self, damage: Option<Failure>) -> Result<Outcome, Failure> {
         match (damage, self.is_damaged()?) {
             (Some(damage), _) => Err(self.naming_key(damage)),
@@ -30,7 +30,8 @@ impl Session {
         self.met_damage.insert((at.segment, at.offset));
     }
 
-    /// The damage found when the store was opened and by commands, ordered by segment and offset.
+    /// Returns the damage found when the store was opened and by commands, ordered by segment and
+    /// offset.
     pub fn known_damage(&self) -> Vec<Location> {
         let Some(store) = &self.store else { return Vec::new() };
         let report = store.open_report();

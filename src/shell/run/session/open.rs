@@ -69,7 +69,7 @@ impl Session {
         self.unopened = Some(options);
     }
 
-    /// The store, opened now if that was postponed.
+    /// Returns the store, opened now if that was postponed.
     pub fn make_store(&mut self) -> Result<Store, Failure> {
         if let Some(options) = self.unopened.take() {
             self.open(options)?;
@@ -114,17 +114,17 @@ impl Session {
         }
     }
 
-    /// The open store.
+    /// Returns the open store.
     pub fn store(&self) -> Result<Store, Failure> {
         self.store.clone().ok_or_else(|| Failure::command("no store is open"))
     }
 
-    /// Whether the store is open for reading only.
+    /// Returns whether the store is open for reading only.
     pub fn is_read_only(&self) -> bool {
         self.store.as_ref().is_some_and(Store::is_read_only)
     }
 
-    /// Whether the store is open for writing.
+    /// Returns whether the store is open for writing.
     pub fn is_writing(&self) -> bool {
         self.store.as_ref().is_some_and(|store| !store.is_read_only())
     }

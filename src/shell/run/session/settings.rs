@@ -21,17 +21,17 @@ impl Timer {
     const ALL: [Self; 3] = [Self::Off, Self::On, Self::Auto];
     const AUTO_FROM: Duration = Duration::from_millis(500);
 
-    /// The timer called `name`.
+    /// Returns the timer called `name`.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|timer| timer.name() == name)
     }
 
-    /// The name of the timer.
+    /// Returns the name of the timer.
     pub fn name(self) -> &'static str {
         Self::NAMES[self as usize]
     }
 
-    pub(super) fn tells(self, took: Duration) -> bool {
+    pub(super) fn shows(self, took: Duration) -> bool {
         match self {
             Self::Off => false,
             Self::On => true,
@@ -85,8 +85,8 @@ mod tests {
         for timer in Timer::ALL {
             assert_eq!(Timer::parse(timer.name()), Some(timer));
         }
-        assert!(!Timer::Auto.tells(Duration::from_millis(499)));
-        assert!(Timer::Auto.tells(Duration::from_millis(500)));
-        assert!(Timer::On.tells(Duration::ZERO) && !Timer::Off.tells(Duration::MAX));
+        assert!(!Timer::Auto.shows(Duration::from_millis(499)));
+        assert!(Timer::Auto.shows(Duration::from_millis(500)));
+        assert!(Timer::On.shows(Duration::ZERO) && !Timer::Off.shows(Duration::MAX));
     }
 }

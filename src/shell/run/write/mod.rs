@@ -15,7 +15,7 @@ use logkv::{Error, Pending, PutOptions};
 
 use self::mutation::{Mutation, Reply};
 use self::pipeline::Submitted;
-use self::reply::{distinct, not_set, queued, sum_queued, tell_deletions};
+use self::reply::{distinct, not_set, print_deletions, queued, sum_queued};
 use self::transaction::check_key;
 use super::absence::unless_uncertain;
 use super::session::{CommandRequest, Invocation, Run, Session};
@@ -43,8 +43,8 @@ impl Session {
         for Submitted { pending, reply, mode, place } in self.pipeline().take_all() {
             let committed = pending.wait().map_err(Failure::from);
             self.in_json(mode == Mode::Json, |session| {
-                let told = committed.and_then(|commit| reply.tell(session, commit));
-                session.settle(told, b"", &place);
+                let result = committed.and_then(|commit| reply.print(session, commit));
+                session.settle(result, b"", &place);
             });
             self.acknowledge(&place);
         }
@@ -59,7 +59,7 @@ impl Mutation {
         }
         let (pending, reply) = self.submit(session)?;
         let commit = pending.wait()?;
-        reply.tell(session, commit)
+        reply.print(session, commit)
     }
 
     /// Submits it to the store. The reply is valid after the store has acknowledged the write.
@@ -117,7 +117,7 @@ impl Mutation {
                     }
                 }
                 session.open_batch()?.apply(batch)?;
-                tell_deletions(session, there.len(), batch.len())?;
+                print_deletions(session, there.len(), batch.len())?;
                 if there.len() < batch.len() { unless_uncertain(session) } else { Ok(Outcome::Done) }
             }
             Self::PutIf { key, value, expiry, if_absent } => {

@@ -39,7 +39,7 @@ pub enum Mutation {
 }
 
 impl Mutation {
-    /// The write of a plain line.
+    /// Returns the write of a plain line.
     pub fn of_plain(plain: Plain, batch: Batch) -> Self {
         match plain {
             Plain::Pairs => Self::Put(batch),
@@ -47,7 +47,7 @@ impl Mutation {
         }
     }
 
-    /// The batch, so that its memory can be reused.
+    /// Returns the batch, so that its memory can be reused.
     pub fn into_batch(self) -> Batch {
         match self {
             Self::Put(batch) | Self::Delete(batch) => batch,

@@ -32,8 +32,8 @@ pub struct Pipeline {
     spare: Batch,
 }
 
-/// Whether `count` writes of `len` bytes in all are enough to wait for. More writes share an fsync
-/// if the limit is higher.
+/// Returns whether `count` writes of `len` bytes in all are enough to wait for. More writes share
+/// an fsync if the limit is higher.
 pub fn is_enough(count: usize, len: usize) -> bool {
     const COUNT_MAX: usize = 64 << 10;
     const LEN_MAX: usize = 8 << 20;
@@ -58,7 +58,7 @@ impl Pipeline {
         self.spare = batch;
     }
 
-    /// Whether to wait before the next write.
+    /// Returns whether to wait before the next write.
     pub fn is_full(&self) -> bool {
         is_enough(self.submitted.len(), self.len)
     }

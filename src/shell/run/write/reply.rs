@@ -16,14 +16,14 @@ use crate::shell::run::session::Session;
 use crate::shell::term::output::Output;
 use crate::shell::term::units;
 
-/// The number of distinct keys in `batch`.
+/// Returns the number of distinct keys in `batch`.
 pub fn distinct(batch: &Batch) -> usize {
     batch.iter().map(|op| op.key()).collect::<HashSet<_>>().len()
 }
 
 impl Reply {
     /// Prints the result of an acknowledged write. `commit` is `None` if no record was needed.
-    pub fn tell(&self, session: &mut Session, commit: Option<Commit>) -> Result<Outcome, Failure> {
+    pub fn print(&self, session: &mut Session, commit: Option<Commit>) -> Result<Outcome, Failure> {
         let out = &mut session.out;
         let state = WriteState::Done(commit);
         match (self, commit) {
@@ -63,7 +63,7 @@ enum WriteState {
 }
 
 impl WriteState {
-    /// The end of the sentence for people.
+    /// Returns the end of the sentence for people.
     fn suffix(self) -> &'static str {
         match self {
             Self::Done(_) => "",
@@ -112,13 +112,13 @@ fn summed(out: &mut Output, key: &[u8], sum: i64, state: WriteState) -> io::Resu
 }
 
 /// Prints the number of deleted keys, or of those that `commit` will delete.
-pub fn tell_deletions(session: &mut Session, deleted: usize, named: usize) -> io::Result<()> {
+pub fn print_deletions(session: &mut Session, deleted: usize, named: usize) -> io::Result<()> {
     let state = if session.has_batch() { WriteState::Queued } else { WriteState::Done(None) };
     deletions(&mut session.out, deleted, named, state)
 }
 
 /// Prints the number of deleted keys of a pattern, or `none` if no key matched.
-pub fn tell_matching_deleted(
+pub fn print_matching_deleted(
     session: &mut Session,
     deleted: usize,
     named: usize,
@@ -127,7 +127,7 @@ pub fn tell_matching_deleted(
     if named == 0 && session.out.is_table() {
         return session.out.say(|_| none);
     }
-    tell_deletions(session, deleted, named)
+    print_deletions(session, deleted, named)
 }
 
 fn deletions(out: &mut Output, deleted: usize, named: usize, state: WriteState) -> io::Result<()> {

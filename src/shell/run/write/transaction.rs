@@ -18,7 +18,7 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    /// An empty batch on `store`.
+    /// Returns an empty batch on `store`.
     pub fn new(store: Store) -> Self {
         Self { overlay: Overlay::new(&store), store, begun: None, has_failed: false }
     }

@@ -43,7 +43,7 @@ pub struct Column {
 }
 
 impl Column {
-    /// A column of text with a fixed width.
+    /// Returns a column of text with a fixed width.
     pub const fn text(name: &'static str, hue: Hue) -> Self {
         const TEXT_WIDTH_LEAST: usize = 12;
         Self {
@@ -59,12 +59,12 @@ impl Column {
         }
     }
 
-    /// A column of numbers with a fixed width.
+    /// Returns a column of numbers with a fixed width.
     pub const fn number(name: &'static str, hue: Hue) -> Self {
         Self { align: Align::Right, ..Self::text(name, hue) }
     }
 
-    /// The heading, and the name shown if the column is left out.
+    /// Returns the heading, and the name shown if the column is left out.
     pub const fn name(&self) -> &'static str {
         self.name
     }
@@ -124,7 +124,7 @@ impl Cell {
         Self { hue: Some(hue), shorter: self.shorter.map(|shorter| Box::new(shorter.hue(hue))), ..self }
     }
 
-    /// A cell with `text`, and the same text with colours in `painted`.
+    /// Returns a cell with `text`, and the same text with colours in `painted`.
     pub fn painted(text: String, painted: String) -> Self {
         Self { text, painted: Some(painted), ..Self::default() }
     }
@@ -134,7 +134,7 @@ impl Cell {
         Self { shorter: Some(Box::new(shorter.into())), ..self }
     }
 
-    /// The form with index `form`, or the shortest one.
+    /// Returns the form with index `form`, or the shortest one.
     pub(super) fn form(&self, form: usize) -> &Self {
         match &self.shorter {
             Some(shorter) if form > 0 => shorter.form(form - 1),

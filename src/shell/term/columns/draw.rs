@@ -118,7 +118,7 @@ fn row(parts: &[PlacedCell<'_>]) -> Row {
     row
 }
 
-/// A width in the type of comfy-table.
+/// Returns a width in the type of comfy-table.
 fn columns(count: usize) -> u16 {
     u16::try_from(count).unwrap_or(u16::MAX)
 }

@@ -17,7 +17,7 @@ pub struct PlacedColumn {
     pub grows: bool,
 }
 
-/// The columns that fit into `room`. `widths` has the widths of each column's forms.
+/// Returns the columns that fit into `room`. `widths` has the widths of each column's forms.
 ///
 /// Columns take shorter forms or are left out until the others fit, with text at its least width.
 /// Then the widest columns are narrowed, starting with those that can be cut.
@@ -37,7 +37,7 @@ pub fn fit(columns: &[Column], widths: &[Vec<usize>], room: usize) -> Vec<Placed
     narrow(columns, shown, room)
 }
 
-/// The width of a line.
+/// Returns the width of a line.
 pub fn width(placed: &[PlacedColumn]) -> usize {
     placed.iter().map(|placed| placed.width).sum::<usize>() + gaps(placed.len())
 }
@@ -46,7 +46,7 @@ fn gaps(count: usize) -> usize {
     GAP * count.saturating_sub(1)
 }
 
-/// The form of each column. An index after its last form means that the column is left out.
+/// Returns the form of each column. An index after its last form means that the column is left out.
 fn forms(columns: &[Column], widths: &[Vec<usize>], room: usize) -> Vec<usize> {
     let mut forms = vec![0; columns.len()];
     loop {

@@ -72,7 +72,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table without rows.
+    /// Returns a table without rows.
     pub fn new(columns: &[Column], look: Look) -> Self {
         /// More rows than a screen has.
         const ROWS_MEASURED: usize = 200;
@@ -195,7 +195,7 @@ impl Table {
         waiting.iter().try_for_each(|line| self.write(out, line))
     }
 
-    /// The width of each form of each column.
+    /// Returns the width of each form of each column.
     fn widths(&self, goes_on: bool) -> Vec<Vec<usize>> {
         let cells = |index: usize| {
             self.waiting.iter().filter_map(move |line| match line {
@@ -262,7 +262,7 @@ impl Table {
         text.lines().try_for_each(|line| writeln!(out, "{}", look.paint(line, span.hue)))
     }
 
-    /// The cells of the visible columns.
+    /// Returns the cells of the visible columns.
     fn parts<'a>(&'a self, cells: &'a [Cell]) -> Vec<PlacedCell<'a>> {
         let part = |placed: &PlacedColumn| {
             let cell = cells.get(placed.column)?.form(placed.form);

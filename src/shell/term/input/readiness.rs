@@ -14,7 +14,7 @@ pub enum Readiness {
     Blocks,
 }
 
-/// Whether a read would block.
+/// Returns whether a read would block.
 pub fn readiness(pollable: Option<&OwnedFd>) -> io::Result<Readiness> {
     let Some(fd) = pollable else { return Ok(Readiness::Ready) };
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };

@@ -16,7 +16,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// `$PAGER`, or `less` if it is installed. `None` if `$PAGER` is empty or `cat`, or the
+    /// Returns `$PAGER`, or `less` if it is installed. `None` if `$PAGER` is empty or `cat`, or the
     /// terminal is dumb.
     pub fn find() -> Option<Self> {
         match env::var("PAGER") {
@@ -30,15 +30,15 @@ impl Program {
         }
     }
 
-    /// The name of the program, without its directory.
+    /// Returns the name of the program, without its directory.
     fn name(&self) -> &str {
         // Assignments may precede the program: `LESS=S less`.
         let word = self.line.split_whitespace().find(|word| !word.contains('=')).unwrap_or_default();
         Path::new(word).file_name().and_then(|name| name.to_str()).unwrap_or_default()
     }
 
-    /// Whether the pager passes colours to the terminal. Other pagers show their escape sequences
-    /// as text.
+    /// Returns whether the pager passes colours to the terminal. Other pagers show their escape
+    /// sequences as text.
     pub fn takes_colour(&self) -> bool {
         matches!(self.name(), "less" | "lv" | "most" | "moar" | "moor" | "ov" | "bat" | "delta")
     }
