@@ -386,6 +386,22 @@ fn a_listed_segment_replaced_by_one_of_another_store_is_given_up() {
 }
 
 #[test]
+fn a_manifest_is_of_this_store_if_a_segment_without_header_has_the_salt_that_it_lists() {
+    let (dir, other) = (small_store(), scratch());
+    let expected = contents(&open(dir.path()));
+    open(other.path()).put("stranger", "in a strange land").expect("a put");
+    for id in written(dir.path()).into_keys() {
+        let path = segment_path(dir.path(), id);
+        let mut bytes = fs::read(&path).expect("a segment");
+        bytes[..64].fill(0xee);
+        fs::write(path, bytes).expect("the damage");
+    }
+    fs::copy(segment_path(other.path(), 1), segment_path(dir.path(), 99)).expect("adds a stranger");
+    let (to, report) = repaired(dir.path());
+    assert_eq!(contents(&open(to.path())), expected, "{report:?}");
+}
+
+#[test]
 fn an_outdated_manifest_is_detected_and_a_repair_keeps_the_segments_it_lacks() {
     let dir = scratch();
     let store = open(dir.path());
