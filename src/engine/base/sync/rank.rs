@@ -49,16 +49,16 @@ mod checked {
 
     /// The rank of one lock.
     #[derive(Debug)]
-    pub(in super::super) struct Rank(LockRank);
+    pub(crate) struct Rank(LockRank);
 
     impl Rank {
-        pub(in super::super) fn new(rank: LockRank) -> Self {
+        pub(crate) fn new(rank: LockRank) -> Self {
             Self(rank)
         }
 
         /// Checks the order, and counts the lock as held. Called before the thread waits for the
         /// lock: it panics where it would otherwise hang.
-        pub(in super::super) fn take(&self) -> HeldRank {
+        pub(crate) fn take(&self) -> HeldRank {
             let Self(rank) = *self;
             HELD.with_borrow_mut(|held| {
                 let is_in_order = |held: LockRank| held < rank || held == rank && rank == LockRank::Operation;
@@ -73,7 +73,7 @@ mod checked {
 
     /// The rank of a lock that this thread holds, until it is dropped.
     #[derive(Debug)]
-    pub(in super::super) struct HeldRank(LockRank);
+    pub(crate) struct HeldRank(LockRank);
 
     impl Drop for HeldRank {
         fn drop(&mut self) {
@@ -95,19 +95,19 @@ mod unchecked {
     use super::LockRank;
 
     #[derive(Debug)]
-    pub(in super::super) struct Rank;
+    pub(crate) struct Rank;
 
     impl Rank {
-        pub(in super::super) fn new(_rank: LockRank) -> Self {
+        pub(crate) fn new(_rank: LockRank) -> Self {
             Self
         }
 
         #[inline]
-        pub(in super::super) fn take(&self) -> HeldRank {
+        pub(crate) fn take(&self) -> HeldRank {
             HeldRank
         }
     }
 
     #[derive(Debug)]
-    pub(in super::super) struct HeldRank;
+    pub(crate) struct HeldRank;
 }
