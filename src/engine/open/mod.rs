@@ -45,7 +45,8 @@ fn log_events(opened: &Opened) {
     if report.unclean {
         tracing::info!(
             outgrown = report.outgrown,
-            "the last writer did not close the store, another process has it open, or its last segment has grown"
+            "the last writer did not close the store, another process has it open, or \
+             its last segment has grown"
         );
     }
     if let Some(torn) = &report.torn {

@@ -48,7 +48,7 @@ impl Load<'_> {
             }
             // A derived file never blocks opening, whatever stands under its name.
             if let Err(error) = hint::remove(&self.context, id) {
-                tracing::warn!(segment = id.0, %error, "the hint of a segment that is gone cannot be removed");
+                tracing::warn!(segment = id.0, %error, "the hint of a missing segment cannot be removed");
             }
         }
         if self.report.orphans_removed.is_empty() {

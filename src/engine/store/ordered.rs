@@ -29,7 +29,8 @@ impl Store {
     /// use std::ops::Bound;
     /// # for key in ["a", "b", "c"] { store.put(key, "")?; }
     /// let from_b = (Bound::Included(&b"b"[..]), Bound::Unbounded);
-    /// let keys: Vec<_> = store.keys(from_b)?.map(|entry| Ok(entry?.key.to_vec())).collect::<logkv::Result<_>>()?;
+    /// let keys = store.keys(from_b)?.map(|entry| entry.map(|entry| entry.key.to_vec()));
+    /// let keys: Vec<_> = keys.collect::<logkv::Result<_>>()?;
     /// assert_eq!(keys, [b"b", b"c"]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

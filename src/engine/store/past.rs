@@ -24,7 +24,8 @@ impl Store {
     /// store.put("k", "first")?;
     /// store.put("k", "second")?;
     /// store.delete("k")?;
-    /// let values: Vec<_> = store.versions("k")?.map(|version| Ok(version?.value)).collect::<logkv::Result<_>>()?;
+    /// let values = store.versions("k")?.map(|version| version.map(|version| version.value));
+    /// let values: Vec<_> = values.collect::<logkv::Result<_>>()?;
     /// assert_eq!(values[0].as_deref(), Some(&b"first"[..]));
     /// assert_eq!(values[2], None);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
