@@ -1,4 +1,4 @@
-//! A double-ended merge of runs in key order.
+//! A double-ended merge of the sorted rows of several segments, in key order.
 #![expect(
     clippy::mutable_key_type,
     reason = "the bytes of a value never change, only the length of its mapping"
@@ -26,7 +26,7 @@ pub(super) trait MergeRun {
     fn advance(&mut self, end: End) -> Option<Result<(Value, Self::Head)>>;
 }
 
-/// The remaining keys of all runs. Holds one head of each run for each end.
+/// The remaining keys of all runs. Holds the next item of each run at each end, its *head*.
 pub(super) struct Merge<R: MergeRun> {
     pub(super) runs: Vec<R>,
     fronts: BTreeMap<HeadKey, R::Head>,
@@ -53,7 +53,8 @@ impl<R: MergeRun> Merge<R> {
         }
     }
 
-    /// Returns the next head from `end` with its key. Heads of the same key come in no order.
+    /// Returns the next head from `end` with its key. Heads of the same key come in no particular
+    /// order.
     pub(super) fn next(&mut self, end: End) -> Option<Result<(Value, R::Head)>> {
         if let Some(error) = self.errors_without_key.pop() {
             return Some(Err(error));
@@ -67,8 +68,8 @@ impl<R: MergeRun> Merge<R> {
         }
     }
 
-    /// Returns another head of `key`, whose first head came from the front. The following call of
-    /// [`Merge::next`] returns the errors met here.
+    /// Returns another head of `key`, whose first head came from the front. The next call of
+    /// [`Merge::next`] returns errors that occur here.
     pub(super) fn next_of(&mut self, key: &Value) -> Option<R::Head> {
         while let Some(error) = self.fill_heads() {
             self.errors_without_key.push(error);
@@ -83,7 +84,7 @@ impl<R: MergeRun> Merge<R> {
             End::Front => (&mut self.fronts, &mut self.backs),
             End::Back => (&mut self.backs, &mut self.fronts),
         };
-        // If one end has no heads left, the next head is one that the other end has read.
+        // The last head of a run may have been read from the other end.
         let is_ours = match (peek(ours, end), peek(others, end)) {
             (None, None) => return None,
             (Some(ours), Some(others)) if end == End::Front => ours <= others,

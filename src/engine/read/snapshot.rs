@@ -15,7 +15,7 @@ use crate::engine::state::frozen::Frozen;
 ///
 /// Reads see the store as it was when the snapshot was taken, whatever is written or compacted
 /// later. Taking a snapshot copies no key and no part of the index. While it exists, the first
-/// write to an index shard copies that shard, and compacted files keep their disk space. Records
+/// write to an index shard copies that shard, and compacted files still take disk space. Records
 /// still expire. One call, even a whole scan, uses one time for expiry. Clones are handles to the
 /// same snapshot. A snapshot stays usable after the store is closed.
 ///
@@ -82,7 +82,7 @@ impl Snapshot {
         self.frozen.find(key.as_ref())?.map(Entry::of).transpose()
     }
 
-    /// Whether the snapshot holds `key`.
+    /// Returns whether the snapshot holds `key`.
     ///
     /// # Errors
     /// As [`Snapshot::get`].
@@ -96,7 +96,7 @@ impl Snapshot {
         self.frozen.count()
     }
 
-    /// Whether the snapshot holds no keys.
+    /// Returns whether the snapshot holds no keys.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

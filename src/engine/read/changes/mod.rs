@@ -260,7 +260,8 @@ impl SegmentReader {
         while found.len() < GATHERED_COUNT {
             let (item, goes_on, behind) = match scanner.next()? {
                 None => {
-                    // If damage took the end of a batch, the rest of the batch is still returned.
+                    // If damage destroyed the end of a batch, the rest of the batch is still
+                    // returned.
                     if *is_final {
                         found.extend(batch);
                         self.at = end;
@@ -272,7 +273,8 @@ impl SegmentReader {
                     let item = match record.damage {
                         _ if record.header.seq > *last_seq => return Ok(false),
                         Some(damage) => Some(LogItem::Damaged(record.at, damage.into())),
-                        // A newer version wrote a record of a kind that older ones may skip.
+                        // A newer version of logkv wrote this record, of a kind that older versions
+                        // may skip.
                         None if matches!(record.header.kind(), Kind::Other(_)) => None,
                         None => (record.header.seq >= next).then_some(LogItem::Record(record.at)),
                     };

@@ -127,7 +127,7 @@ impl FeedSource {
         if next <= end { Ok(()) } else { Err(Error::BeyondEnd { seq: next, next: end }) }
     }
 
-    /// Returns the segment at `position`, if any, and the history that is lost.
+    /// Returns the segment at `position`, if any, and the lost part of the history.
     ///
     /// # Errors
     /// [`Error::Io`], and [`Error::ManifestDamaged`].
@@ -197,7 +197,8 @@ impl FeedSource {
         }
     }
 
-    /// Drops MANIFEST at the end of the log, unless a watch reports its changes.
+    /// Forgets the MANIFEST that was read, at the end of the log, unless a watch reports its
+    /// changes.
     pub(super) fn end_pass(&mut self) {
         if let Self::Files(files) = self
             && files.watch.is_none()

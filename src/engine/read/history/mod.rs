@@ -109,8 +109,8 @@ impl fmt::Debug for Versions {
 pub struct Past {
     frozen: Arc<Frozen>,
     seq: Seqno,
-    /// Whether the caller gave the number. After a record that was found by its time, others may
-    /// have been dropped.
+    /// Whether the caller gave the number. If the point was found by time, records between it and
+    /// that time may have been dropped.
     is_number: bool,
     /// The time used for expiry.
     at_ms: u64,
@@ -190,8 +190,8 @@ impl Past {
         Ok(PastScan { records: NewestRecords::new(&self.frozen, &range)?, past: self.clone() })
     }
 
-    /// Whether `record` is the version at this point, whatever was dropped. It is the newest intact
-    /// record of its key up to this point, and `later_count` records follow it.
+    /// Returns whether `record` is the version at this point, whatever was dropped. It is the
+    /// newest intact record of its key up to this point, and `later_count` records follow it.
     ///
     /// A put is certain if no record follows it, since compaction never drops the newest record of
     /// a key and keeps an older one. A put is also certain if the point is its number. A delete is
@@ -201,7 +201,7 @@ impl Past {
         record.header.kind() == Kind::Put && (later_count == 0 || is_this_point)
     }
 
-    /// Whether `record` is a put that had not expired.
+    /// Returns whether `record` is a put that had not expired.
     fn is_present(&self, record: &Record) -> bool {
         record.header.kind() == Kind::Put && !record.is_past(self.at_ms)
     }

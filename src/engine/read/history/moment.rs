@@ -1,4 +1,4 @@
-//! Finds the last record before a time.
+//! Finds the last record written at or before a time.
 
 use crate::engine::base::ids::Seqno;
 use crate::engine::base::stop::{Search, Stop};
@@ -6,8 +6,8 @@ use crate::engine::segment::{Bodies, Scanner, Step};
 use crate::engine::state::SegmentSet;
 
 /// Returns the number of the last record up to `last_seq` that was written at or before `at_ms`, or
-/// 0, and the number of the record after it. Reads the record headers from the end of the log back
-/// to the segment with the match, unless `search` is cancelled.
+/// 0 if there is none, and the number of the next record. Reads the record headers from the end of
+/// the log back to the segment with the match, unless `search` is cancelled.
 pub(super) fn last_before(
     set: &SegmentSet,
     at_ms: u64,

@@ -45,7 +45,7 @@ impl NewestRecords {
     }
 
     /// Returns the newest record of the next key up to each of `seqs`, or `None` where the key has
-    /// no record that old. An error means that a record is unreadable, which may be one of them.
+    /// no record that old. An error means that a record is unreadable. It may be one of them.
     pub(super) fn next<const N: usize>(&mut self, seqs: [Seqno; N]) -> Option<Result<[Option<Record>; N]>> {
         let (key, record) = match self.0.next(End::Front)? {
             Ok(first) => first,

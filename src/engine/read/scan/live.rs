@@ -31,7 +31,7 @@ struct LiveRun {
     ahead: [VecDeque<HintRow>; 2],
     /// The number of rows to examine next. It starts low, since the caller may want one key only.
     stride: usize,
-    /// The last hash that was looked up. A key that was overwritten often has many rows in
+    /// The last hash that was looked up. A key that was often overwritten has many rows in
     /// sequence.
     looked_up: Option<(u64, Candidates)>,
 }

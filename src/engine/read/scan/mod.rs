@@ -72,8 +72,8 @@ impl Entry {
 ///
 /// It shows the keys as they were when it was created, whatever is written or compacted later, and
 /// uses one time for expiry. An unreadable record is one error, and the next keys follow. The
-/// memory depends only on the number of segments. Files that are compacted later keep their disk
-/// space until the iterator is dropped.
+/// memory depends only on the number of segments. Files that are compacted later take disk space
+/// until the iterator is dropped.
 pub struct Keys(Live);
 
 /// A double-ended iterator over the keys and values of a range; see [`Keys`].
