@@ -1,4 +1,4 @@
-//! Entering a directory: whether it holds a store, or may get one.
+//! Checks whether a directory holds a store, or may become one.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -29,9 +29,9 @@ pub(super) fn enter(path: &Path, options: &Options) -> Result<Arc<dyn Directory>
 /// The contents of a directory.
 pub(super) enum Contents {
     Store,
-    /// Nothing, or only files that do not make a store: the remains of an interrupted creation,
-    /// options that the user put there, and derived files. Derived files of a log that is gone do
-    /// no harm, because they carry the id of that store.
+    /// Nothing, or only files that do not make a store: the remains of an interrupted creation, the
+    /// user's options file, and derived files. Derived files of a log that is gone do no harm,
+    /// because they carry the id of that store.
     Empty,
 }
 

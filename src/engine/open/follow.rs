@@ -55,7 +55,7 @@ pub(crate) fn follow(
         match advance(options, earlier, seen, manifest, file) {
             Ok(Some(advanced)) => return Ok(Some(advanced)),
             Ok(None) => {}
-            // A read error, or a change in between, shows again when the whole store is read.
+            // A read error, or a change in between, shows up again when the whole store is read.
             Err(error) => tracing::debug!(error = error.sentence(), "the log's end could not be followed"),
         }
     }
@@ -104,8 +104,8 @@ fn advance(
     Ok(Some(finish(load, manifest, file)))
 }
 
-/// Returns how many final segments of `before` are also the first ones of `now`, or `None` if one
-/// is missing or different.
+/// Returns the number of sealed segments of `before` if they are also the first ones of `now`, or
+/// `None` if one is missing or different.
 fn kept_count(before: &Manifest, now: &Manifest) -> Option<usize> {
     let is_same_store =
         (before.store, before.lineage, before.hash_seed) == (now.store, now.lineage, now.hash_seed);

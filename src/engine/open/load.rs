@@ -161,7 +161,7 @@ impl<'a> Load<'a> {
         let created_ms = header.map_or(0, |header| header.created_ms);
         let seq_end = if is_sealed { seq_end } else { seq_end.max(line.seq_end(capacity)) };
         let (first_page, room) = match covered {
-            // The index has addresses in these pages. The pages behind them may be another
+            // The index has addresses in these pages. The pages after them may be another
             // segment's.
             Some(Covered { first_page, .. }) => (first_page, set.room_at(first_page, capacity)),
             None => (set.free_page(capacity, None)?, capacity),
@@ -206,7 +206,7 @@ impl<'a> Load<'a> {
             segment.mark_unfit();
         }
         if !found.is_empty() && self.end.as_ref().is_some_and(|(end, ..)| end.id == segment.id) {
-            // Nothing is appended behind damage: a damaged length could reach over the next record.
+            // Nothing is appended after damage: a damaged length could reach over the next record.
             self.end = None;
         }
         self.report.damage.extend(found);
@@ -222,8 +222,8 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Reads the segment's header. A damaged header does no harm: the line in MANIFEST says the
-    /// same.
+    /// Reads the segment's header. A damaged header does no harm: the line in MANIFEST holds the
+    /// same facts.
     fn header(&self, line: &SegmentLine, file: &dyn File) -> Result<Result<SegmentHeader, FoundDamage>> {
         let bytes = file::first_bytes(&*self.context.directory, line.id, file)?;
         let damage = match SegmentHeader::decode(&bytes) {

@@ -22,8 +22,8 @@ use crate::engine::options::Options;
 /// Opens the store at `path`.
 ///
 /// # Errors
-/// `Missing`, `Foreign`, `Untrusted`, `Locked`, `Unsupported`, `Rot` and so on, and `Io`. An open
-/// that fails changes no file, except that it may have cut off a torn tail.
+/// As [`Store::open_with`](crate::Store::open_with). An open that fails loses no record. It may
+/// have created the store, or cut off a torn tail.
 pub(crate) fn open(path: &Path, options: &Options) -> Result<(Opened, OpenedAs)> {
     let started = Instant::now();
     let _span =

@@ -25,7 +25,7 @@ pub(crate) struct Opened {
     pub(crate) unsealed: Option<SegmentId>,
 }
 
-/// Whether the store was opened for writing, and what only that side needs.
+/// The mode of an open, with the parts that only a writer or only a reader needs.
 #[derive(Debug)]
 pub(crate) enum OpenedAs {
     /// `covering` says which part of the log KEYDIR covered.
@@ -36,7 +36,7 @@ pub(crate) enum OpenedAs {
     Reader(SeenFiles),
 }
 
-/// What opening a store found and changed.
+/// The report of an open: its findings and its changes.
 #[derive(Clone, Debug, Default)]
 pub struct OpenReport {
     /// Whether this open created the store.
@@ -59,7 +59,8 @@ pub struct OpenReport {
     pub damage: Vec<FoundDamage>,
     /// Orphan segments of this store, left by an interrupted operation. This open removed them.
     pub orphans_removed: Vec<SegmentId>,
-    /// Segment files that the MANIFEST does not list and that belong to another store. Left alone.
+    /// Segment files that the MANIFEST does not list and that belong to another store. The open
+    /// leaves them alone.
     pub strangers: Vec<SegmentId>,
     /// The number of records that KEYDIR did not cover, so that this open indexed them.
     pub record_count: u64,

@@ -46,7 +46,7 @@ impl Load<'_> {
             if is_listed(id) || self.report.strangers.contains(&id) {
                 continue;
             }
-            // A derived file never blocks opening, whatever stands under its name.
+            // A derived file never blocks opening, whatever has its name.
             if let Err(error) = hint::remove(&self.context, id) {
                 tracing::warn!(segment = id.0, %error, "the hint of a missing segment cannot be removed");
             }

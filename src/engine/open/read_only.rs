@@ -1,4 +1,4 @@
-//! Opens without a lock, and without writing a byte.
+//! Opens a store read-only: takes no lock and writes nothing.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -46,7 +46,8 @@ pub(crate) fn open_read_only(
     Err(Error::ManifestDamaged { reason: "it changes faster than it can be read".to_owned() })
 }
 
-/// Turns `load`, loaded by the `manifest` in `file`, into the result of a read-only open.
+/// Turns `load`, which loaded the segments of `manifest`, read from `file`, into the result of a
+/// read-only open.
 pub(super) fn finish(load: Load<'_>, manifest: Manifest, file: Arc<dyn File>) -> (Opened, SeenFiles) {
     let Load { context, state, report, last_seq, seen_end, .. } = load;
     // The newest records may be compacted away. Their numbers still count for reads of the past.
@@ -57,7 +58,7 @@ pub(super) fn finish(load: Load<'_>, manifest: Manifest, file: Arc<dyn File>) ->
     (opened, SeenFiles { manifest, file, end: seen_end })
 }
 
-/// Whether `error` may come from files that changed while they were read.
+/// Returns whether `error` may come from files that changed while they were read.
 fn may_be_of_change(error: &Error) -> bool {
     match error {
         Error::SegmentMissing { .. } => true,

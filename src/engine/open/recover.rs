@@ -1,9 +1,12 @@
 //! Opens for writing: takes the lock, recovers from a crash, and continues the log.
 //!
-//! After a crash the order is fixed, so that a crash during recovery is an ordinary crash. Recovery
-//! takes the lock; makes the MANIFEST and the directory durable; syncs the active segment and drops
-//! its cached pages; inspects the tail; cuts off a torn tail, and syncs; seals the segment in a new
-//! MANIFEST; and only then removes orphans.
+//! After a crash, recovery takes these steps in this order, so that a crash during recovery is a
+//! crash like any other:
+//! 1. It takes the lock, and makes MANIFEST and the directory durable.
+//! 2. It syncs the active segment, drops its cached pages, and inspects its tail.
+//! 3. It cuts off a torn tail, and syncs.
+//! 4. It seals the segment in a new MANIFEST.
+//! 5. It removes orphans.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -89,7 +92,7 @@ fn continue_log(
         && let Some(line) = manifest.segments.last_mut()
         && let Extent::Closed(len) = line.extent
     {
-        // The end of the segment is missing or damaged. Nothing is appended behind a hole.
+        // The end of the segment is missing or damaged. Nothing is appended after a hole.
         line.extent = Extent::Sealed(len);
         if let Some(last) = state.segments().iter().next_back() {
             last.seal_at(len);

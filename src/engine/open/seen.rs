@@ -60,12 +60,12 @@ impl RecordStart {
 }
 
 impl SeenEnd {
-    /// A file of `len` bytes that nobody wrote to since its writer closed the store.
+    /// A file of `len` bytes that is unchanged since its writer closed the store.
     pub(super) fn closed(file: &Arc<dyn File>, len: u64) -> Self {
         Self { file: Arc::clone(file), len, last_record: None, torn: None }
     }
 
-    /// The file at `path`, whose tail is as `tail` says.
+    /// The file at `path`, with the tail that `tail` describes.
     pub(super) fn unclosed(tail: &TailReport, file: &Arc<dyn File>, path: &Path) -> Result<Self> {
         let len = tail.file_len;
         let start = |at| RecordStart::read(&**file, at, len).map_err(Error::io("read", path));
