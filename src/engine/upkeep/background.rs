@@ -171,7 +171,7 @@ impl Worker {
         }
     }
 
-    /// Pauses while `left` is above zero, unless the thread shall stop or a caller waits.
+    /// Pauses while `left` is above zero, unless the thread must stop or a caller waits.
     fn pause(&self, left: impl Fn() -> Duration) {
         while left() > Duration::ZERO && !self.compactor.is_wanted() {
             if !self.state.context.wakeup.pause(left().min(PAUSE_MAX)) {

@@ -1,6 +1,6 @@
 //! The KEYDIR file: the index, saved to speed up the next open.
 //!
-//! KEYDIR is derived, so it is never synced, and its checksums show a torn write. An open uses it
+//! KEYDIR is derived, so it is never synced, and its checksums reveal a torn write. An open uses it
 //! if the segments that it covers are the first ones of the log and at least as long as it says.
 //! The open replays the rest of the log.
 
@@ -93,7 +93,7 @@ impl Checkpoint {
     }
 }
 
-/// Whether the covered segments are the beginning of the log.
+/// Returns whether `about` describes the beginning of the log that `manifest` lists.
 fn fits(about: &Covering, context: &StoreContext, manifest: &Manifest) -> bool {
     let is_there = |(index, covered): (usize, &Covered)| {
         let is_last = index + 1 == about.segments.len();
@@ -115,7 +115,7 @@ fn fits(about: &Covering, context: &StoreContext, manifest: &Manifest) -> bool {
         && !is_ahead(about, manifest)
 }
 
-/// Whether KEYDIR lists a record beyond the part of the log that it covers.
+/// Returns whether KEYDIR lists a record beyond the part of the log that it covers.
 ///
 /// Such a file is not used. Ignoring it does not make the store assign a sequence number twice:
 /// after a clean close MANIFEST has the next number, and after a crash recovery skips every number

@@ -115,8 +115,8 @@ impl<'a> RunOutput<'a> {
     /// Records that the history of the key of `record` is no longer complete.
     fn forget(&mut self, record: &Scanned<'_>, outcome: &Outcome) {
         let dropped = record.header.seq;
-        // A record without a known end ended at the latest now, or at its own time if that is
-        // later, because the clock was ahead and was corrected.
+        // A record without a known end has ended by now, or at its own time if that is later
+        // because the clock was ahead and has been corrected.
         let now = Ended { time_ms: record.header.time_ms, ..Ended::default() };
         let Ended { seq: whole_from, time_ms: whole_from_ms } = outcome.ended.unwrap_or(now);
         let forgotten = History { dropped, whole_from, whole_from_ms, ..History::default() };

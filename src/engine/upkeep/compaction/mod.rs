@@ -1,4 +1,5 @@
-//! Compaction: replaces runs of neighbouring segments by their live records.
+//! Compaction: replaces runs of neighbouring segments with new ones that hold only the needed
+//! records.
 //!
 //! The output of a run takes the run's place in the log, so log order stays sequence number order.
 //! [`CompactionStage`] lists the steps, and what a crash between them leaves. Reads never wait for
@@ -111,7 +112,7 @@ impl Compactor {
         &self.planner.settings.policy
     }
 
-    /// Whether a caller waits for the current compaction to stop.
+    /// Returns whether a caller waits for the current compaction to stop.
     pub(crate) fn is_wanted(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
     }
@@ -162,7 +163,7 @@ impl Compactor {
         Ok(tallies)
     }
 
-    /// Compacts, after the compaction that runs now, if any.
+    /// Compacts the segments that `what` selects, after any compaction that is running.
     ///
     /// # Errors
     /// [`Error::ReadOnly`]; [`Error::WithinCompaction`] inside the observer of another compaction;

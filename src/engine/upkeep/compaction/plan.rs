@@ -11,8 +11,8 @@ use crate::engine::options::CompactionPolicy;
 /// run ends in fewer partly filled segments.
 const NEIGHBOUR_DEAD_PERCENT: u64 = 25;
 
-/// The number of small neighbours that are merged. Merging them in pairs would copy the records of
-/// a store with many small segments far more often.
+/// The least number of small neighbours that are merged. Merging them in pairs would copy the
+/// records of a store with many small segments far more often.
 const SMALL_COUNT: usize = 4;
 
 /// The most that one run writes, in bytes, unless it is one segment. Compaction needs this much
@@ -47,7 +47,7 @@ pub(crate) struct SegmentUse {
     /// Live and dead records: the file without its header.
     pub(crate) body_len: u64,
     pub(crate) live_len: u64,
-    /// Live records that expired before the grace period; may be too low.
+    /// Live records whose grace period after expiry is over; may be an underestimate.
     pub(crate) expired_len: u64,
     pub(crate) tombstone_len: u64,
     /// Whether the segment is sealed, of the current layout, and without known damage.
@@ -69,7 +69,7 @@ impl SegmentUse {
         self.garbage_len().saturating_mul(100).checked_div(self.body_len).unwrap_or(0)
     }
 
-    /// Returns the most that a compaction writes.
+    /// Returns the most bytes that a compaction writes.
     fn write_len(&self) -> u64 {
         self.live_len.saturating_add(self.tombstone_len.max(self.needed_len))
     }
@@ -217,9 +217,9 @@ fn due(segment: &SegmentUse, policy: &CompactionPolicy) -> Option<CompactionReas
     }
 }
 
-/// Whether merging these segments is certain to give fewer: otherwise they would be merged again
-/// and again. A segment ends before the first record that does not fit, so two neighbouring outputs
-/// hold more than one full segment, but each alone may be almost empty.
+/// Returns whether merging these segments is certain to give fewer: otherwise they would be merged
+/// again and again. A segment ends before the first record that does not fit, so two neighbouring
+/// outputs hold more than one full segment, but each alone may be almost empty.
 fn become_fewer(segments: &[&SegmentUse], segment_len_max: u64) -> bool {
     let room = segment_len_max.saturating_sub(HEADER_LEN as u64);
     let len: u64 = segments.iter().map(|segment| segment.write_len()).sum();

@@ -68,13 +68,13 @@ impl Planner {
         Ok(CompactionPlan { at_ms: inputs.now_ms, runs: pick_all(&uses, &self.settings) })
     }
 
-    /// Returns the segment behind `run`.
+    /// Returns the segment after `run`.
     pub(super) fn behind(&self, run: &CompactionRun) -> Option<SegmentId> {
         let set = self.state.segments();
         set.iter().map(|segment| segment.id).skip_while(|id| Some(id) != run.segments.last()).nth(1)
     }
 
-    /// Whether the active segment holds anything dead.
+    /// Returns whether the active segment holds dead or expired records.
     pub(super) fn is_active_dirty(&self, inputs: &PlanInputs) -> Result<bool> {
         let set = self.state.segments();
         let active = set.iter().next_back().filter(|last| !last.is_sealed());

@@ -57,9 +57,9 @@ impl KeyHistory {
         self.versions.iter().position(|version| version.seq == seq)
     }
 
-    /// Whether the version with index `at` is kept: it is one of the last versions of a present
-    /// key, or it ended recently. The number of versions does not count for a key that is gone, or
-    /// deleted keys would take space forever.
+    /// Returns whether the version with index `at` is kept: it is one of the last versions of a
+    /// present key, or it ended recently. The number of versions does not count for a key that is
+    /// gone, or deleted keys would take space forever.
     pub(super) fn keeps(&self, at: usize) -> bool {
         let newer_count = (self.versions.len() - at - 1) as u64;
         let Retention { versions, for_ms } = self.retention;
@@ -76,7 +76,7 @@ impl KeyHistory {
         }
     }
 
-    /// Whether the key is deleted or expired.
+    /// Returns whether the key is deleted or expired.
     fn is_gone(&self) -> bool {
         self.versions.last().is_none_or(|last| {
             last.is_delete || last.expires_ms.is_some_and(|expires_ms| expires_ms <= self.now_ms)

@@ -58,7 +58,8 @@ impl<'a> Rewrite<'a> {
                 return Ok(ControlFlow::Break(()));
             }
             Err(Failure { error, is_undone }) => {
-                // Otherwise the next open may find either MANIFEST, and needs the files of both.
+                // If the commit may have happened, the next open may find either MANIFEST, and
+                // needs the files of both.
                 if is_undone {
                     self.output.undo();
                 }
