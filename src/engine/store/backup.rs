@@ -22,7 +22,8 @@ impl Store {
     /// Sealed segments are hard links if the file system supports them, and copies otherwise. The
     /// active segment is always a copy. The backup reads and checks all new records, and keeps the
     /// segments of the earlier backup. The earlier backup is unchanged until the new MANIFEST is
-    /// durable. The result is a store. Open it read-only if it shall receive further backups.
+    /// durable. The result is a store. After a write to it, it takes no further backups, so open it
+    /// read-only.
     ///
     /// ```
     /// use std::ops::ControlFlow;

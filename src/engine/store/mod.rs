@@ -61,7 +61,7 @@ struct Shared {
     /// Dropped before the log, too.
     background: Option<Background>,
     checkpointer: Option<Arc<Checkpointer>>,
-    /// Held shared by a write, and exclusively by a transaction.
+    /// Writes hold it shared, and transactions hold it exclusively.
     transaction_lock: TransactionLock,
     /// `None` if the store is read-only.
     log: Option<Arc<Log>>,
@@ -175,7 +175,7 @@ impl Store {
         self.find(key.as_ref())?.map(Entry::of).transpose()
     }
 
-    /// Whether `key` is present.
+    /// Returns whether `key` is present.
     ///
     /// # Errors
     /// As [`Store::get`].
@@ -193,7 +193,7 @@ impl Store {
         self.view().opened.state.keydir.count()
     }
 
-    /// Whether the store holds no keys.
+    /// Returns whether the store holds no keys.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -234,7 +234,7 @@ impl Store {
         Arc::clone(&self.view().opened.report)
     }
 
-    /// Whether the store is read-only.
+    /// Returns whether the store is read-only.
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         self.0.log.is_none()

@@ -72,7 +72,7 @@ impl Overlay {
         self.changes.len()
     }
 
-    /// Whether the overlay has no changes.
+    /// Returns whether the overlay has no changes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
@@ -318,7 +318,7 @@ impl OverlayEntries {
     }
 }
 
-/// Whether no key can be between two bounds. `BTreeMap::range` panics on some of these.
+/// Returns whether no key can be between two bounds. `BTreeMap::range` panics on some of these.
 fn crosses(bounds: (Bound<&[u8]>, Bound<&[u8]>)) -> bool {
     match bounds {
         (Bound::Excluded(start), Bound::Excluded(end)) => start >= end,

@@ -41,7 +41,6 @@ impl Store {
         self.0.views.refresh(&self.0.path, &self.0.options)
     }
 
-    /// Returns the current view.
     #[inline]
     pub(super) fn view(&self) -> ViewRef<'_> {
         self.0.views.now()

@@ -67,7 +67,6 @@ impl Views {
         }
     }
 
-    /// Returns the current view.
     #[inline]
     pub(super) fn now(&self) -> ViewRef<'_> {
         match self {
