@@ -2,8 +2,8 @@
 //! directory.
 //!
 //! A write appends a record to a log. An index in memory, the *keydir*, holds the location of each
-//! key's newest record. A read is one index lookup and one access to the record, which is mapped
-//! and not copied.
+//! key's newest record. A read is one index lookup and one access to the record, which is
+//! memory-mapped and not copied.
 //!
 //! ```
 //! # let dir = tempfile::tempdir()?;
@@ -28,7 +28,7 @@
 //! - [`inspect`], [`verify`], [`backup`] and [`repair`] work on the files.
 //! - [`guarantees`] lists the promises, the exceptions and the limits. [`layout`] describes the
 //!   bytes. [`guide`] is the manual of the program `logkv`.
-//! - [`fs`] has the file system traits. A test implements them to make a disk fail.
+//! - [`fs`] has the file system traits. A test can implement them to simulate a failing disk.
 //!
 //! # Glossary
 //! - *segment*: a file of records. The last one is *active*; the others are *sealed* and never
@@ -41,7 +41,8 @@
 //! - *hint*: the index of a sealed segment in key order, with a filter that excludes most absent
 //!   keys.
 //! - *keydir*: the index of the newest record of each key. *KEYDIR*: the file that stores it.
-//! - *compaction*: replaces segments by a new one with the records that are still needed.
+//! - *compaction*: replaces segments with a new one that holds only the records that are still
+//!   needed.
 
 mod engine;
 pub mod guide;
@@ -113,14 +114,14 @@ pub mod backup {
     };
 }
 
-/// Makes a new store of the intact records of a damaged store.
+/// Makes a new store from the intact records of a damaged one.
 pub mod repair {
     pub use crate::engine::tools::repair::{
         GivenUp, Lost, Now, Reason, RepairProgress, RepairReport, copy, in_place, settle,
     };
 }
 
-/// The file system below a store, as traits. A test can implement them.
+/// The file system below a store, as traits that a test can implement.
 pub mod fs {
     pub use crate::engine::fs::{
         Access, Changed, Directory, File, FileSystem, Lock, LockOutcome, Mapping, OsFileSystem, Parent,

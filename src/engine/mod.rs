@@ -56,8 +56,9 @@
 //!
 //! # Lock order
 //! [`LockRank`](base::sync::LockRank) lists the locks in the order in which a thread takes them. A
-//! read takes only the lock of one shard, and once more where KEYDIR is damaged. A compaction does
-//! not take the transaction lock: it changes where records are, not what they are.
+//! read takes only the lock of one shard. The first read of a shard that is mapped from KEYDIR
+//! releases the lock, checks the shard, and takes the lock again. A compaction does not take the
+//! transaction lock: it changes where records are, not what they are.
 
 pub(crate) mod base;
 pub(crate) mod files;
