@@ -1,4 +1,4 @@
-//! Tools that read the files of a store apart from reads and writes.
+//! Tools that work on the files of a store: inspect, verify, repair, back up and restore.
 
 pub(crate) mod backup;
 pub(crate) mod inspect;

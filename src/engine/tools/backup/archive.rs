@@ -1,5 +1,5 @@
-//! Backups to an archive: a tar stream that starts with MANIFEST. Any `tar` unpacks it to a backup
-//! in a directory.
+//! Backups to an archive: a tar stream that starts with MANIFEST. Any `tar` program can unpack it
+//! into a backup in a directory.
 
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -84,7 +84,8 @@ fn manifest_of_backup(source: &BackupSource, directory: &dyn Directory, to: &Pat
         Ok(manifest) if manifest.store != source.context.store => {
             Err(occupied(to, "it holds a backup of another store, or that store"))
         }
-        // The store may come from an older backup. Records that it lacks would be lost.
+        // The store may have been restored from an older backup. Records that only this backup
+        // holds would be lost.
         Ok(manifest) if manifest.is_backup && manifest.next_seq > source.next_seq => {
             let last = manifest.next_seq.previous();
             Err(occupied(to, &format!("it holds a later backup of this store, up to record {last}")))
@@ -124,7 +125,7 @@ struct BackupTarget<'a> {
 enum EarlierCopy {
     Missing,
     Whole,
-    /// The log was appended to since, or the file is damaged.
+    /// The segment has grown since, or the file is too short or missing.
     Partial,
 }
 
@@ -313,7 +314,6 @@ impl<'a> BackupTarget<'a> {
         }
     }
 
-    /// Copies the options file.
     fn copy_options(&self) -> Result<()> {
         let Some(options) = &self.source.options else { return self.remove(StoreFile::Config) };
         let old =
@@ -344,8 +344,8 @@ impl<'a> BackupTarget<'a> {
         }
     }
 
-    /// Removes the files that only the earlier backup needed. No MANIFEST lists a file that stays,
-    /// and the next backup tries again.
+    /// Removes the files that only the earlier backup needed. MANIFEST does not list a file that
+    /// cannot be removed, and the next backup tries again.
     fn remove_old(&mut self, manifest: &Manifest) {
         let is_listed = |id: SegmentId| manifest.segments.iter().any(|line| line.id == id);
         for name in self.directory.names().unwrap_or_default() {

@@ -1,6 +1,6 @@
-//! The members of a backup's archive, written by any program: in any order, with directories in
-//! their names, with extended headers. A name only identifies a file of a store. It is never used
-//! as a path.
+//! Reads the members of a backup's archive. Any program may have written it: in any order, with
+//! directories in the names, with extended headers. A name only identifies a file of a store, and
+//! is never used as a path.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -47,7 +47,7 @@ pub(super) fn read(from: &mut dyn Read, take: &mut Take<'_>) -> Result<(), Stop>
 /// A reader of an archive.
 struct Members<'a> {
     from: &'a mut dyn Read,
-    /// The count of headers read.
+    /// The number of headers read.
     count: u64,
     /// The directory in the name of the first file. All others must have the same.
     folder: Option<Vec<u8>>,
@@ -202,7 +202,7 @@ impl Members<'_> {
     }
 }
 
-/// Reads until `buffer` is full or the input ends. Returns the count of bytes read.
+/// Reads until `buffer` is full or the input ends. Returns the number of bytes read.
 fn read_up_to(from: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut len = 0;
     while len < buffer.len() {
@@ -216,13 +216,14 @@ fn read_up_to(from: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(len)
 }
 
-/// Returns what a header's byte adds to the checksum. The checksum's own bytes count as blanks.
+/// Returns the amount that a header's byte adds to the checksum. The checksum's own bytes count as
+/// spaces.
 fn summed(at: usize, byte: u8) -> u8 {
     const CHECKSUM: std::ops::Range<usize> = 148..156;
     if CHECKSUM.contains(&at) { b' ' } else { byte }
 }
 
-/// Returns the padding between a file of `len` bytes and the next header.
+/// Returns the length of the padding between a file of `len` bytes and the next header.
 fn padding(len: u64) -> u64 {
     len.wrapping_neg() % BLOCK_LEN as u64
 }

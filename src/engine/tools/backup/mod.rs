@@ -1,4 +1,4 @@
-//! Backup: the log as of one moment, in a directory or an archive, and its restore to a store.
+//! Backup and restore. A backup is the log as of one moment, in a directory or an archive.
 //!
 //! A backup holds the segments unchanged and a MANIFEST of its own that lists all of them as
 //! sealed. Nothing is ever appended to a copy, so two stores from one backup cannot give a segment

@@ -6,24 +6,24 @@ use crate::engine::base::ids::Seqno;
 /// The progress of a backup or a restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackupProgress {
-    /// The length of the bytes checked and copied so far. Segments that need no copy count, too.
+    /// The number of bytes checked and copied so far. Segments that need no copy count, too.
     pub done_len: u64,
-    /// The length of all bytes to check and copy.
+    /// The number of bytes to check and copy in total.
     pub total_len: u64,
 }
 
 /// The result of a backup.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BackupReport {
-    /// The count of segments in the backup.
+    /// The number of segments in the backup.
     pub segment_count: u64,
-    /// The count of segments that are hard links to the store's files.
+    /// The number of segments that are hard links to the store's files.
     pub linked_count: u64,
-    /// The count of segments that were copied.
+    /// The number of segments that were copied.
     pub copied_count: u64,
-    /// The count of segments kept from an earlier backup in the same directory.
+    /// The number of segments kept from an earlier backup in the same directory.
     pub kept_count: u64,
-    /// The count of segments of the earlier backup that were removed.
+    /// The number of segments of the earlier backup that were removed.
     pub removed_count: u64,
     /// The length of all segments in bytes.
     pub len: u64,
@@ -38,9 +38,9 @@ pub struct BackupReport {
 /// The result of a restore.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RestoreReport {
-    /// The count of segments in the new store.
+    /// The number of segments in the new store.
     pub segment_count: u64,
-    /// The count of records, all of them checked.
+    /// The number of records, all of them checked.
     pub record_count: u64,
     /// The length of all segments in bytes.
     pub len: u64,

@@ -263,7 +263,8 @@ impl RestoredStore<'_> {
         Ok(())
     }
 
-    /// Returns whether segment `id` of `len` bytes is expected. Before MANIFEST, every segment is.
+    /// Returns whether segment `id` of `len` bytes is expected. Before MANIFEST has arrived, every
+    /// segment is, unless it is empty.
     fn expects(&self, id: SegmentId, len: u64) -> bool {
         len > 0 && self.manifest.is_none() || self.expected.get(&id).is_some_and(|(wanted, _)| *wanted == len)
     }
@@ -317,7 +318,7 @@ impl RestoredStore<'_> {
         Ok(())
     }
 
-    /// Writes MANIFEST. The files that it lists must be verified.
+    /// Writes MANIFEST. The files that it lists must have been verified.
     fn finish(&mut self) -> Result<(), Stop> {
         let manifest = self.manifest()?;
         manifest_file::replace(&*self.directory, manifest).map_err(|Failure { error, .. }| error.into())
@@ -333,8 +334,8 @@ impl RestoredStore<'_> {
         })
     }
 
-    /// Makes the file names durable, and verifies the store that MANIFEST will make of the
-    /// directory.
+    /// Makes the file names durable, and verifies the directory as the store that MANIFEST will
+    /// make of it.
     fn check(&mut self, options: &Options) -> Result<(), Stop> {
         let manifest = self.manifest()?.clone();
         let path = self.directory.path(StoreFile::Manifest);

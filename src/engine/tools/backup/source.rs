@@ -67,8 +67,8 @@ impl BackupSource {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(Error::io("read", directory.path(name))(error)),
         };
-        // The newest records may have been compacted away, so MANIFEST knows the next number. If it
-        // cannot be read, the number of the last record counts.
+        // The newest records may have been compacted away. Only MANIFEST knows that their numbers
+        // were used. If it cannot be read, the next number follows the last record.
         let manifest = manifest_file::read(directory).ok();
         let known = manifest.as_ref().map_or(Seqno(0), |manifest| manifest.next_seq);
         let fork = manifest.and_then(|manifest| manifest.fork);

@@ -6,8 +6,7 @@ use crate::engine::base::error::{Error, Result};
 use crate::engine::base::escape::Grouped;
 use crate::engine::fs::{Directory, StoreFile};
 
-/// # Errors
-/// [`Error::Io`] if the system says that `len` more bytes do not fit into `directory`.
+/// Fails if the system reports fewer than `len` free bytes for `directory`.
 pub(super) fn check_space(directory: &dyn Directory, len: u64) -> Result<()> {
     match directory.room() {
         Some(room) if room.free_len < len => {
@@ -19,8 +18,7 @@ pub(super) fn check_space(directory: &dyn Directory, len: u64) -> Result<()> {
     }
 }
 
-/// Returns whether the system says that both directories are on one device. Then files can be
-/// linked.
+/// Returns whether both directories are known to be on one device, so that files can be linked.
 pub(super) fn are_on_one_device(one: &dyn Directory, other: &dyn Directory) -> bool {
     let device = |directory: &dyn Directory| directory.room().map(|room| room.device);
     device(one).is_some_and(|one| device(other) == Some(one))

@@ -12,7 +12,7 @@ use crate::engine::files::log_files::LogFiles;
 use crate::engine::format::record::Kind;
 use crate::engine::segment::{Bodies, Scanner, Segment, Step, StoreContext};
 
-/// Why a record is in the log, or which record superseded it.
+/// The reason why a record is in the log, or the record that superseded it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// The newest record of its key.
@@ -43,7 +43,8 @@ struct Neighbour {
     kind: Kind,
 }
 
-/// The neighbours of one record. `None` is not looked up yet; `Some(None)` is none.
+/// The neighbours of one record. `None` means that it was not looked up yet, and `Some(None)` that
+/// none exists.
 #[derive(Clone, Copy, Debug, Default)]
 struct Neighbours {
     next: Option<Option<Neighbour>>,
@@ -183,7 +184,7 @@ fn intact(piece: &Piece) -> Option<(u64, u64, Kind)> {
     keyed(piece).filter(|_| matches!(piece, Piece::Record { damage: None, .. }))
 }
 
-/// Which of several records of a key in one segment is the neighbour.
+/// The choice of the neighbour among several records of a key in one segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Keep {
     First,

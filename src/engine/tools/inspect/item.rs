@@ -35,9 +35,9 @@ pub enum Item {
         len: u64,
         /// The reason why these bytes are no complete batch.
         damage: Damage,
-        /// The count of intact records of an unfinished batch at the start of these bytes.
+        /// The number of intact records of an unfinished batch at the start of these bytes.
         records: u64,
-        /// The count of intact records behind the first damage. `repair` keeps them.
+        /// The number of intact records after the first damage. `repair` keeps them.
         behind: u64,
     },
 }

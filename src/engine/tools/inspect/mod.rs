@@ -106,7 +106,7 @@ fn inspect(log_files: LogFiles, id: SegmentId, now_ms: u64, state: Option<&State
     let header = header(id, store, &bytes)?;
     let open_segment =
         state.map(State::segments).and_then(|set| set.iter().find(|segment| segment.id == id).cloned());
-    // An unacknowledged write may follow the open segment's length.
+    // Bytes beyond the open segment's length may belong to an unacknowledged write.
     let limit = open_segment.as_ref().map_or(u64::MAX, |segment| segment.len());
     let layout = log_files
         .get(id)

@@ -48,9 +48,9 @@ pub struct HeaderInfo {
 /// The totals of a segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// The count of records with an intact header.
+    /// The number of records with an intact header.
     pub record_count: u64,
-    /// The count of live records.
+    /// The number of live records.
     pub live_count: u64,
     /// The length of live records in bytes.
     pub live_len: u64,
@@ -58,19 +58,19 @@ pub struct Totals {
     pub raw_len: u64,
     /// The stored length of those values in bytes.
     pub stored_len: u64,
-    /// The count of puts that a later record replaced or deleted.
+    /// The number of puts that a later record replaced or deleted.
     pub dead_count: u64,
     /// The length of those puts in bytes.
     pub dead_len: u64,
-    /// The count of deletes.
+    /// The number of deletes.
     pub tombstone_count: u64,
     /// The length of deletes in bytes.
     pub tombstone_len: u64,
-    /// The count of records that are the newest of their key and have expired.
+    /// The number of records that are the newest of their key and have expired.
     pub expired_count: u64,
     /// The length of those records in bytes.
     pub expired_len: u64,
-    /// The count of damaged records and of stretches without a readable record.
+    /// The number of damaged records and of stretches without a readable record.
     pub damaged_count: u64,
     /// The length of damaged bytes.
     pub damaged_len: u64,

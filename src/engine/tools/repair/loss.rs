@@ -1,4 +1,4 @@
-//! The state of keys in the repaired store that lost a record.
+//! Looks up the keys of lost records in the repaired store.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -9,9 +9,9 @@ use crate::engine::base::ids::{SegmentId, Seqno};
 /// The progress of a repair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RepairProgress {
-    /// The length of the bytes read and written so far.
+    /// The number of bytes read and written so far.
     pub done_len: u64,
-    /// The estimated length of all bytes to read and write.
+    /// The estimated number of bytes to read and write in total.
     pub total_len: u64,
 }
 
@@ -35,11 +35,11 @@ pub struct RepairReport {
     pub strangers: Vec<OsString>,
     /// The reason why the options file was left out. `None` if it was copied or does not exist.
     pub options_lost: Option<String>,
-    /// The count of records in the repaired store.
+    /// The number of records in the repaired store.
     pub record_count: u64,
-    /// The count of records that were in two segments. Each was kept once.
+    /// The number of records that were in two segments. Each was kept once.
     pub duplicate_count: u64,
-    /// The count of records whose sequence numbers were too large to keep. They were renumbered
+    /// The number of records whose sequence numbers were too large to keep. They were renumbered
     /// after all others.
     pub renumbered_count: u64,
     /// Without MANIFEST: ranges of sequence numbers that no segment covers. Their records were

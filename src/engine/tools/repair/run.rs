@@ -80,7 +80,7 @@ impl<'a> Repair<'a> {
     /// Without MANIFEST, no segment is listed.
     fn admit_unlisted(&mut self) -> Result<()> {
         let is_lost = self.report.manifest_lost.is_some();
-        // If an old MANIFEST still finds every segment that it lists, only newer ones are admitted.
+        // If every segment that MANIFEST lists is present, only newer segments are admitted.
         let mut unlisted = match is_lost || !self.log_files.missing().is_empty() {
             true => file::present(&**self.log_files.directory())?,
             false => self.log_files.newer()?,

@@ -132,8 +132,8 @@ impl Repair<'_> {
         let first = scan.first.unwrap_or(found.base_seq);
         let seqs = first..scan.last.map_or(first, |last| last.plus(1));
         let record_count = scan.record_count;
-        // Compaction leaves gaps between sequence numbers, so the count of records that fit into
-        // the file is no upper bound. The records behind the last intact one count from its number
+        // Compaction leaves gaps between sequence numbers, so the number of records that fit into
+        // the file is no upper bound. The records after the last intact one count from its number
         // on.
         let seq_end = seq_end.max(seqs.end.plus((file_len - scan.last_end) / LEN_MIN));
         Ok(Some(SourceSegment { found, end, seqs, record_count, is_whole, seq_end }))
@@ -274,8 +274,9 @@ impl Repair<'_> {
         self.log_files.segments().iter().any(|other| other.id != listed.id && holds_it(other))
     }
 
-    /// Returns the end of the last whole batch, behind any damage. Opening the store would cut the
-    /// log at the first damage that was not durable. A repair also keeps the records behind it.
+    /// Returns the end of the last whole batch, even if damage precedes it. Opening the store would
+    /// cut the log at the first damage that was not durable. A repair also keeps the records after
+    /// it.
     fn whole_batches_end(&mut self, segment: &Segment) -> Result<u64, Stop> {
         let mut end = u64::from(segment.layout.header_len).min(segment.len());
         walk(segment, self.len_max(), &mut |step| {

@@ -75,10 +75,10 @@ pub enum Fault {
     /// The file holds a segment of another store.
     #[error("it is a segment of another store, so its records were not checked")]
     AnotherStore,
-    /// The name of a store's file belongs to something that is no regular file.
+    /// The name of a store's file belongs to something that is not a regular file.
     #[error("{0}, not a file of the store")]
     NotAFile(String),
-    /// Something that is no regular file has the name of a file that opening the store needs.
+    /// Something that is not a regular file has the name of a file that opening the store needs.
     #[error("{0} and blocks opening the store")]
     InTheWay(String),
     /// The header of the segment is damaged.
@@ -166,7 +166,7 @@ pub enum Fault {
     KeydirPart {
         /// The number of the first part.
         first: usize,
-        /// The count of parts.
+        /// The number of parts.
         count: usize,
     },
     /// Parts of KEYDIR differ from the log.
@@ -174,7 +174,7 @@ pub enum Fault {
     KeydirEntries {
         /// The number of the first part.
         first: usize,
-        /// The count of parts.
+        /// The number of parts.
         count: usize,
     },
     /// A derived file belongs to another log or to an older state of this one.
@@ -183,7 +183,7 @@ pub enum Fault {
     /// The log ends in an unfinished write.
     #[error("an unfinished write; the next open for writing cuts it off, unless a writer is at work")]
     Torn,
-    /// The log ends in an unfinished write with intact records behind it. A crash causes this, and
+    /// The log ends in an unfinished write, with intact records after it. A crash causes this, and
     /// so does damage in the last writes that were synced together.
     #[error(
         "an unfinished write, or damage in the last writes that were synced together; the next open for \
@@ -191,7 +191,7 @@ pub enum Fault {
         Grouped(*intact_count)
     )]
     TornBefore {
-        /// The count of intact records.
+        /// The number of intact records.
         intact_count: u64,
     },
     /// Bytes follow the end that MANIFEST lists.
@@ -297,7 +297,7 @@ fn is_refusal(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::OutOfMemory)
 }
 
-/// Returns whether the name belongs to something that is no regular file.
+/// Returns whether the name belongs to something that is not a regular file.
 pub(super) fn is_not_a_file(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidInput
 }
@@ -305,26 +305,26 @@ pub(super) fn is_not_a_file(error: &io::Error) -> bool {
 /// The result of a verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VerifyReport {
-    /// The count of segments that were read.
+    /// The number of segments that were read.
     pub segment_count: u64,
     /// The length of those segments in bytes.
     pub len: u64,
-    /// The count of intact records.
+    /// The number of intact records.
     pub record_count: u64,
     /// The length of the torn tail in bytes.
     pub torn_len: u64,
-    /// The count of hints that were compared with their segments.
+    /// The number of hints that were compared with their segments.
     pub hint_count: u64,
-    /// The count of keys that KEYDIR was compared with. `None` if this log has no KEYDIR, or not
+    /// The number of keys that KEYDIR was compared with. `None` if this log has no KEYDIR, or not
     /// all of the log was read.
     pub keydir_keys: Option<u64>,
-    /// The count of harmless findings.
+    /// The number of harmless findings.
     pub note_count: u64,
-    /// The count of files and records that could not be checked for lack of permission or memory.
+    /// The number of files and records that could not be checked for lack of permission or memory.
     pub refused_count: u64,
-    /// The count of findings in files that are derived from the log.
+    /// The number of findings in files that are derived from the log.
     pub derived_count: u64,
-    /// The count of findings in the log.
+    /// The number of findings in the log.
     pub damage_count: u64,
 }
 

@@ -139,7 +139,7 @@ impl Verifier<'_> {
         self.is_manifest_current && self.log_files.missing().contains(&id)
     }
 
-    /// Reports files that are no part of the log.
+    /// Reports files that are not part of the log.
     fn unlisted_files(&mut self) -> Result<(), Stop> {
         let mut newer = self.log_files.newer()?;
         // A writer may have rolled since MANIFEST was read. Then the current MANIFEST lists the
@@ -190,7 +190,7 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    /// Returns whether the hint of segment `id` is verified.
+    /// Returns whether segment `id` may have a hint, which is then verified with the segment.
     fn has_hint(&self, id: SegmentId) -> bool {
         let found = self.log_files.context().and_then(|_| self.log_files.get(id));
         found.is_some_and(|found| matches!(found.extent, Some(Extent::Sealed(_))))

@@ -129,7 +129,6 @@ impl Verifier<'_> {
         Ok(wants.min(has))
     }
 
-    /// Verifies every record.
     fn records(
         &mut self,
         found: &FoundSegment,

@@ -19,9 +19,9 @@ pub enum VerifyEvent<'a> {
     Found(&'a Finding),
     /// The progress.
     Progress {
-        /// The length of the segment bytes read so far.
+        /// The number of segment bytes read so far.
         done_len: u64,
-        /// The length of all segment bytes to read.
+        /// The number of segment bytes to read in total.
         total_len: u64,
     },
 }
