@@ -1,4 +1,4 @@
-//! Options of opening a store.
+//! The options with which a store is opened, with their defaults, bounds and costs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,25 +9,25 @@ use super::format::segment_header::SEGMENT_LEN_MAX;
 use super::fs::{FileSystem, OsFileSystem};
 use crate::engine::base::clock::{Bounded, Clock, SystemClock};
 
-/// When writes are made durable. The choice trades speed for the writes that a power cut can take.
+/// When writes are made durable. The choice trades speed against the writes that a power cut can
+/// lose.
 ///
-/// Under every policy the operating system has the bytes of a write that returned (except under
-/// [`Sync::Buffered`]), so a killed process loses nothing. A power cut leaves a prefix of the log,
-/// without holes.
+/// When a write returns, the operating system has its bytes (except under [`Sync::Buffered`]), so a
+/// killed process loses nothing. A power cut leaves a prefix of the log, without holes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sync {
-    /// Before the call returns. No acknowledged write is ever lost. Costs one `fdatasync` a write,
-    /// which threads that wait at the same time share.
+    /// Before the call returns. No acknowledged write is ever lost. Costs one `fdatasync` per
+    /// write. Threads that wait at the same time share one.
     Always,
-    /// In the background, at most this long after the write. A power cut takes the writes of this
-    /// time and of one sync.
+    /// In the background, at most this long after the write. A power cut loses the writes of this
+    /// interval, and those made during one sync.
     Every(Duration),
-    /// When the operating system writes, and when a segment is sealed. A power cut takes what was
-    /// not written: on Linux, some tens of seconds.
+    /// When the operating system writes them back, and when a segment is sealed. A power cut loses
+    /// the writes since then: on Linux, those of some tens of seconds.
     Never,
-    /// Like `Never`, and the process buffers writes until they have this many bytes. For bulk
-    /// loads. **A killed process loses the buffer.** A read, a [`sync`](crate::Store::sync) and
-    /// closing flush it.
+    /// Like `Never`, but the process also buffers writes, up to this many bytes. For bulk loads.
+    /// **A killed process loses the buffer.** A read, a [`sync`](crate::Store::sync) and closing
+    /// flush it.
     Buffered(usize),
 }
 
@@ -37,13 +37,13 @@ pub enum ReadWith {
     /// From a memory mapping: no copy and no system call. A failing disk kills the process
     /// (SIGBUS), and every segment takes address space.
     Mmap,
-    /// With `pread`: one copy and one system call a read. A failing disk is an error. Nothing is
+    /// With `pread`: one copy and one system call per read. A failing disk is an error. Nothing is
     /// mapped.
     Pread,
 }
 
-/// Which segments are compacted, when, and how fast. Compaction runs in the background unless
-/// [`CompactionPolicy::automatic`] is off, and on request.
+/// Which segments are compacted, when, and how fast. Compaction runs on request, and in the
+/// background unless [`CompactionPolicy::automatic`] is off.
 ///
 /// The policy is applied when a segment is sealed, so a store that is rarely written to does not
 /// compact by itself. Riak's Bitcask documents 60% dead or 512 MB dead as triggers, and files of up
@@ -62,7 +62,7 @@ pub struct CompactionPolicy {
     /// The length below which a segment is small, in percent of [`Options::segment_len_max`].
     /// Default: 25.
     pub small_percent: u8,
-    /// The maximum rate of background compaction, in bytes read a second. Requested compactions
+    /// The maximum rate of background compaction, in bytes read per second. Requested compactions
     /// have no limit. Default: none.
     pub rate: Option<u64>,
     /// How long an expired record is kept, in case a clock has stepped forward by mistake. Default:
@@ -70,7 +70,8 @@ pub struct CompactionPolicy {
     pub expiry_grace: Duration,
     /// The number of versions of a key that are kept for reads of the past
     /// ([`Store::versions`](crate::Store::versions), [`Store::get_at`](crate::Store::get_at)). The
-    /// newest version and a delete count. 1 keeps no more than the store needs. Default: 1.
+    /// newest version counts, and so does a delete. 1 keeps no more than the store needs. Default:
+    /// 1.
     pub keep_versions: u64,
     /// How long replaced, deleted and expired records are kept for reads of the past. Keeping them
     /// takes disk space, and compaction looks up the successor of each dead record. Default: zero.
@@ -78,7 +79,7 @@ pub struct CompactionPolicy {
 }
 
 impl CompactionPolicy {
-    /// Returns whether records are kept that the store itself does not need.
+    /// Returns whether compaction keeps records that the store itself does not need.
     pub(crate) fn keeps_history(&self) -> bool {
         self.keep_versions > 1 || !self.keep_for.is_zero()
     }
@@ -125,7 +126,7 @@ pub struct Options {
     pub(crate) background: bool,
     pub(crate) checkpoint_records: u64,
     pub(crate) open_observer: Option<OpenObserver>,
-    /// Whether a directory is opened that another user owns or everybody may write to.
+    /// Whether to open a directory that another user owns or that everybody may write to.
     pub trust: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) file_system: Arc<dyn FileSystem>,
@@ -199,10 +200,10 @@ impl Options {
         Self::default()
     }
 
-    /// Returns these options, each replaced by the nearest bound if it is outside its bounds.
+    /// Returns these options, with every value outside its bounds replaced by the nearest bound.
     pub(crate) fn within_bounds(mut self) -> Self {
         if let Sync::Every(interval) = &mut self.sync {
-            // Syncing without a pause would leave no time for writes.
+            // Syncing without a pause would starve the writes.
             *interval = (*interval).max(SYNC_INTERVAL_MIN);
         }
         self.segment_len_max = self.segment_len_max.clamp(SEGMENT_LEN_MAX_BOUNDS.0, SEGMENT_LEN_MAX_BOUNDS.1);
@@ -228,7 +229,8 @@ impl Options {
         self
     }
 
-    /// Sets the age at which the active segment is sealed. Writes check it. Default: none.
+    /// Sets the age at which the active segment is sealed. Only a write checks it, so a store
+    /// without writes seals nothing. Default: none.
     #[must_use]
     pub fn segment_age_max(mut self, age: Option<Duration>) -> Self {
         self.segment_age_max = age;
@@ -279,10 +281,10 @@ impl Options {
         self
     }
 
-    /// Opens without a lock, also beside a writer, and writes nothing: no repair, no lock file. The
-    /// store shows the state at the time of opening or of the last
-    /// [`Store::refresh`](crate::Store::refresh). It may show a writer's last records before they
-    /// are durable. Default: false.
+    /// Sets whether the store is opened for reading only. It then takes no lock, so it opens beside
+    /// a writer, and it writes nothing: no repair, no lock file. It shows the state at the time of
+    /// opening or of the last [`Store::refresh`](crate::Store::refresh). It may show a writer's
+    /// last records before they are durable. Default: false.
     #[must_use]
     pub fn read_only(mut self, yes: bool) -> Self {
         self.read_only = yes;
@@ -304,29 +306,29 @@ impl Options {
         self
     }
 
-    /// Sets whether the store has a background thread that writes hints of sealed segments,
-    /// compacts, and writes KEYDIR. Without it, hints are written by the next open, compaction runs
-    /// on request, and KEYDIR is written on closing. Default: true.
+    /// Sets whether the store has a background thread that writes the hints of sealed segments,
+    /// compacts, and writes KEYDIR. Without it, the next open writes the hints, compaction runs
+    /// only on request, and KEYDIR is written only on closing. Default: true.
     #[must_use]
     pub fn background(mut self, yes: bool) -> Self {
         self.background = yes;
         self
     }
 
-    /// Sets the number of records that an open may have to read after a clean close. If KEYDIR does
-    /// not cover more records than that (and more than a 2,048th of the keys), closing writes it,
-    /// with 8 to 12 bytes a key. An open store writes it after 32 times as many records (and a
-    /// quarter of the keys). That many are read by an open after a crash, unless a covered segment
-    /// was compacted since. Then all hints are read. KEYDIR is written again after compactions have
-    /// read 48 bytes for each key. Default: 4,096.
+    /// Sets about how many records an open may have to read after a clean close. Closing writes
+    /// KEYDIR, 8 to 12 bytes per key, if it lacks at least this many records and at least one for
+    /// every 2,048 keys. An open store writes it after 32 times as many records, and at least one
+    /// for every four keys. An open after a crash reads up to that many records. If a covered
+    /// segment was compacted since, it reads all hints instead. To make this rare, KEYDIR is also
+    /// written after compactions have read 48 bytes for each key. Default: 4,096.
     #[must_use]
     pub fn checkpoint_records(mut self, count: u64) -> Self {
         self.checkpoint_records = count;
         self
     }
 
-    /// Calls `observer` with the progress while the index is built from the log, from several
-    /// threads at once. Default: none.
+    /// Sets a callback for the progress of building the index from the log. Several threads may
+    /// call it at once. Default: none.
     #[must_use]
     pub fn on_open_progress(
         mut self,
@@ -336,7 +338,7 @@ impl Options {
         self
     }
 
-    /// Sets whether a directory is opened that another user owns or everybody may write to.
+    /// Sets whether to open a directory that another user owns or that everybody may write to.
     /// Default: false.
     #[must_use]
     pub fn trust(mut self, yes: bool) -> Self {
