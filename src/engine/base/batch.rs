@@ -5,8 +5,8 @@ use std::time::Duration;
 /// An ordered list of puts and deletes that [`Store::write`](crate::Store::write) applies
 /// atomically, also across a crash. The last operation on a key wins.
 ///
-/// A reader sees all of a batch or none of it, in a scan, in a snapshot, and in one get after
-/// another. A get that meets a batch while it is published waits for the rest.
+/// A reader sees all of a batch or none of it: in a scan, in a snapshot, and across successive
+/// gets. A get that runs while a batch is published waits for the rest of it.
 ///
 /// ```
 /// let mut batch = logkv::Batch::new();
@@ -52,9 +52,9 @@ struct PutSpan {
 pub enum Expiry {
     /// This long after the write, by the store's clock. Fractions of a millisecond are dropped.
     ///
-    /// The key never lives longer than that. After the clock was set back, and until it reaches the
-    /// latest time that it has shown ([`Store::now_ms`](crate::Store::now_ms)), a key whose expiry
-    /// is before that time is expired at once. This keeps expired keys from returning.
+    /// The key never lives longer than that. It may live shorter if the clock is set back: a key is
+    /// expired at once if its expiry is before the latest time that the clock has shown
+    /// ([`Store::now_ms`](crate::Store::now_ms)). This keeps expired keys from returning.
     In(Duration),
     /// This time, in milliseconds since 1970.
     At(u64),
@@ -147,12 +147,12 @@ impl Batch {
         self.add(key.as_ref(), value.as_ref(), Some(Some(expiry)))
     }
 
-    /// Adds a delete of `key`. To delete a missing key is no error, and writes nothing.
+    /// Adds a delete of `key`. Deleting a missing key is not an error and writes nothing.
     pub fn delete(&mut self, key: impl AsRef<[u8]>) -> &mut Self {
         self.add(key.as_ref(), &[], None)
     }
 
-    /// Adds an operation. `put` is `None` for a delete, and the expiry of a put.
+    /// Adds an operation. `put` is the expiry of a put, or `None` for a delete.
     fn add(&mut self, key: &[u8], value: &[u8], put: Option<Option<Expiry>>) -> &mut Self {
         let put = put.map(|expiry| PutSpan { value_len: value.len(), expiry });
         self.ops.push(Span { at: self.bytes.len(), key_len: key.len(), put });

@@ -1,4 +1,4 @@
-//! Clocks that the caller passes in.
+//! Clocks. The caller passes one in, so that tests can set the time.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// The order of records does not depend on it (see [`Seqno`](crate::Seqno)), so a clock that steps
 /// back changes no order.
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// Returns the milliseconds since 1970-01-01T00:00:00Z. A store limits them to 2^48 - 1 (in the
+    /// Returns the milliseconds since 1970-01-01T00:00:00Z. A store limits them to 2^48 - 1 (the
     /// year 10889), since a record has 48 bits for its time.
     fn now_ms(&self) -> u64;
 }
@@ -34,7 +34,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now_ms(&self) -> u64 {
-        // A clock before 1970 stamps 0: no write fails.
+        // A clock before 1970 shows 0, so that no write fails.
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))

@@ -28,7 +28,7 @@ const SEPARATOR: char = '@';
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Cursor {
-    /// The lowest number that was not seen yet.
+    /// The lowest number that has not been seen yet.
     pub seq: Seqno,
     /// The lineage of the number; `None` if unknown.
     pub lineage: Option<Lineage>,

@@ -1,4 +1,4 @@
-//! Errors.
+//! The errors of the library, with a sentence for each.
 
 mod damage;
 
@@ -198,21 +198,22 @@ pub enum Error {
     /// The store was closed, or belongs to the parent of this forked process.
     #[error("the store is closed in this process")]
     Closed,
-    /// An earlier write or sync failed, and the bytes on disk are unknown. This handle writes no
-    /// more.
+    /// An earlier write or sync failed, and the bytes on disk are unknown. This handle accepts no
+    /// more writes.
     #[error("the store accepts only reads after a failed write: {cause}; close the store, and open it again")]
     Poisoned {
         /// The sentence of the earlier error.
         cause: String,
     },
-    /// The write was accepted, and appending it to the log failed together with those before it.
-    /// Nothing of it was written.
+    /// The write was accepted, but appending it to the log failed, perhaps together with earlier
+    /// writes. Nothing of it was written.
     #[error("nothing was written: {cause}")]
     NotWritten {
         /// The sentence of the error that caused this one.
         cause: String,
     },
-    /// A write by the thread that has a transaction open on the store. It would wait for itself.
+    /// The thread that has a transaction open on the store tried to write outside it, which would
+    /// wait for itself.
     #[error("a transaction is open on this store in this thread: write through it")]
     WithinTransaction,
     /// The thread that is compacting the store tried to clear or compact it.
@@ -248,7 +249,7 @@ pub enum Error {
         /// The first number from which the history is complete.
         whole_from: Seqno,
     },
-    /// A cursor belongs to another lineage. Its number may name another record here.
+    /// A cursor belongs to another lineage. Its number may name another record in this log.
     #[error(
         "cursor {cursor} belongs to another lineage; this log's is {lineage}: the store was restored \
          or repaired since, or it is another store; rebuild from a snapshot and continue from its cursor"
@@ -284,7 +285,8 @@ pub enum Error {
         /// The reason.
         reason: &'static str,
     },
-    /// The write may or may not be in the log. Its bytes were written, and the sync failed.
+    /// The write may or may not be in the log. Some of its bytes may have been written, and the
+    /// write or the sync failed.
     #[error("the outcome of this write is unknown: {cause}; reopen the store to find out")]
     OutcomeUnknown {
         /// The sentence of the error that caused this one.
@@ -298,7 +300,8 @@ impl Error {
         if by_repair { Self::GivenUp { whole_from } } else { Self::CompactedAway { whole_from } }
     }
 
-    /// Returns whether the bytes on disk are not what was written (the shell's exit code 4).
+    /// Returns whether the error means that the bytes on disk are not what was written (the shell's
+    /// exit code 4).
     #[must_use]
     pub fn is_corruption(&self) -> bool {
         matches!(

@@ -22,7 +22,7 @@ impl<'a> Visible<'a> {
     /// Returns whether a character is visible and does not affect its neighbours.
     ///
     /// Control characters would control the terminal. Bidirectional controls would reorder the
-    /// text. Characters without width would make two different keys look the same.
+    /// text. Zero-width characters would make two different keys look the same.
     #[must_use]
     pub fn is(c: char) -> bool {
         !matches!(c,

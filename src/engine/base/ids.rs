@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-/// The end of all counters. A larger number would be refused when it is read back.
+/// The end of all counters. Readers refuse this number and larger ones.
 const COUNT_END: u64 = 1 << 61;
-/// Counting this far takes 36,000 years at a million numbers a second.
+/// Counting this far takes 36,000 years at a million numbers per second.
 const COUNTED_MAX: u64 = 1 << 60;
 /// The largest number that a repair keeps. It leaves numbers for later writes.
 const KEPT_MAX: u64 = 1 << 59;
@@ -67,7 +67,8 @@ impl fmt::Display for Seqno {
     }
 }
 
-/// The name of one course of a store's numbering. Within a lineage, a number names one record only.
+/// The name of one unbroken numbering of a store's records. Within a lineage, a number names only
+/// one record.
 ///
 /// A new store begins a lineage. [`backup::restore`](crate::backup::restore),
 /// [`repair`](crate::repair) and the first write to a backup begin another, because a number may

@@ -1,4 +1,4 @@
-//! Why an operation ended early.
+//! Reasons why an operation ended early: a failure, or a callback that cancelled it.
 
 use std::ops::ControlFlow;
 
@@ -27,7 +27,7 @@ impl From<Error> for Stop {
 }
 
 impl Stop {
-    /// Returns an error if the callback returned `said` to cancel.
+    /// Returns an error if `said`, the result of the callback, is to cancel.
     pub(crate) fn unless(said: ControlFlow<()>) -> Result<(), Self> {
         match said {
             ControlFlow::Continue(()) => Ok(()),

@@ -1,4 +1,4 @@
-//! Waking and stopping a background thread.
+//! Wakeups: how other threads give a background thread work, or stop it.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub(crate) struct Wakeup {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Requests {
-    /// Work is due.
+    /// Whether work is due.
     work: bool,
     stop: bool,
 }

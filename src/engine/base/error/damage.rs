@@ -1,4 +1,4 @@
-//! Kinds of damage.
+//! The kinds of damage to the bytes of a segment.
 
 use crate::engine::base::escape::Grouped;
 use crate::engine::base::ids::Seqno;
@@ -23,7 +23,7 @@ pub enum Damage {
         /// As computed from the bytes.
         computed: u32,
     },
-    /// The record's checksum is wrong, and its header is intact.
+    /// The record's checksum is wrong, but its header is intact.
     #[error("the record's checksum is {stored:08x}, its bytes give {computed:08x}")]
     RecordChecksum {
         /// As stored.
@@ -31,7 +31,7 @@ pub enum Damage {
         /// As computed from the bytes.
         computed: u32,
     },
-    /// The checksum is right, and a field has an impossible value.
+    /// The checksum is right, but a field has an impossible value.
     #[error("{what} cannot be {value}")]
     Field {
         /// The field.

@@ -1,7 +1,6 @@
 //! Mutexes, read-write locks and condition variables whose order is checked.
 //!
-//! A panic under a lock does not poison it: what the panic left half done is what a crash would
-//! leave.
+//! A panic under a lock does not poison it. It leaves no more half done than a crash would.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
@@ -24,7 +23,7 @@ pub(crate) struct RwLock<T> {
     lock: raw::RwLock<T>,
 }
 
-/// A lock that is held until this is dropped.
+/// A held lock, released on drop.
 #[derive(Debug)]
 pub(crate) struct Guard<G> {
     // Dropped first: the lock is released before its rank is.
@@ -46,7 +45,7 @@ impl<T> Mutex<T> {
         Guard { guard: unpoisoned(self.lock.lock()), held }
     }
 
-    /// The lock, or `None` if a thread holds it.
+    /// Takes the lock, or returns `None` if a thread holds it.
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         let held = self.rank.take();
         free(self.lock.try_lock()).map(|guard| Guard { guard, held })
@@ -67,7 +66,7 @@ impl<T> RwLock<T> {
         Guard { guard: unpoisoned(self.lock.read()), held }
     }
 
-    /// The lock for reading, or `None` if a writer holds it.
+    /// Takes the lock for reading, or returns `None` if a writer holds it.
     pub(crate) fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
         let held = self.rank.take();
         free(self.lock.try_read()).map(|guard| Guard { guard, held })
@@ -95,8 +94,8 @@ impl<G: DerefMut> DerefMut for Guard<G> {
     }
 }
 
-/// Lets threads wait for a change of what a [`Mutex`] guards. A waiting thread keeps the rank of
-/// the mutex, which it takes again before it goes on.
+/// Lets threads wait until the value that a [`Mutex`] guards changes. A waiting thread keeps the
+/// rank of the mutex, because it takes the mutex again before it continues.
 #[derive(Debug, Default)]
 pub(crate) struct Condvar(raw::Condvar);
 

@@ -6,7 +6,7 @@
 //!
 //! Built with `--cfg tsan`, the locks are those of [parking_lot](https://docs.rs/parking_lot), with
 //! the signatures of the standard library. ThreadSanitizer sees only code that was compiled for it.
-//! The standard library was not, so each wait for one of its locks would be a false alarm.
+//! The standard library was not, so using its locks would cause false alarms.
 
 #[cfg(tsan)]
 pub(crate) use self::instrumented::*;

@@ -3,8 +3,8 @@
 /// The rank of a lock. A thread takes a lock only if its rank is higher than that of each lock it
 /// holds.
 ///
-/// Two threads that took the same two locks in different orders could wait for each other for ever.
-/// Builds with debug assertions panic at a wrong order. The ranks, lowest first:
+/// Two threads that took the same two locks in different orders could deadlock. Builds with debug
+/// assertions panic at a wrong order. The ranks, lowest first:
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum LockRank {
     /// The transaction lock (shared while a write is appended, exclusive during a transaction), and
@@ -77,7 +77,7 @@ mod checked {
 
     impl Drop for HeldRank {
         fn drop(&mut self) {
-            // Guards are dropped in any order. While a thread ends the list may already be gone.
+            // Guards are dropped in any order. While a thread ends, the list may already be gone.
             let _ = HELD.try_with(|held| {
                 let mut held = held.borrow_mut();
                 if let Some(at) = held.iter().rposition(|rank| *rank == self.0) {
@@ -88,8 +88,8 @@ mod checked {
     }
 }
 
-/// Ranks that take no space and no time. Shuttle runs all its threads in one thread of the system,
-/// where a list per thread means nothing.
+/// Ranks that take no space and no time. Shuttle runs all its threads in one system thread, so a
+/// list per thread would mix them up.
 #[cfg(not(all(debug_assertions, not(shuttle))))]
 mod unchecked {
     use super::LockRank;
