@@ -1,4 +1,4 @@
-//! A found segment: the facts that MANIFEST, its header or its records give.
+//! A segment as found on disk: the facts that MANIFEST, its header or its records give.
 
 use std::collections::HashSet;
 
@@ -22,16 +22,17 @@ pub(crate) struct FoundSegment {
     /// The extent in MANIFEST. `None` if MANIFEST does not list the segment.
     pub(crate) extent: Option<Extent>,
     /// Greater than the sequence number of any of its records. `None` if unknown: a segment that
-    /// MANIFEST does not list, such as an input or output of a compaction, shares numbers with
-    /// others.
+    /// MANIFEST does not list may share numbers with others, as the inputs and outputs of a
+    /// compaction do.
     pub(crate) seq_end: Option<Seqno>,
 }
 
-/// Returns the segments in `present` that show that MANIFEST is an old one, put back: segments of
-/// this store that it does not list, with sequence numbers that it has not given out. An
-/// interrupted roll leaves a segment without records, and an interrupted compaction one with old
-/// numbers. A backup puts its MANIFEST in place last, so unlisted segments are left from an
-/// interrupted backup.
+/// Returns the segments in `present` which show that MANIFEST is an old one that was put back:
+/// segments of this store that it does not list, with sequence numbers that it has not assigned.
+///
+/// An interrupted roll leaves a segment without records, and an interrupted compaction leaves one
+/// with old numbers. A backup puts its MANIFEST in place last, so its unlisted segments are left
+/// from an interrupted backup.
 pub(crate) fn newer(
     directory: &dyn Directory,
     manifest: &Manifest,
@@ -85,7 +86,7 @@ pub(super) fn listed(manifest: &Manifest) -> Vec<FoundSegment> {
     manifest.segments.iter().zip(ends).map(found).collect()
 }
 
-/// Whether MANIFEST belongs to another store: every intact header names another one, and no segment
+/// Whether MANIFEST belongs to another store: all intact headers name another one, and no segment
 /// with a damaged header has the salt that MANIFEST lists for it.
 pub(super) fn is_of_another_store(
     directory: &dyn Directory,
@@ -119,7 +120,7 @@ pub(super) fn by_headers(directory: &dyn Directory, present: &[SegmentId]) -> Ve
 }
 
 /// The facts about a segment that MANIFEST does not list: from its header, or from its records if
-/// that is damaged.
+/// the header is damaged.
 pub(super) fn by_header(directory: &dyn Directory, id: SegmentId) -> Option<FoundSegment> {
     let (base_seq, layout, has_base_seq) = match SegmentHeader::decode(&header_bytes(directory, id).ok()?) {
         Ok(header) => (header.base_seq, header.layout(), true),

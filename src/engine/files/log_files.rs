@@ -131,7 +131,7 @@ impl LogFiles {
         &self.directory
     }
 
-    /// The segments that show that MANIFEST is an old one, put back.
+    /// The segments which show that MANIFEST is an old one that was put back.
     pub(crate) fn newer(&self) -> Result<Vec<SegmentId>> {
         let Ok(manifest) = &self.manifest else { return Ok(Vec::new()) };
         found_segment::newer(&*self.directory, manifest, &file::present(&*self.directory)?)
@@ -147,8 +147,10 @@ impl LogFiles {
         self.manifest.as_ref()
     }
 
+    /// Checks that no interrupted backup or restore left the directory at `path`.
+    ///
     /// # Errors
-    /// [`Error::Unfinished`] if an interrupted backup or restore left the directory at `path`.
+    /// [`Error::Unfinished`].
     pub(crate) fn check_finished(&self, path: &Path) -> Result<()> {
         match self.manifest.is_err() && staging::MARK.is_set(&*self.directory) {
             true => Err(Error::Unfinished { path: path.to_owned() }),
@@ -257,7 +259,7 @@ impl LogFiles {
         self.segment_by(&self.reading, &self.known_or_not(covered.id), &file, lens)
     }
 
-    /// Segment `id`, or a segment without facts if it is not in the log.
+    /// Segment `id`, or one with no known facts if it is not in the log.
     fn known_or_not(&self, id: SegmentId) -> FoundSegment {
         let base_seq = Seqno(0);
         let layout = Layout::current(0);
@@ -265,8 +267,8 @@ impl LogFiles {
         self.get(id).copied().unwrap_or(nothing)
     }
 
-    /// Opens the first bytes of `file`, the file of segment `found`. `lens` is their number and the
-    /// first page.
+    /// Opens segment `found` in its `file`. `lens` is the number of bytes to open, and the first
+    /// page.
     pub(crate) fn segment(
         &self,
         found: &FoundSegment,

@@ -1,4 +1,4 @@
-//! The files of a store directory, as found.
+//! The files of a store directory as found: MANIFEST, the segments, and the tail of the log.
 
 pub(crate) mod found_segment;
 pub(crate) mod log_files;

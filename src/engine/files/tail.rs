@@ -1,4 +1,4 @@
-//! The tail of a log that was not closed: a torn tail, or damage.
+//! The tail of a log that was not closed: finds out whether damage in it is a torn tail.
 
 use std::mem;
 
@@ -16,8 +16,8 @@ pub struct TornTail {
     pub at: Location,
     /// Its length in bytes.
     pub len: u64,
-    /// Intact records behind damage in the tail. Either their writes reached the disk before an
-    /// earlier one did, or the damage hit writes that were complete. The files do not tell which.
+    /// Intact records after damage in the tail. Either their writes reached the disk before an
+    /// earlier one did, or the damage hit writes that were complete. The files do not show which.
     /// `repair` keeps these records.
     pub intact_count: u64,
 }
@@ -31,8 +31,7 @@ pub(crate) struct DurablePrefix {
 }
 
 impl DurablePrefix {
-    /// The first `to` bytes: whole batches that were read, the last of which ends with number
-    /// `last`.
+    /// The first `to` bytes: whole batches that were read. The last batch ends with number `last`.
     pub(crate) fn new(to: u64, last: Seqno) -> Self {
         Self { to, last }
     }
@@ -66,7 +65,7 @@ pub(crate) struct TailReport {
     /// The offset of the first damage to durable bytes, and the sequence number of a record that
     /// proves it.
     pub(crate) durable_damage: Option<(u64, Seqno)>,
-    /// The number of intact records in whole batches behind the end. A crash may have left them.
+    /// The number of intact records in whole batches after the end. A crash may have left them.
     pub(crate) behind: u64,
     /// The first record with a matching checksum that this version does not support: its offset and
     /// the reason.
@@ -74,14 +73,14 @@ pub(crate) struct TailReport {
 }
 
 impl TailReport {
-    /// Reads the segment behind the `durable` part. The bytes behind the first damage are a torn
+    /// Reads the segment after its `durable` part. The bytes from the first damage on are a torn
     /// tail, unless a later record says that the damaged bytes were durable when it was written.
     pub(crate) fn of(segment: &Segment, durable: DurablePrefix) -> Result<Self> {
         Self::asking(segment, durable, |_| Ok(()))
     }
 
-    /// As [`TailReport::of`]. Calls `go_on` with the current offset now and then, and fails with
-    /// its error.
+    /// As [`TailReport::of`]. Calls `go_on` with the current offset from time to time, and fails
+    /// with its error.
     pub(crate) fn asking<E: From<Error>>(
         segment: &Segment,
         durable: DurablePrefix,
@@ -98,7 +97,7 @@ impl TailReport {
         let mut last_at = None;
         let mut durable_damage = None;
         let mut unknown = None;
-        // Intact records behind the hole in whole batches, and in the current batch.
+        // Intact records after the hole in whole batches, and in the current batch.
         let mut behind = 0;
         let mut behind_in_batch = 0;
         loop {
@@ -140,7 +139,7 @@ impl TailReport {
         Ok(Self { file_len, end, record_count, last, last_at, durable_damage, behind, unknown })
     }
 
-    /// The bytes behind the end.
+    /// The bytes after the end.
     pub(crate) fn torn(&self, id: SegmentId) -> Option<TornTail> {
         let at = Location { segment: id, offset: self.end };
         let len = self.file_len.saturating_sub(self.end);

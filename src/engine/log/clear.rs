@@ -18,7 +18,8 @@ pub(crate) struct Cleared {
 }
 
 impl Log {
-    /// Removes all keys. Takes one sequence number, as a record does. No compaction runs meanwhile.
+    /// Removes all keys. Takes one sequence number, as a record does. The caller ensures that no
+    /// compaction runs.
     ///
     /// # Errors
     /// [`NumbersSpent`](crate::Error::NumbersSpent), a closed or poisoned log, and I/O errors:
@@ -29,7 +30,7 @@ impl Log {
         let writer = &mut *guard;
         // Writers that wait for earlier records learn that these were written.
         self.finish_active(writer)?;
-        // A rebuild may read segments that are about to go.
+        // A later rebuild of a damaged shard would read segments that are about to be removed.
         self.state.keydir.settle()?;
         let mut manifest = writer.sealed_manifest();
         let segments: Vec<_> = manifest.segments.drain(..).map(|line| line.id).collect();
@@ -59,7 +60,7 @@ impl Log {
         Ok(Cleared { key_count, segments })
     }
 
-    /// Continues after number `seq`, which no record has, and wakes readers of changes.
+    /// Continues the log after number `seq`, which no record has, and wakes readers of changes.
     fn number_clear(&self, writer: &mut Writer, seq: Seqno) {
         (writer.appended, writer.durable) = (seq, seq);
         writer.written = writer.mark();

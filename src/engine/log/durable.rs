@@ -1,4 +1,4 @@
-//! Staged records become durable and visible: flush, shared sync, publish.
+//! Makes staged records durable and visible: flush, shared sync, publish.
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -19,7 +19,7 @@ impl Log {
     /// the write fails, they are unstaged, and the callers that wait for them get an error.
     pub(super) fn flush(&self, writer: &mut Writer) -> Result<()> {
         let Some(active) = &mut writer.active else { return Ok(()) };
-        // If a flush of acknowledged records fails, these are lost: the log is poisoned.
+        // If a flush of acknowledged records fails, they are lost, so the log is poisoned.
         let has_buffered = self.has_buffered.load(Ordering::Acquire);
         if let Err(Failure { error, is_undone }) = active.segment.flush() {
             if has_buffered || !is_undone {
@@ -72,8 +72,8 @@ impl Log {
         }
     }
 
-    /// Waits until record `target` is durable. The first thread syncs for all records appended
-    /// before. Threads that come meanwhile append, and wait for the next sync.
+    /// Waits until record `target` is durable. The first thread syncs all records written so far.
+    /// Threads that arrive meanwhile append their records and wait for the next sync.
     pub(super) fn make_durable<'a>(
         &'a self,
         mut writer: MutexGuard<'a, Writer>,
@@ -142,7 +142,7 @@ impl Log {
     }
 
     /// Waits until no sync is running. The kernel reports a failed write-back once for each open
-    /// file: of two syncs at the same time, one could succeed in spite of it.
+    /// file, so one of two concurrent syncs could succeed in spite of it.
     pub(super) fn without_sync<'a>(
         &'a self,
         mut writer: MutexGuard<'a, Writer>,

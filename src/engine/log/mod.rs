@@ -32,8 +32,8 @@ pub use write::Commit;
 pub(crate) use write::{Condition, Staged, Ticket, Urgency};
 use writer::{Active, Mark, Writer};
 
-/// Staged bytes that are written without waiting for a caller. For so many, the system call costs
-/// little a byte.
+/// The number of staged bytes that are written without waiting for a caller. With so many, the
+/// system call costs little per byte.
 const GATHERED_LEN: usize = 64 << 10;
 
 /// The write end of a log.
@@ -128,11 +128,11 @@ impl Log {
         condition: Condition,
         urgency: Urgency,
     ) -> Result<Ticket> {
-        // Before the lock, so that nobody waits for it.
+        // Done before the lock is taken, so that no other writer waits for it.
         let len = self.prepare(staged)?;
         let mut guard = self.writable()?;
-        // Checked before the first wait, because the segment may become due during it while a sync
-        // runs.
+        // `make_room` uses this answer. If it checked again, the segment could have come of age
+        // while a sync runs.
         let mut is_due = self.is_due(&guard, len);
         if is_due {
             guard = self.without_sync(guard)?;
@@ -216,8 +216,8 @@ impl Log {
         }
         let mut writer = self.lock()?;
         if writer.check_usable().is_err() {
-            // The buffer is lost, which writes report. Nothing may be written: the directory may
-            // have another writer by now. Reads go on.
+            // The buffer is lost, which writes report. It must not be written, because the
+            // directory may have another writer now. Reads go on.
             self.has_buffered.store(false, Ordering::Release);
             return Ok(());
         }

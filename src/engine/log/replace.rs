@@ -1,5 +1,5 @@
 //! The log's part in a compaction: it reserves ids and pages for new segments, and replaces old
-//! segments by new.
+//! segments with new ones.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use crate::engine::format::manifest::{History, SegmentLine};
 use crate::engine::segment::Segment;
 use crate::engine::state::Moved;
 
-/// Slots swapped under one lock of the log. Writers wait some tens of microseconds.
+/// The number of slots swapped each time the log's lock is taken. Writers wait some tens of
+/// microseconds for them.
 const SWAPPED_AT_ONCE: usize = 1024;
 
 /// The id, pages and salt of a segment that is being written.
@@ -63,10 +64,10 @@ impl Log {
     /// pages.
     ///
     /// # Errors
-    /// [`Error::Closed`] without a call of `remove`, and the errors of `remove`.
+    /// [`Error::Closed`], without calling `remove`, and the errors of `remove`.
     pub(crate) fn withdraw(&self, first_page: u32, remove: impl FnOnce() -> Result<()>) -> Result<()> {
-        // The lock is held until the files are gone. Once the log is closed, the directory may have
-        // another writer, whose segments may have the ids reserved here.
+        // The lock is held until the files are gone. After the log is closed, the directory may
+        // have another writer, whose segments may use the ids reserved here.
         let writer = self.lock()?;
         if writer.exclusion.is_none() {
             return Err(Error::Closed);
@@ -76,13 +77,13 @@ impl Log {
         removed
     }
 
-    /// Replaces the inputs by the outputs: in a new MANIFEST, in the set of segments, then slot by
-    /// slot in the index. Finally the inputs leave the set, and their files may be removed. Writers
-    /// wait for the MANIFEST and for some slots at a time. Readers never wait.
+    /// Replaces the inputs with the outputs: in a new MANIFEST, in the set of segments, then slot
+    /// by slot in the index. Finally the inputs leave the set, and their files may be removed.
+    /// Writers wait for the MANIFEST and for some slots at a time. Readers never wait.
     ///
     /// # Errors
-    /// A closed or poisoned log, and I/O errors. Unless the old MANIFEST is certainly still in
-    /// place, the files of inputs and outputs must both stay.
+    /// A closed or poisoned log, and I/O errors. Unless the failure `is_undone`, the new MANIFEST
+    /// may be in place, so the files of both inputs and outputs must stay.
     pub(crate) fn replace_run(&self, with: &Replacement<'_>) -> Result<(), Failure> {
         let undone = |error| Failure { error, is_undone: true };
         let mut writer = self.writable().map_err(undone)?;
@@ -127,7 +128,7 @@ impl Log {
             .map_err(|error| Failure { error, is_undone: writer.poison.is_none() })
     }
 
-    /// Points the index and pending records to the new places of `moved` records.
+    /// Points the index and pending records to the new addresses of `moved` records.
     fn swap(&self, writer: &mut Writer, moved: &[Moved]) {
         if writer.pending.first().is_some() {
             let places: HashMap<_, _> = moved.iter().map(|moved| (moved.from, moved.to)).collect();

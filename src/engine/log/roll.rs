@@ -1,4 +1,5 @@
-//! The active segment: marking, sealing and rolling to the next. Each step is one new MANIFEST.
+//! The active segment: marking it as active, sealing it and rolling to the next. Each step writes
+//! one new MANIFEST.
 
 use std::sync::Arc;
 
@@ -21,15 +22,16 @@ impl Log {
         writer.active.as_ref().is_some_and(|active| is_full(active) || self.is_aged(active))
     }
 
-    /// Ensures that the active segment is listed in MANIFEST and has room for `count` records of
-    /// `len` bytes. Rolls if it `is_due`. No sync is running.
+    /// Ensures that MANIFEST lists the active segment as active, and that it has room for `count`
+    /// records of `len` bytes in total. Rolls if it `is_due`. Then no sync may be running.
     pub(super) fn make_room(
         &self,
         writer: &mut Writer,
         is_due: bool,
         (count, len): (usize, u64),
     ) -> Result<()> {
-        // The next open rejects such a number: the write would be acknowledged and then lost.
+        // The next open would reject such a number, so the write would be acknowledged and then
+        // lost.
         if writer.appended.plus(count as u64) >= Seqno::END {
             return Err(spent("next_seq", writer.appended.plus(1).0));
         }
@@ -60,13 +62,14 @@ impl Log {
     }
 
     /// Makes the active segment's records durable and visible, so that it can be sealed. The caller
-    /// ensures that no sync is running: of two at a time, only one would report a failure.
+    /// ensures that no sync is running: if two ran at the same time, only one would report a
+    /// failure.
     pub(super) fn finish_active(&self, writer: &mut Writer) -> Result<()> {
         self.flush(writer)?;
         let Some(active) = &writer.active else { return Ok(()) };
         let (file, segment) = active.for_sync();
-        // Syncs a segment with records even if all are durable: its name may have been unlinked
-        // since.
+        // A marked segment is synced even if all its records are durable: the sync fails if its
+        // file has been unlinked since.
         if writer.durable < writer.appended || active.is_marked {
             let outcome = self.timed(|| file.sync());
             self.record_sync(writer, writer.appended, (&segment.path, outcome))?;
@@ -133,7 +136,7 @@ impl Log {
         }
     }
 
-    /// The id of the next segment, which no file has.
+    /// The id of the next segment. No file has it.
     ///
     /// # Errors
     /// [`Error::NumbersSpent`].

@@ -1,4 +1,4 @@
-//! Staging: lengths and conditions are checked, and operations become records.
+//! Staging: checks lengths and conditions, and turns operations into records.
 
 use std::cell::LazyCell;
 
@@ -44,8 +44,8 @@ impl Log {
     }
 
     /// Finds the first operation that changes anything. `None` if `condition` does not hold for the
-    /// first key, or if all operations delete missing keys. Then nothing is written and no segment
-    /// is started.
+    /// first key, or if all operations delete missing keys. In that case nothing is written and no
+    /// segment is started.
     pub(super) fn start(
         &self,
         writer: &Writer,
@@ -84,7 +84,7 @@ impl Log {
     }
 
     fn stage_all(&self, writer: &mut Writer, staged: &[Staged<'_>], start: Start) -> Result<Option<Commit>> {
-        // One time for all keys: those with the same time to live expire together.
+        // All keys get the same time, so that those with the same time to live expire together.
         let time_ms = self.options.clock.now_ms();
         let now_ms = LazyCell::new(|| self.state.now_ms());
         let mut commit: Option<Commit> = None;
@@ -109,8 +109,8 @@ impl Log {
             let deleted = deleted + usize::from(deletes && was_there);
             commit = Some(Commit { first, last, location, deleted });
         }
-        // The last operations deleted missing keys, so the last record is not marked as the end of
-        // its batch.
+        // The last operations delete missing keys, so the last record is not yet marked as the end
+        // of its batch.
         if let (Some(commit), Some(active), false) = (commit, &mut writer.active, ends_its_batch) {
             active.segment.end_batch(commit.location.offset);
             writer.pending.end_batch();
@@ -168,8 +168,8 @@ impl Log {
     }
 }
 
-/// The expiry of a key put at `time_ms`. A time to live starts at the time of the clock. The time
-/// that reads use may be ahead of it, so the key would live too long.
+/// The expiry of a key put at `time_ms`, the clock's time. Reads use a time that may be ahead of
+/// it. A time to live that started there would be too long.
 fn end_of(expiry: Expiry, time_ms: u64) -> Result<u64> {
     let expires_ms = expiry.at_ms(time_ms);
     if expires_ms > Expiry::AT_MS_MAX { Err(Error::ExpiryTooLate) } else { Ok(expires_ms) }

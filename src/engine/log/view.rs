@@ -29,7 +29,7 @@ pub(crate) struct ReadPoint {
 pub(crate) struct Cut {
     /// The sequence number of the newest record in it.
     pub(crate) last_seq: Seqno,
-    /// The part of the past that the log still holds.
+    /// The history that the log still holds.
     pub(crate) history: History,
     /// The segments in log order, and the bytes of each that belong to the cut.
     pub(crate) segments: Vec<(Arc<Segment>, u64)>,
@@ -40,7 +40,7 @@ impl Log {
     /// durable.
     pub(crate) fn progress(&self) -> Result<(Seqno, Seqno)> {
         let writer = self.lock()?;
-        // Before the first write, the counter is at the last record, or farther after a crash.
+        // Before the first write, the counters are at the last record, or past it after a crash.
         let of_record = |seq| if seq > self.floor { seq } else { self.last_at_open };
         Ok((of_record(writer.written.seq), of_record(writer.durable)))
     }
@@ -51,7 +51,7 @@ impl Log {
         Ok((self.state.freeze(), writer.published()))
     }
 
-    /// The sequence number of the newest record that readers see.
+    /// The sequence number of the newest record that readers see, after a flush of the buffer.
     pub(crate) fn published(&self) -> Result<Seqno> {
         self.flush_buffered()?;
         Ok(self.lock()?.published())
@@ -103,11 +103,11 @@ impl Log {
         Ok(cut)
     }
 
-    /// As [`Log::cut`], with inputs of a compaction that is committing.
+    /// As [`Log::cut`], but includes the inputs of a compaction that is committing.
     fn cut_now(&self, writer: &Writer) -> Cut {
         let first_pending = writer.pending.first();
         let len = |segment: &Segment| {
-            // Excludes records in the file that are not published.
+            // The file may also hold records that are not published.
             let unpublished = first_pending.filter(|_| !segment.is_sealed()).map(|first| first.at);
             let len = if segment.is_sealed() { segment.limit() } else { segment.len() };
             unpublished.unwrap_or(len).min(len)
@@ -121,9 +121,9 @@ impl Log {
         }
     }
 
-    /// Returns the newest record of `key`, including pending ones, or `None` if it is missing or
-    /// expired. The caller prevents appends meanwhile. A write appended later makes the record as
-    /// durable as itself.
+    /// Returns the newest record of `key`, pending or published, or `None` if it is missing or
+    /// expired. The caller prevents appends meanwhile. A later write makes the record as durable as
+    /// itself.
     ///
     /// # Errors
     /// [`Error::Damaged`], and I/O errors.

@@ -26,7 +26,7 @@ pub(super) struct Writer {
     pub(super) durable: Seqno,
     /// The failed writes since the log was opened.
     pub(super) losses: Vec<Loss>,
-    /// The number of failed writes.
+    /// The number of failed writes, including those that a later loss replaced in `losses`.
     pub(super) loss_count: u64,
     /// Whether a thread is syncing without the lock.
     pub(super) is_syncing: bool,
@@ -62,7 +62,7 @@ pub(super) struct Active {
     pub(super) segment: SegmentWriter,
     /// The length limit of the segment.
     pub(super) capacity: u64,
-    /// Whether MANIFEST says that this segment is being written. It must, before anything is
+    /// Whether MANIFEST says that this segment is being written. It must say so before anything is
     /// written.
     pub(super) is_marked: bool,
 }
@@ -137,7 +137,7 @@ impl Writer {
         self.losses.push(loss);
     }
 
-    /// Returns the error of record `seq` if it was lost after there had been `losses`.
+    /// Returns the error of record `seq` if it was lost after the first `losses` losses.
     pub(super) fn loss_of(&self, seq: Seqno, losses: u64) -> Option<Error> {
         let loss = self.losses.iter().find(|loss| loss.index > losses && loss.first <= seq)?;
         Some(Error::NotWritten { cause: loss.cause.clone() })
