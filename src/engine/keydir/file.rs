@@ -1,4 +1,4 @@
-//! The file KEYDIR, written from a snapshot and mapped.
+//! The keydir in the file KEYDIR: written from a snapshot, used through a mapping, and verified.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use crate::engine::fs::Mapping;
 /// that it held when the file was written.
 ///
 /// A rebuild may run under the log's lock while other threads wait for the shard, so it takes no
-/// lock of the log and does not use the damaged keydir. It must not keep that keydir alive either,
-/// which owns the rebuild.
+/// lock of the log and does not use the damaged keydir. The keydir owns the rebuild, so the rebuild
+/// must not keep it alive either.
 pub(crate) type Rebuild = Box<dyn Fn(usize) -> Result<Keydir> + Send + Sync>;
 
 impl Keydir {
@@ -52,7 +52,7 @@ impl Keydir {
 }
 
 /// Writes `snapshot` in the format of KEYDIR and returns the length. `sink` writes bytes at an
-/// offset of a new, empty file. Takes the memory of one shard. The head goes last, so that an
+/// offset of a new, empty file. Takes the memory of one shard. The head is written last, so that an
 /// unfinished file is not valid.
 ///
 /// # Errors
@@ -67,7 +67,7 @@ pub(crate) fn write_to(
     for shard in &snapshot.0 {
         let table = shard.table()?;
         let bytes: Vec<u8> = table.slots.iter().flat_map(|slot| slot.to_le_bytes()).collect();
-        // A head with a value over its field's limit is rejected on reading.
+        // Reading rejects a head with a value over its field's limit.
         let field = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         shards.push(ShardRow {
             slots_at: at,
@@ -92,7 +92,7 @@ pub(crate) enum PartFault {
     Differs,
 }
 
-/// Checks the slots in `bytes`, those of shard `index`, against `keydir`.
+/// Compares `bytes`, the slots of shard `index` in the file, with `keydir`. `None` if they agree.
 pub(crate) fn compare(
     row: &ShardRow,
     bytes: &[u8],

@@ -2,12 +2,12 @@
 //!
 //! The top 10 bits of a key's hash choose one of 1,024 shards. A shard is an open-addressing table
 //! of 8-byte slots, `tag 24 bits · address 40 bits`, in hash order (ordered linear probing: Amble
-//! and Knuth, "Ordered hash tables", 1974). A slot's home is `tag * capacity >> 24` and needs no
+//! and Knuth, "Ordered hash tables", 1974). A slot's home is `tag * capacity >> 24`, which needs no
 //! key. So a table grows in one pass without hashing, a removal shifts slots back and leaves no
 //! tombstone, and a miss stops at the first larger tag.
 //!
-//! The log holds the keys. A slot with the right tag is a *candidate*: the caller compares the key
-//! in the record. Two keys of one shard share a tag with probability 2^-24.
+//! Only the log holds the keys. A slot with the right tag is a *candidate*: the caller compares the
+//! key in its record. Two keys of one shard share a tag with probability 2^-24.
 //!
 //! A slot holds no pointer, so a shard can be in memory or in the mapped file KEYDIR. A mapped
 //! shard is checked on its first lookup and copied into memory on its first write.
@@ -74,15 +74,15 @@ impl Keydir {
         self.look(hash, |table| table.position(slot(tag(hash), address)).is_some())
     }
 
-    /// Adds a slot for a key that has none. As for every change, the caller has looked the key up
-    /// before, so the shard has been checked.
+    /// Adds a slot for a key that has none. As before every change, the caller has looked the key
+    /// up, so the shard has been checked.
     pub(crate) fn insert(&self, hash: u64, address: Address) {
         self.write(hash, |table| table.insert(tag(hash), address));
         self.count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Adds a slot for a key unless it has a candidate, and returns whether it did. Saves bulk
-    /// loads the lookup before [`Keydir::insert`].
+    /// Adds a slot for a key unless it has a candidate. Returns whether it did. Saves bulk loads
+    /// the lookup before [`Keydir::insert`].
     ///
     /// # Errors
     /// As [`Keydir::candidates`].
@@ -115,7 +115,7 @@ impl Keydir {
         removed
     }
 
-    /// Checks all shards that have not been looked into. The count is exact afterwards.
+    /// Checks all shards that no lookup has checked yet. The count is exact afterwards.
     ///
     /// # Errors
     /// As [`Keydir::candidates`].
@@ -134,7 +134,7 @@ impl Keydir {
     }
 
     /// A copy of the index. Both share each shard until one of them writes to it. The index must be
-    /// settled, or a rebuilt shard would correct the count of one copy only. The caller allows no
+    /// settled, or a rebuilt shard would correct the count of only one copy. The caller prevents
     /// writes meanwhile.
     pub(crate) fn fork(&self) -> Self {
         let shards =
@@ -142,8 +142,8 @@ impl Keydir {
         Self { shards, count: Arc::new(AtomicU64::new(self.count())) }
     }
 
-    /// A snapshot of the index. The caller allows no writes meanwhile. Costs 1,024 reference
-    /// counts, and a copy of each shard that is written to while the snapshot exists.
+    /// A snapshot of the index. The caller prevents writes meanwhile. Costs 1,024 reference counts,
+    /// and a copy of each shard that is written to while the snapshot exists.
     pub(crate) fn snapshot(&self) -> Snapshot {
         Snapshot(self.shards.iter().map(|shard| Arc::clone(&shard.read())).collect())
     }
@@ -165,7 +165,7 @@ impl Keydir {
         self.shards.iter().map(|shard| shard.read().mapped_len() as u64).sum()
     }
 
-    /// Takes out shard `index`.
+    /// Returns the table of shard `index`.
     fn into_table(self, index: usize) -> Result<OwnedTable> {
         Ok(self.shards[index].read().table()?.to_owned())
     }
@@ -187,8 +187,8 @@ impl Keydir {
     }
 }
 
-/// Checks a shard on first use. Runs without the shard's lock because it reads the whole shard, and
-/// perhaps the log.
+/// Checks a shard on first use. Releases the shard's lock first, because the check reads the whole
+/// shard, and perhaps the log.
 #[cold]
 fn check(guard: RwLockReadGuard<'_, Arc<Shard>>) -> Result<()> {
     let shard = Arc::clone(&guard);

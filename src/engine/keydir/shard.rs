@@ -26,7 +26,7 @@ impl Default for Shard {
     }
 }
 
-/// Copies the table into memory, because shards are cloned to be written to.
+/// Copies the table into memory, because a shard is cloned only for a write.
 impl Clone for Shard {
     fn clone(&self) -> Self {
         Self::Owned(self.checked().to_owned())
@@ -65,7 +65,7 @@ impl Shard {
         }
     }
 
-    /// The number of keys. A table that has not been checked may have another one.
+    /// The number of keys. It may be wrong until the table is checked.
     pub(super) fn count(&self) -> u64 {
         match self {
             Self::Owned(table) => table.view().count as u64,
@@ -84,7 +84,7 @@ impl Shard {
         }
     }
 
-    /// The bytes of the table in the file, if it is in use.
+    /// The length of the table in the file, in bytes, if it is in use.
     pub(super) fn mapped_len(&self) -> usize {
         match self {
             Self::Owned(_) => 0,
@@ -132,8 +132,8 @@ enum Content {
 }
 
 impl MappedShard {
-    /// The shard of `row`. `None` if the slots cannot be used in place: unreadable, unaligned or
-    /// big-endian.
+    /// The shard of `row`. `None` if the slots cannot be used in place: they are unreadable or
+    /// unaligned, or the machine is big-endian.
     pub(super) fn new(file: &Arc<MappedFile>, index: usize, row: ShardRow) -> Option<Self> {
         let range = usize::try_from(row.slots_at).ok()?..usize::try_from(row.end()?).ok()?;
         let shard = Self {
@@ -187,8 +187,8 @@ impl MappedShard {
 
     fn is_intact(&self) -> bool {
         let table = self.as_written();
-        // The checksum finds later damage. The order check finds slots that were wrong when they
-        // were written: a lookup would miss keys.
+        // The checksum finds later damage. The order check finds slots that were written in a wrong
+        // order, where a lookup would miss keys.
         let bytes = self.file.mapping.bytes(self.range.clone()).unwrap_or_default();
         let is_as_written = crc32c::crc32c(bytes) == self.row.crc;
         is_as_written && table.is_sound() && self.is_covered(table)

@@ -39,7 +39,7 @@ pub(super) fn address_of(slot: u64) -> Address {
     Address(slot & ADDRESS_MASK)
 }
 
-/// The addresses of slots with one tag. Usually none or one, so the first needs no heap.
+/// The addresses of slots with one tag. Usually there is at most one, so the first needs no heap.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Candidates {
     first: Option<Address>,

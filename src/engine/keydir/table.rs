@@ -3,15 +3,15 @@
 use super::slot::{Address, Candidates, EMPTY, TAG_BITS, address_of, slot, tag_of};
 use crate::engine::fs::prefetch;
 
-/// A table grows by a fifth when it is 17/20 = 0.85 full, and is 0.71 full then. A key takes 9.4 to
-/// 11.3 bytes, plus the overflow.
+/// A table grows by a fifth when it is 17/20 = 0.85 full, and is 0.71 full afterwards. A key takes
+/// 9.4 to 11.3 bytes, plus the overflow.
 const LOAD_MAX: (usize, usize) = (17, 20);
 const GROWTH: (usize, usize) = (6, 5);
 const CAPACITY_MIN: usize = 8;
-/// Slots reserved behind the last home. A table rarely needs more.
+/// Slots reserved after the last home. A table rarely needs more.
 const OVERFLOW: usize = 32;
 
-/// A view of a table. Slots are in tag order, each at its home or behind it without an empty slot
+/// A view of a table. Slots are in tag order, each at its home, or after it with no empty slot in
 /// between. The end does not wrap around: slots pushed past `capacity` make `slots` longer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Table<'a> {
@@ -73,7 +73,7 @@ impl<'a> Table<'a> {
         slots
     }
 
-    /// Whether the slots obey the order described above. Slots from a file may hold anything.
+    /// Whether the slots are in the order described at [`Table`]. A file may hold anything.
     pub(super) fn is_sound(self) -> bool {
         let mut run_start = 0;
         let mut last_tag = 0;
@@ -117,7 +117,7 @@ impl OwnedTable {
         self.slots.capacity() * size_of::<u64>()
     }
 
-    /// Replaces the slot `old` by `new`, which has the same tag. Returns whether `old` was found.
+    /// Replaces the slot `old` with `new`, which has the same tag. Returns whether `old` was found.
     pub(super) fn replace(&mut self, old: u64, new: u64) -> bool {
         let found = self.view().position(old);
         if let Some(at) = found {
@@ -130,7 +130,7 @@ impl OwnedTable {
         if (self.count + 1) * LOAD_MAX.1 > self.capacity * LOAD_MAX.0 {
             self.grow();
         }
-        // Behind slots of the same tag: the run ends at a larger tag, an empty slot or the end.
+        // After slots of the same tag: the run ends at a larger tag, an empty slot or the end.
         let at = home(tag, self.capacity) + self.view().run(tag).count();
         let empty = self.slots.iter().skip(at).position(|&slot| slot == EMPTY);
         match empty {
@@ -167,12 +167,12 @@ impl OwnedTable {
         self.capacity = capacity;
         let mut slots = Vec::with_capacity(capacity + OVERFLOW);
         for slot in old.into_iter().filter(|&slot| slot != EMPTY) {
-            // At its home, or right behind the previous slot.
+            // At its home, or right after the previous slot.
             slots.resize(slots.len().max(home(tag_of(slot), capacity)), EMPTY);
             slots.push(slot);
         }
         slots.resize(slots.len().max(capacity), EMPTY);
-        // A Vec that grew by itself has doubled its capacity: each shard would waste half of it.
+        // A Vec that had to grow has doubled its capacity, and each shard would waste half of it.
         slots.shrink_to_fit();
         self.slots = slots;
     }

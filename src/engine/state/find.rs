@@ -20,13 +20,13 @@ impl State {
         Ok(found.filter(|record| !self.is_past(record.expires_ms)))
     }
 
-    /// As [`State::find`], with expired records.
+    /// As [`State::find`], but also returns expired records.
     #[inline]
     fn find_any(&self, key: &[u8]) -> Result<Option<Record>> {
         let hash = self.hash(key);
-        // The set is loaded before the lookup. While it is held, pages of its segments are not
-        // given to others. So a slot's page belongs to its own segment, or to none in this set,
-        // which is too old then.
+        // The set is loaded before the lookup. While it is held, the pages of its segments are not
+        // given to other segments. So a slot's page belongs to the slot's own segment, or to none
+        // in this set, which is then too old.
         let mut set = self.set.load();
         loop {
             let candidates = self.candidates_between_batches(hash)?;
@@ -42,15 +42,15 @@ impl State {
     }
 
     /// Returns the addresses of records whose key may have this hash, from a moment between two
-    /// batches. Only the index lookup is repeated when a batch interferes. The record is read once,
+    /// batches. If a batch interferes, only the index lookup is repeated. The record is read once,
     /// however many batches follow.
     fn candidates_between_batches(&self, hash: u64) -> Result<Candidates> {
         loop {
             let batches = self.batches.load(Ordering::Acquire);
             let candidates = self.keydir.candidates(hash);
-            // A lookup that sees a slot of a batch also sees that the batch began, through the
-            // shard's lock. A batch that has ended meanwhile may have written the slot that was
-            // found and replaced it again, so it counts.
+            // Through the shard's lock, a lookup that sees a slot of a batch also sees that the
+            // batch began. A batch that has ended meanwhile may have written the slot that was
+            // found, and replaced it again, so it counts too.
             let by_now = self.batches.load(Ordering::Acquire);
             if !is_within(by_now) && by_now == batches {
                 return candidates;
@@ -64,10 +64,11 @@ impl State {
     /// As [`State::find`] for many keys. Passes the results to `emit` in the order of `keys`.
     /// Prefetches all slots, then all records, so that the keys share the waits for memory.
     pub(crate) fn find_many(&self, keys: &[impl AsRef<[u8]>], mut emit: impl FnMut(Result<Option<Record>>)) {
-        /// Enough to keep the processor's prefetches busy, and few enough for the results to stay
-        /// in its caches.
+        /// Enough to keep many prefetches in flight, and few enough for the results to stay in the
+        /// processor's caches.
         const AT_ONCE: usize = 64;
-        // One time for all keys: those that expire together disappear together.
+        // All keys are checked against the same time, so that those that expire together disappear
+        // together.
         let at_ms = self.now_ms();
         let mut hashes = [0; AT_ONCE];
         let mut candidates = Vec::with_capacity(AT_ONCE);
@@ -112,7 +113,7 @@ impl State {
         Ok(None)
     }
 
-    /// As [`State::replaceable`], and checks the record.
+    /// As [`State::replaceable`], but also checks the record.
     ///
     /// # Errors
     /// [`Error::Damaged`](crate::Error::Damaged), and I/O errors.

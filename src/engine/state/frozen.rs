@@ -25,15 +25,15 @@ impl State {
     /// Freezes the current index and segments. The caller holds the log's lock, or the state has no
     /// writer.
     pub(crate) fn freeze(self: &Arc<Self>) -> Frozen {
-        // The index is taken first: a slot's segment was in the set before the slot. No compaction
-        // ends in between.
+        // The index is taken first, because a segment enters the set before any slot points into
+        // it. No compaction ends in between.
         let index = self.keydir.snapshot();
         Frozen { state: Arc::clone(self), index, set: self.segments() }
     }
 }
 
 impl Frozen {
-    /// The part of the past that the segments still hold.
+    /// The history that the segments still hold.
     pub(crate) fn history(&self) -> History {
         self.set.history
     }
@@ -90,8 +90,8 @@ impl Frozen {
     }
 
     /// Returns the errors of live records that [`Frozen::ordered`] misses because damage hides
-    /// their keys. A scan of all keys must report them. Call it after [`Frozen::ordered`]. Free
-    /// without damage, else one pass over the index.
+    /// their keys. A scan of all keys must report them. Call it after [`Frozen::ordered`]. Costs
+    /// one pass over the index if there is damage, and nothing otherwise.
     pub(crate) fn errors_without_key(&self) -> Result<Vec<Error>> {
         let places = self.set.iter().map(|segment| (segment.id, segment.damaged_places()));
         let damaged: HashMap<SegmentId, Vec<Range<u64>>> =
@@ -112,8 +112,8 @@ impl Frozen {
         Ok(errors)
     }
 
-    /// Whether the key that the damaged record at `at` shows leads to it in the index. Then it is
-    /// among the rows.
+    /// Whether the index finds the damaged record at `at` by the key that it still shows. Then it
+    /// is among the rows.
     fn has_key(&self, segment: &Segment, at: u64) -> Result<bool> {
         let hash = self.state.hash(&segment.key_at(at)?);
         let has_header = segment.len_at(at)? > 0;

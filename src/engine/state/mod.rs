@@ -47,7 +47,7 @@ pub(crate) struct Unpublished {
     pub(crate) more: bool,
     /// The lengths of the value before and after compression, or zeros.
     pub(crate) compressed: Compressed,
-    /// The put that it replaces, if all earlier records are published first.
+    /// The put that it replaces once all earlier records are published.
     pub(crate) replaced: Option<Replaced>,
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Moved {
 pub(crate) struct State {
     pub(crate) context: StoreContext,
     clock: Arc<dyn Clock>,
-    /// The latest time returned. No expired key comes back when the clock steps back.
+    /// The latest time returned. It keeps expired keys from coming back when the clock steps back.
     latest_ms: Arc<AtomicU64>,
     pub(crate) keydir: Keydir,
     pub(crate) meter: Arc<Meter>,
@@ -133,8 +133,8 @@ impl State {
         changed
     }
 
-    /// Removes everything and sets the history. Readers see all of it or nothing. The caller is the
-    /// only writer and has settled the index.
+    /// Removes everything and sets the history. Readers see all of the change or nothing. The
+    /// caller is the only writer and has settled the index.
     pub(crate) fn clear(&self, ids: &[SegmentId], history: History) {
         let _begun = self.begin_batch();
         self.keydir.clear();
@@ -244,9 +244,9 @@ impl State {
         Ok(expired)
     }
 
-    /// Rebuilds one shard of the index from the first bytes of segments: `covered` has their
-    /// lengths. The result is the shard as KEYDIR had it, if no record of the shard has moved
-    /// since. None has: a compaction checks the shards of all records that it reads.
+    /// Rebuilds one shard of the index from the parts of segments that KEYDIR covers. `covered` has
+    /// their lengths. The result is the shard as KEYDIR had it, because no record of the shard has
+    /// moved since: a compaction checks the shards of all records that it reads.
     pub(crate) fn shard_from_log(&self, shard: usize, covered: &HashMap<SegmentId, u64>) -> Result<Keydir> {
         let keydir = Keydir::new();
         let set = self.segments();

@@ -1,4 +1,4 @@
-//! Replay: the rows of segments go into the index, in log order, when a store is opened.
+//! Replay: puts the rows of segments into the index, in log order, when a store is opened.
 
 use std::ops::Range;
 
@@ -8,11 +8,11 @@ use crate::engine::format::hint::HintRow;
 use crate::engine::keydir::{Address, Keydir};
 use crate::engine::segment::{Segment, SortedRows, StoreContext};
 
-/// Rows sorted by hash at a time, 40 bytes of memory each.
+/// The number of rows sorted by hash at a time. Each takes 40 bytes of memory.
 const ROWS_AT_ONCE: usize = 1 << 18;
 
-/// The usage that the rows of a segment add. It is summed here, because threads would contend for
-/// the atomics.
+/// The usage that the rows of a segment add. It is summed here first, because threads would contend
+/// for the atomics.
 #[derive(Debug, Default)]
 struct Added {
     live_count: u64,
@@ -33,8 +33,8 @@ pub(crate) struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    /// Puts in the rows of `segment` whose offsets are in `part` and whose hashes are `wanted`. The
-    /// newest row of each key counts.
+    /// Inserts the rows of `segment` whose offsets are in `part` and whose hashes are `wanted`.
+    /// Only the newest row of each key gets a slot.
     pub(crate) fn rows(
         &self,
         segment: &Segment,
@@ -63,10 +63,10 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// Puts in `block` in the order of hashes, which is the order of the index. Each row finds its
+    /// Inserts `block` in the order of hashes, which is the order of the index. Each row finds its
     /// slot near the previous one, without waiting for memory.
     fn block(&self, segment: &Segment, block: &mut [HintRow], added: &mut Added) -> Result<()> {
-        // The sort is stable: the newest row of a key stays first.
+        // The sort is stable, so the newest row of a key stays first.
         block.sort_by_key(|row| row.hash);
         let mut newest: Option<HintRow> = None;
         for &row in &*block {
@@ -88,7 +88,7 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// Puts in the newest row of a key, in place of the record in an older segment.
+    /// Inserts the newest row of a key in place of its record in an older segment.
     fn put(&self, segment: &Segment, row: HintRow, added: &mut Added) -> Result<()> {
         let address = address_of(segment, row.at);
         if !row.is_tombstone {
@@ -129,8 +129,8 @@ impl Replay<'_> {
         Ok(None)
     }
 
-    /// Whether two records with the same hash have the same key. Of a damaged record only the hash
-    /// is known. It counts as the same key, because an older value would show otherwise.
+    /// Whether two records with the same hash have the same key. Only the hash of a damaged record
+    /// is known. It counts as the same key, because otherwise an older value would become visible.
     fn is_same_key(&self, (segment, row): (&Segment, HintRow), (other, at): (&Segment, u64)) -> Result<bool> {
         if segment.key_at(row.at)? == other.key_at(at)? {
             return Ok(true);

@@ -33,7 +33,8 @@ pub(crate) fn addresses(first_page: u32, len: u64) -> Range<u64> {
     start..start.saturating_add(len.div_ceil(UNIT_LEN))
 }
 
-/// The segments and the owners of pages. Immutable once readers have it: the writer replaces it.
+/// The segments and the owners of pages. Immutable once readers have it: the writer replaces it
+/// with a changed copy.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SegmentSet {
     /// In log order.
@@ -41,7 +42,7 @@ pub(crate) struct SegmentSet {
     pages: Vec<Page>,
     /// No earlier page is free. The search starts here, so that opening takes linear time.
     taken_to: usize,
-    /// The part of the past that these segments still hold.
+    /// The history that these segments still hold.
     pub(crate) history: History,
 }
 
@@ -53,7 +54,7 @@ enum Page {
     Of(Arc<Segment>),
     /// Reserved for a segment that is being written.
     Reserved,
-    /// Of a removed segment. Free when no reader has an older set with that segment.
+    /// Of a removed segment. Free once no reader has an older set with that segment.
     Left(Weak<Segment>),
 }
 
@@ -110,12 +111,13 @@ impl SegmentSet {
         if first + wanted > PAGE_COUNT_MAX { Err(Error::Full) } else { Ok(first as u32) }
     }
 
-    /// The capacity of a segment at page `first` that asks for `capacity` bytes.
+    /// The capacity that a segment at page `first` can have: `capacity`, or less up to the next
+    /// page that is taken.
     pub(crate) fn room_at(&self, first: u32, capacity: u64) -> u64 {
         let pages = self.pages.iter().enumerate().skip(first as usize).take(page_count(capacity));
         let taken = pages.into_iter().find(|(index, page)| !page.is_free(*index, None));
         let end = taken.map_or(PAGE_COUNT_MAX, |(index, _)| index);
-        // A larger address does not fit a slot.
+        // Addresses past the last page do not fit a slot.
         capacity.min((end as u64).saturating_sub(first.into()) * PAGE_LEN)
     }
 
@@ -159,7 +161,7 @@ impl SegmentSet {
         Some(last)
     }
 
-    /// Inserts `segments`, whose pages were reserved, behind segment `last`.
+    /// Inserts `segments`, whose pages were reserved, after segment `last`.
     pub(crate) fn insert_after(&mut self, last: SegmentId, segments: &[Arc<Segment>]) {
         for segment in segments {
             self.release(segment.first_page);
@@ -169,7 +171,7 @@ impl SegmentSet {
         self.segments.splice(at..at, segments.iter().cloned());
     }
 
-    /// Removes the segments `ids`. Their pages become free when no reader has an older set.
+    /// Removes the segments `ids`. Their pages become free once no reader has an older set.
     pub(crate) fn remove(&mut self, ids: &[SegmentId]) {
         let ids: HashSet<_> = ids.iter().collect();
         self.segments.retain(|segment| !ids.contains(&segment.id));
@@ -217,8 +219,8 @@ impl SegmentSet {
         }
     }
 
-    /// Returns the record of `key` among `candidates`. `None` if a candidate's segment is not in
-    /// this set: the record may be there.
+    /// Returns the record of `key` among `candidates`. The outer `None` means that a candidate's
+    /// segment is not in this set, so the record may be in it.
     pub(crate) fn find(&self, candidates: &Candidates, key: &[u8]) -> Option<Result<Option<Record>>> {
         let mut failure = None;
         let mut is_too_old = false;

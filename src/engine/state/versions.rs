@@ -49,7 +49,7 @@ impl Iterator for KeyVersions {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             match self.reading.as_mut().and_then(Iterator::next) {
-                // While a compaction commits, the set has its inputs and, behind them, its outputs.
+                // While a compaction commits, the set has its inputs and, after them, its outputs.
                 Some(Ok(record)) if record.header.seq <= self.last_seq => {}
                 Some(found) => {
                     self.last_seq = found.as_ref().map_or(self.last_seq, |record| record.header.seq);
