@@ -5,10 +5,8 @@
 //!
 //! | wing | content |
 //! |---|---|
-//! | `term` | the terminal and the standard streams: colours, columns, JSON, pager, progress,
-//! Ctrl-C |
-//! | `lang` | command lines: words, the types of the command table, parsing, patterns, times,
-//! failures |
+//! | `term` | terminal and standard streams: colours, columns, JSON, pager, progress, Ctrl-C |
+//! | `lang` | command lines: words, types of the command table, parsing, times, failures |
 //! | `run` | the session, its options and open batch, scripts, and files outside the store |
 //! | `commands` | the commands: one row of the table each, and the code that the row runs |
 //! | `main` | the program: arguments, start, line editor, manual page, completions |

@@ -1,4 +1,4 @@
-//! The results of commands in each mode, and the acknowledgement that ends the answer to a line.
+//! The results of commands in each output mode, and the acknowledgement of a line.
 //!
 //! A command names each field once, with the modes that print it. Only this module knows how a
 //! field looks in a table, in plain lines and in JSON.
@@ -24,7 +24,7 @@ pub enum FieldValue<'a> {
     Number(u64),
     /// A signed number.
     Signed(i64),
-    /// Text without control characters and tabs.
+    /// Text without control characters.
     Text(Cow<'a, str>),
     /// A key or a value: a string or base64 in JSON, quoted in plain lines.
     Bytes(&'a [u8]),
@@ -129,24 +129,24 @@ impl Output {
         Answer::new(self, PlainLayout::Lines(""), None)
     }
 
-    /// Starts a result with a plain line for each field, whose name follows `prefix`.
+    /// Starts a result with a plain line for each field. `prefix` precedes each name.
     pub fn figures_with(&mut self, prefix: &'static str) -> Answer<'_> {
         Answer::new(self, PlainLayout::Lines(prefix), None)
     }
 
-    /// Starts a result that is a row of `table` in table mode, and one plain line.
+    /// Starts a result that is one row of `table` in table mode, and one line in plain mode.
     pub fn row<'a>(&'a mut self, table: &'a mut Table) -> Answer<'a> {
         Answer::new(self, PlainLayout::Line, Some(table))
     }
 
-    /// Starts a result with a plain line for each field. In table mode it has rows of titles and
-    /// amounts in `table`.
+    /// Starts a result with a plain line for each field. In table mode each title and its amount
+    /// are a row of `table`.
     pub fn figures_in<'a>(&'a mut self, table: &'a mut Table) -> Answer<'a> {
         Answer::new(self, PlainLayout::Lines(""), Some(table))
     }
 
-    /// Writes a value on its own: raw bytes in a pipe, and without a line break in mode raw.
-    /// Returns `false` in JSON, where the caller writes an object.
+    /// Writes a value on its own: quoted in a table and on a terminal, else as raw bytes. Mode raw
+    /// adds no line break. Returns `false` in JSON, where the caller writes an object.
     pub fn alone(&mut self, value: &[u8]) -> io::Result<bool> {
         match self.mode {
             Mode::Json => return Ok(false),
@@ -199,7 +199,7 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// Adds a field in all modes but table.
+    /// Adds a field in all modes except table.
     pub fn field<'v>(&mut self, name: &str, value: impl Into<FieldValue<'v>>) -> &mut Self {
         match self.mode {
             Mode::Table => self,

@@ -49,10 +49,10 @@ impl Group {
     }
 }
 
-/// What a one-shot command opens before it runs. A script and the REPL open the store first.
+/// The store that a one-shot command opens before it runs. A script and the REPL open it first.
 #[derive(Clone, Copy, Debug)]
 pub enum Needs {
-    /// Nothing, not even DIR is given: `logkv help`.
+    /// Nothing, not even DIR, as in `logkv help`.
     Program,
     /// Nothing.
     Nothing,
@@ -255,7 +255,7 @@ pub struct Command<R: 'static> {
     pub args: &'static [ArgKind],
     /// The number of arguments.
     pub arity: Arity,
-    /// What a one-shot call opens first.
+    /// The store that a one-shot call opens first.
     pub needs: Needs,
     /// The functions that run it.
     pub run: R,

@@ -87,7 +87,7 @@ impl Failure {
         Self::new(Kind::Usage, message)
     }
 
-    /// Creates the failure to watch for Ctrl-C.
+    /// Creates a failure from an error in watching for Ctrl-C.
     pub fn no_watch(error: io::Error) -> Self {
         let failure = Self::command(format!("cannot watch for Ctrl-C: {}", plain_words(&error)));
         Self { hint: limit_hint(&error), ..failure }
@@ -108,7 +108,7 @@ impl Failure {
         Self::new(Kind::Interrupted, format!("interrupted: {outcome}"))
     }
 
-    /// Creates the failure to open a store.
+    /// Creates a failure from an error in opening a store.
     pub fn open(error: &logkv::Error) -> Self {
         let kind = match kind(error) {
             Kind::Command => Kind::Open,
@@ -139,7 +139,7 @@ impl Failure {
         Self { kind, is_about_contents, hint, ..failure }
     }
 
-    /// Creates the failure to read or write a file that the user named.
+    /// Creates a failure from an error in reading or writing a file that the user named.
     pub fn file(action: &str, path: &Path, error: &io::Error) -> Self {
         if is_interrupted(error) {
             return Self::interrupted();
@@ -230,7 +230,7 @@ fn is_interrupted(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|error| error.is::<WriteInterrupted>())
 }
 
-/// Returns the limit to raise if too many files are open.
+/// Returns the hint that names the limit to raise if too many files are open.
 fn limit_hint(error: &io::Error) -> Option<String> {
     let hint = match Errno::from_io_error(error)? {
         Errno::MFILE => "raise the limit of open files (ulimit -n)",

@@ -55,7 +55,7 @@ impl Glob {
                 BadSet::Open(at) => ("the pattern has a [ that is not closed", at),
                 BadSet::Empty(at) => ("the pattern has an empty set", at),
             };
-            // In a quoted word, offsets differ from those in the pattern.
+            // In a quoted word, offsets in the line differ from those in the pattern.
             let span = match word.style {
                 Style::Bare => word.span.start + at.start..(word.span.start + at.end).min(word.span.end),
                 Style::Double | Style::Single => word.span.clone(),
@@ -144,7 +144,7 @@ impl Glob {
     }
 }
 
-/// Reads the byte after a backslash. Returns the backslash at the end of the pattern.
+/// Reads the byte after a backslash. At the end of the pattern, returns the backslash itself.
 fn escaped(rest: &mut &[u8]) -> u8 {
     match rest {
         [byte, after @ ..] => {

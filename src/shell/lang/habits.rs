@@ -1,6 +1,6 @@
 //! Commands of other shells and their equivalents in logkv.
 
-/// Commands of redis-cli, sqlite3, DuckDB, psql or Unix with one equivalent.
+/// Commands of redis-cli, sqlite3, DuckDB, psql or Unix that have the same equivalent.
 struct Habit {
     /// The foreign names in lower case, separated by blanks.
     names: &'static str,

@@ -10,7 +10,7 @@ pub fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -
     }
     let typed = typed.to_lowercase();
     let candidates: Vec<_> = candidates.into_iter().collect();
-    // With more typing errors, too many candidates match.
+    // If more typing errors were allowed, too many candidates would match.
     let slips_max = if typed.chars().count() < 5 { 1 } else { 2 };
     let slipped = candidates
         .iter()

@@ -73,7 +73,7 @@ pub fn asks_json(line: &[u8]) -> bool {
     words.any(|word| word.strip_prefix(b"--") == Some(command::JSON.name.as_bytes()))
 }
 
-/// Returns the text of `word` if it has the form of a flag. Quoted words and a lone dash are no
+/// Returns the text of `word` if it has the form of a flag. Quoted words and a lone dash are not
 /// flags. Neither are negative numbers, unless `command` has a flag with that digit.
 pub fn flag_text<'w, R>(command: Option<&Command<R>>, word: &'w Word) -> Option<&'w str> {
     let is_flag = match word.bytes.as_slice() {
@@ -135,7 +135,7 @@ fn is_duration(text: &str) -> bool {
 /// Joins `first` with the bare words after it that belong to the same time, as in `10m ago` and
 /// `2030-01-31 12:00`.
 fn whole_time(first: Word, words: &mut Peekable<IntoIter<Word>>, is_time: fn(&str) -> bool) -> Word {
-    /// As in `2 days 3 hours ago`.
+    /// Enough for `2 days 3 hours ago`.
     const MORE_MAX: usize = 4;
     if first.style != Style::Bare || words.peek().is_none_or(|next| next.style != Style::Bare) {
         return first;

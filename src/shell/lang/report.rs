@@ -48,7 +48,7 @@ pub fn write_failure(failure: &Failure, line: &[u8], place: &LinePlace, look: &L
         text.push_str(&format!("  {shown}\n  {}\n", look.paint(caret, hue::BAD)));
     }
     if let Some(hint) = &failure.hint {
-        // Other hints may contain a key with this character.
+        // Another hint may quote a key with this character, which must stay unchanged.
         let is_usage = hint.starts_with(USAGE_HINT);
         let hint = if is_usage { hint.replace('…', look.ellipsis()) } else { hint.clone() };
         let hint = broken(&hint, "hint: ".len(), width);
@@ -67,7 +67,7 @@ pub fn write_note(text: &str, look: &Look) {
     to_stderr(&format!("{}\n", look.paint(broken(text, 0, line_width(look)), hue::DIM)));
 }
 
-/// Returns the width of the terminal. Elsewhere a message is one line, for programs.
+/// Returns the width of the terminal. Without one, a message stays on one line, for programs.
 fn line_width(look: &Look) -> usize {
     if io::stderr().is_terminal() { look.width } else { usize::MAX }
 }

@@ -51,10 +51,10 @@ fn of_calendar(text: &str) -> Option<u64> {
     u64::try_from(ms.max(0)).ok()
 }
 
-/// The reason that a text is no time to live.
+/// The reason why a text is not a time to live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TtlError {
-    /// It is no duration, or it is shorter than a millisecond.
+    /// It is not a duration, or it is shorter than a millisecond.
     Malformed,
     /// It is longer than the longest time to live.
     TooLong,

@@ -1,6 +1,6 @@
-//! Words: splits lines into words, and prints bytes as words.
+//! The lexer: splits lines into words, and prints bytes as words.
 //!
-//! The parser, the highlighter, the completer, the validator and the carets share one lexer.
+//! The parser, the highlighter, the completer, the validator and the carets all use it.
 //!
 //! - Blanks separate words: space, tab, and the line breaks of a continued line.
 //! - `"…"` accepts the escapes `\n \r \t \b \a \\ \" \xHH`. Others are errors.
@@ -130,7 +130,7 @@ pub struct Lexeme<'a> {
     pub span: Range<usize>,
     /// The quotes.
     pub style: Style,
-    /// Its error. An open quote takes precedence over others, and then the first error.
+    /// Its error: the open quote if it has one, else the first error.
     pub error: Option<WordError>,
 }
 
@@ -276,7 +276,7 @@ fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-/// Returns whether `text` has only digits.
+/// Returns whether `text` is one or more decimal digits.
 pub fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
