@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use super::interrupt::{Interrupt, WriteInterrupted};
 
-/// The bytes of one line that are written between two checks of Ctrl-C. Shorter lines are written
-/// whole: the command checks between lines, and reports how many it has written.
+/// The number of bytes of one line that are written between two checks for Ctrl-C. Shorter lines
+/// are written whole: the command checks between lines, and reports how many it has written.
 const CHECK_INTERVAL_LEN: usize = 64 << 10;
 
 /// A writer to `out` that fails after Ctrl-C.
@@ -13,12 +13,12 @@ const CHECK_INTERVAL_LEN: usize = 64 << 10;
 pub struct Breakable<W> {
     pub out: W,
     interrupt: Interrupt,
-    /// The bytes since the last check or the last line break.
+    /// The number of bytes since the last check or the last line break.
     len: usize,
 }
 
 impl<W> Breakable<W> {
-    /// Returns a writer to `out`.
+    /// Returns a writer to `out` that `interrupt` stops.
     pub fn new(out: W, interrupt: Interrupt) -> Self {
         Self { out, interrupt, len: 0 }
     }

@@ -20,13 +20,13 @@ use super::interrupt::Interrupt;
 use super::packing::Packing;
 use super::unpacker::{self, Unpacker, is_trailing};
 
-/// Returns the longest key and value together, in bytes, if values have at most `value_len_max`.
+/// Returns the maximum length of a key and its value together, for values of up to `value_len_max`.
 pub fn pair_len_max(value_len_max: u64) -> u64 {
     value_len_max.saturating_add(KEY_LEN_MAX as u64)
 }
 
-/// Returns the longest text for `len` bytes if each byte takes up to `escape_len`, with room for
-/// names and flags.
+/// Returns the maximum length of the text of `len` bytes, each escaped to at most `escape_len`
+/// bytes, with room for names and flags.
 pub fn escaped_len_max(len: u64, escape_len: u64) -> u64 {
     const REST_LEN: u64 = 1 << 20;
     len.saturating_mul(escape_len).saturating_add(REST_LEN)
@@ -51,9 +51,9 @@ pub struct Input {
 /// The compression of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unpacking {
-    /// None, or not to be unpacked.
+    /// None, or the input is read without decompression.
     Never,
-    /// Unknown before the first bytes are read.
+    /// Unknown until the first bytes are read.
     Unknown,
     /// This one.
     Of(Packing),
@@ -216,8 +216,8 @@ impl Input {
         self.is_at_end
     }
 
-    /// Returns whether [`Input::fill`] would block. Compressed input is always ready: what is there
-    /// is decompressed first.
+    /// Returns whether [`Input::fill`] would block. Compressed input is always ready: `fill`
+    /// decompresses the bytes that have arrived, and does not block.
     pub fn readiness(&self) -> io::Result<Readiness> {
         if self.packing().is_some() { Ok(Readiness::Ready) } else { readiness(self.pollable.as_ref()) }
     }

@@ -1,5 +1,7 @@
-//! Ctrl-C, and the signals that end a session. Long commands check a flag between records; a pipe
-//! ends waits.
+//! Ctrl-C, and the signals that end a session.
+//!
+//! A signal sets a flag, which long commands check between records. It also makes a pipe readable,
+//! which ends waits.
 
 use std::io::{self, Read, Write};
 use std::ops::ControlFlow;
@@ -88,8 +90,8 @@ impl Interrupt {
             }
         }
         interrupt.note(SIGINT, |pipes| &pipes.waker)?;
-        // SIGXFSZ would end the process at the limit of `ulimit -f`. Ignored, the write fails
-        // instead.
+        // SIGXFSZ would end the process at the limit of `ulimit -f`. With a handler, the write
+        // fails instead.
         register(SIGXFSZ, Arc::default())?;
         Ok(interrupt)
     }
@@ -261,7 +263,7 @@ fn beside<T>(watch: impl FnOnce(&UnixStream) + Send, run: impl FnOnce() -> T) ->
 /// Returns whether `one` becomes readable or closed before `other`.
 fn is_first(one: &UnixStream, other: &UnixStream) -> bool {
     let mut fds = [PollFd::new(one, PollFlags::IN), PollFd::new(other, PollFlags::IN)];
-    // The signal may interrupt this thread.
+    // A signal may interrupt the call.
     while matches!(poll(&mut fds, None), Err(Errno::INTR)) {}
     !fds[0].revents().is_empty()
 }

@@ -7,11 +7,11 @@ use base64::prelude::BASE64_STANDARD;
 
 use logkv::Visible;
 
-/// The bytes of a value that are escaped at a time, so that a large value is not held twice. A
-/// multiple of 3: pieces in base64 need no padding between them.
+/// The number of bytes of a value that are escaped at a time, so that a large value is not held
+/// twice. A multiple of 3: pieces in base64 need no padding between them.
 const PIECE_LEN: usize = 48 << 10;
 
-/// Bytes as a field: a string under `name` if they are UTF-8, base64 under `name_b64` otherwise.
+/// Returns bytes as a field: a string under `name` if they are UTF-8, else base64 under `name_b64`.
 pub fn bytes(name: &str, bytes: &[u8]) -> (String, serde_json::Value) {
     match str::from_utf8(bytes) {
         Ok(text) => (name.to_owned(), text.into()),
@@ -32,7 +32,7 @@ impl<'a, W: Write> Object<'a, W> {
         Self { out, is_empty: true }
     }
 
-    /// Returns the writer below.
+    /// Returns the underlying writer.
     pub fn out(&mut self) -> &mut W {
         self.out
     }
@@ -44,7 +44,7 @@ impl<'a, W: Write> Object<'a, W> {
         Ok(self)
     }
 
-    /// Writes bytes: a string under `name` if they are UTF-8, base64 under `name_b64` otherwise.
+    /// Writes bytes: a string under `name` if they are UTF-8, else base64 under `name_b64`.
     pub fn bytes(&mut self, name: &str, bytes: &[u8]) -> io::Result<&mut Self> {
         match str::from_utf8(bytes) {
             Ok(text) => {
@@ -90,7 +90,7 @@ impl<'a, W: Write> Object<'a, W> {
     }
 
     /// Writes a value. Escapes every character that could control a terminal or be invisible as
-    /// `\uXXXX`. JSON itself requires that only for characters below the blank, not for DEL or C1
+    /// `\uXXXX`. JSON itself requires that only for characters below U+0020, not for DEL or C1
     /// controls such as U+009B.
     fn write(&mut self, json: &str) -> io::Result<()> {
         let mut rest = json;

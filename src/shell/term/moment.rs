@@ -14,9 +14,9 @@ pub fn civil(ms: u64) -> Option<DateTime> {
 /// A date and a time of day, in UTC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// `2026-11-22`, or nothing if the number is no date of the calendar.
+    /// `2026-11-22`, or empty after the year 9999.
     pub day: String,
-    /// `05:56:40.812`, or the milliseconds as a number if there is no date.
+    /// `05:56:40.812`, or the number of milliseconds after the year 9999.
     pub clock: String,
 }
 
@@ -37,12 +37,12 @@ impl Moment {
         self.clock.split('.').next().unwrap_or_default()
     }
 
-    /// Date and time, without milliseconds.
+    /// Returns the date and the time of day without milliseconds.
     pub fn seconds_full(&self) -> String {
         format!("{} {}", self.day, self.seconds()).trim_start().to_owned()
     }
 
-    /// Date and time.
+    /// Returns the date and the time of day.
     pub fn full(&self) -> String {
         format!("{} {}", self.day, self.clock).trim_start().to_owned()
     }

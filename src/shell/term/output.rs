@@ -12,7 +12,7 @@ use super::style::Look;
 pub enum Mode {
     /// For people: columns, separators, bars. The default on a terminal.
     Table,
-    /// For programs: one result per line, separated by tabs. The default elsewhere.
+    /// For programs: one result per line, with tabs between its fields. The default elsewhere.
     Plain,
     /// One JSON object per line.
     Json,
@@ -56,7 +56,7 @@ struct Sink {
     /// The name of the file, or `None` for the standard output.
     file: Option<String>,
     /// The error of the file. Later writes are dropped: otherwise the return to the standard output
-    /// would fail on what is still buffered.
+    /// would fail on the results that are still buffered.
     refusal: Option<io::Error>,
 }
 
@@ -85,7 +85,7 @@ fn buffered(out: Box<dyn Write>, file: Option<String>) -> BufWriter<Sink> {
     BufWriter::with_capacity(BUFFER_LEN, Sink { out, last: None, file, refusal: None })
 }
 
-/// Holds some hundred results, so that a script makes few system calls.
+/// Holds several hundred results, so that a script makes few system calls.
 const BUFFER_LEN: usize = 64 << 10;
 
 impl Output {
@@ -100,8 +100,8 @@ impl Output {
         self.sink.heed(interrupt);
     }
 
-    /// Sends later results to `sink`, which is `file` or the standard output. Buffered results are
-    /// dropped: flush first.
+    /// Sends later results to `sink`, which is `file` or the standard output. The caller flushes
+    /// first: an error in writing buffered results to the old sink would be lost here.
     pub fn redirect(&mut self, sink: Box<dyn Write>, file: Option<String>, is_terminal: bool) {
         self.sink.out = buffered(sink, file);
         self.is_terminal = is_terminal;
@@ -128,7 +128,7 @@ impl Output {
         Ok(out)
     }
 
-    /// Returns the output for a command that checks Ctrl-C itself.
+    /// Returns the output for a command that checks for Ctrl-C itself.
     pub fn unbroken(&mut self) -> &mut dyn Write {
         &mut self.sink.out
     }

@@ -104,7 +104,7 @@ impl<W: Write> Packer<W> {
         })
     }
 
-    /// Writes the rest and the end of the stream. Returns the writer below.
+    /// Writes the rest and the end of the stream. Returns the underlying writer.
     pub fn finish(self) -> io::Result<W> {
         match self {
             Self::Plain(out) => Ok(out),

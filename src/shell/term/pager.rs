@@ -24,7 +24,7 @@ pub struct Pager(Rc<RefCell<State>>);
 #[derive(Debug)]
 struct State {
     program: Option<Program>,
-    /// Ctrl-C ends some pagers with an exit code of their own, which is no failure.
+    /// Ctrl-C ends some pagers with an exit code of their own, which is not a failure.
     interrupt: Interrupt,
     manner: Manner,
     sink: Sink,
@@ -33,7 +33,7 @@ struct State {
     waited: Duration,
 }
 
-/// The kind of results.
+/// The properties of the results that the pager depends on.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Manner {
     /// Whether all escape sequences are colours, which can be removed.
@@ -125,8 +125,8 @@ impl Pager {
         };
     }
 
-    /// Returns whether the user left the pager before the end. The command was stopped then, which
-    /// is no failure.
+    /// Returns whether the user left the pager before the end. That stops the command, and is not a
+    /// failure.
     pub fn was_left(&self) -> bool {
         matches!(self.0.borrow().sink, Sink::Left)
     }
@@ -196,7 +196,7 @@ impl State {
         if self.close()? { Ok(()) } else { result }
     }
 
-    /// Waits until the pager ends. Returns whether it had failed, and its input was printed
+    /// Waits until the pager ends. Returns whether it failed, in which case its input was printed
     /// instead.
     fn close(&mut self) -> io::Result<bool> {
         let Sink::Paged(paged) = mem::replace(&mut self.sink, Sink::Left) else { return Ok(false) };
@@ -228,7 +228,7 @@ impl State {
     }
 }
 
-/// Tells escape sequences from text, byte by byte.
+/// Distinguishes escape sequences from text, byte by byte.
 #[derive(Clone, Copy, Debug, Default)]
 struct Escapes {
     is_inside: bool,

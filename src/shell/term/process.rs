@@ -2,7 +2,7 @@
 
 use std::fs;
 
-/// The memory of this process in RAM, in bytes.
+/// The resident memory of this process, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Resident {
     /// Anonymous memory.
@@ -18,8 +18,8 @@ pub fn resident() -> Option<Resident> {
     parse(&fs::read_to_string("/proc/self/status").ok()?)
 }
 
-/// Returns whether this process ignores the signal `signal`, according to proc(5). Call it before
-/// any handler is installed. `false` if unknown.
+/// Returns whether this process ignores the signal `signal`, according to proc(5), or `false` if
+/// that is unknown. Call it before any handler is installed.
 pub fn is_ignored(signal: i32) -> bool {
     fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores(&status, signal))
 }

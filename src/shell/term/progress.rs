@@ -18,7 +18,7 @@ pub struct Progress {
     what: &'static str,
     look: Look,
     started: Instant,
-    /// `None` if no bar is wanted.
+    /// `None` if no bar is shown.
     screen: Option<Mutex<Screen>>,
 }
 

@@ -33,7 +33,7 @@ impl ColorChoice {
     /// Returns whether to use colours.
     ///
     /// The first of these decides: the choice, a non-empty `NO_COLOR`, a `CLICOLOR_FORCE` other
-    /// than `0`, `TERM=dumb`, whether the output is a terminal.
+    /// than `0`, a dumb terminal, whether the output is a terminal.
     pub fn decide(self, is_terminal: bool) -> bool {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         self.decide_by(
@@ -53,7 +53,7 @@ impl ColorChoice {
     }
 }
 
-/// Returns whether the terminal does not understand escape sequences.
+/// Returns whether the terminal is dumb: it does not understand escape sequences.
 pub fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb" || term == "emacs")
 }
@@ -106,12 +106,12 @@ impl Look {
         text.lines().map(|line| self.paint(line, hue)).collect::<Vec<_>>().join("\n")
     }
 
-    /// Marks cut text.
+    /// Returns the mark of cut text.
     pub fn ellipsis(&self) -> &'static str {
         if self.ascii { "..." } else { "…" }
     }
 
-    /// Stands for an absent value.
+    /// Returns the sign for an absent value.
     pub fn none(&self) -> &'static str {
         if self.ascii { "-" } else { "–" }
     }
@@ -186,7 +186,7 @@ pub mod hue {
 
     use super::Hue;
 
-    /// Everything else.
+    /// Text without any of the meanings below.
     pub const PLAIN: Hue = Hue::PLAIN;
     /// A key.
     pub const KEY: Hue = Hue::of(AnsiColors::Cyan);

@@ -1,8 +1,9 @@
 //! Numbers for people.
 //!
 //! Counts, sizes and limits of four or more digits are grouped, such as `12,345`, wherever a person
-//! reads them. Names that can be typed back are not: record and segment numbers, offsets, cursors,
-//! times in milliseconds, values. Fields of the modes plain and json are not grouped either.
+//! reads them. Numbers that can be typed back are not: record and segment numbers, offsets,
+//! cursors, times in milliseconds, values. Fields of the modes plain and json are not grouped
+//! either.
 
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ pub fn bytes(len: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
     let mut amount = len as f64 / 1024.0;
     let mut unit = 0;
-    // 1024 of a unit rounds to 1 of the next.
+    // An amount that would print as 1024 is printed as 1 of the next unit.
     while amount >= 1023.95 && unit + 1 < UNITS.len() {
         amount /= 1024.0;
         unit += 1;
@@ -58,7 +59,7 @@ pub fn duration(ms: u64) -> String {
         [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
     let first = UNITS.iter().position(|(unit, _)| ms >= *unit).unwrap_or(UNITS.len() - 1);
     let shown = &UNITS[first..UNITS.len().min(first + 2)];
-    // Milliseconds next to seconds are more than a person reads.
+    // Milliseconds after seconds are more precise than a person needs.
     let shown = if shown[0].1 == "s" { &shown[..1] } else { shown };
     let step = shown[shown.len() - 1].0;
     let mut rest = ms.div_ceil(step).saturating_mul(step);
@@ -75,7 +76,7 @@ pub fn duration(ms: u64) -> String {
     if parts.is_empty() { "0ms".to_owned() } else { parts.join(" ") }
 }
 
-/// Returns an elapsed time in three digits: `35 µs`, `0.12 ms`, `12.3 ms`, `1.24 s`.
+/// Returns an elapsed time in a fitting unit: `35 µs`, `0.12 ms`, `12.3 ms`, `1.24 s`.
 pub fn elapsed(took: Duration, is_ascii: bool) -> String {
     let (seconds, millis) = (took.as_secs_f64(), took.as_secs_f64() * 1e3);
     match took.as_micros() {
@@ -94,7 +95,7 @@ pub fn count(count: u64, noun: &str) -> String {
     format!("{} {noun}{ending}", thousands(count))
 }
 
-/// Ascending numbers, with runs joined: `1, 3 to 7, 9`.
+/// Returns ascending numbers as text, with runs joined: `1, 3 to 7, 9`.
 pub fn ranges(numbers: &[u64]) -> String {
     let runs = numbers.chunk_by(|a, b| a + 1 == *b);
     let text = runs.map(|run| match run {
@@ -154,7 +155,7 @@ mod tests {
     #[test]
     fn a_time_has_milliseconds_and_one_beyond_the_calendar_is_a_number() {
         assert_eq!(time(0), "1970-01-01T00:00:00.000Z");
-        // The last moment of the calendar in UTC; no time zone reaches it in full.
+        // The range of jiff's Timestamp ends before this time.
         assert_eq!(time(253_402_300_799_999), "9999-12-31T23:59:59.999Z");
         assert_eq!(time(253_402_300_800_000), "253402300800000 ms");
         assert_eq!(time(u64::MAX), "18446744073709551615 ms");

@@ -1,4 +1,4 @@
-//! Decompression of a file: its gzip members or zstd frames, one after another.
+//! Decompression of a file: its parts (gzip members or zstd frames), one after another.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
@@ -11,7 +11,7 @@ use super::packing::Packing;
 type PackedSource = BufReader<Box<dyn Read>>;
 
 /// A reader that decompresses consecutive parts as one stream. Zeros after a part are padding. If
-/// the source would block, [`io::ErrorKind::WouldBlock`] is returned, and a later read continues.
+/// the source returns [`io::ErrorKind::WouldBlock`], so does the reader; a later read continues.
 pub struct Unpacker {
     packing: Packing,
     state: State,
@@ -38,8 +38,8 @@ impl fmt::Display for Trailing {
 
 impl std::error::Error for Trailing {}
 
-/// Returns whether `error` reports bytes after the last part. The content has been read completely
-/// then.
+/// Returns whether `error` reports bytes after the last part. In that case all content has been
+/// read.
 pub fn is_trailing(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Trailing>())
 }
@@ -55,7 +55,7 @@ pub fn explained(packing: Packing, error: io::Error) -> io::Error {
             io::Error::other(format!("it is cut off: its {name} stream does not end"))
         }
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::Other => {
-            // The checksum of a part stands at its end, after all of its content.
+            // The checksum of a part follows all of its content.
             io::Error::other(format!(
                 "its {name} stream is damaged: {error}; the content read so far may be wrong"
             ))

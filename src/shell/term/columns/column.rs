@@ -31,7 +31,7 @@ pub struct Column {
     pub(super) squeeze: Squeeze,
     /// The width down to which the column is narrowed before another column is left out.
     pub(super) least: usize,
-    /// The most width that its cells can claim.
+    /// The greatest width that its cells can claim.
     pub(super) most: usize,
     /// The least width of its longest form.
     pub(super) floor: usize,
@@ -64,7 +64,7 @@ impl Column {
         Self { align: Align::Right, ..Self::text(name, hue) }
     }
 
-    /// Returns the heading, and the name shown if the column is left out.
+    /// Returns the heading, which also names the column if it is left out.
     pub const fn name(&self) -> &'static str {
         self.name
     }
@@ -74,7 +74,7 @@ impl Column {
         Self { squeeze: Squeeze::Cuts, ..self }
     }
 
-    /// Sets the least width before other columns are left out, and the most width.
+    /// Sets the least width before other columns are left out, and the greatest width.
     pub const fn within(self, least: usize, most: usize) -> Self {
         Self { least, most, ..self }
     }
@@ -112,7 +112,7 @@ pub struct Cell {
     pub(super) text: String,
     /// The hue, if it differs from the column's.
     pub(super) hue: Option<Hue>,
-    /// The text with several colours.
+    /// The text in several colours.
     pub(super) painted: Option<String>,
     /// The shorter form of the cell.
     pub(super) shorter: Option<Box<Self>>,

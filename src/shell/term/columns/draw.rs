@@ -1,5 +1,5 @@
-//! The lines of a row. comfy-table aligns, cuts and wraps the cells to widths that are decided
-//! before.
+//! The lines of a row. comfy-table aligns, cuts and wraps the cells to the widths that `layout`
+//! has chosen.
 //!
 //! comfy-table draws without colours: with them it would read the environment, and a cut cell would
 //! lose its escape sequences. The text of a cell is painted after it is drawn.

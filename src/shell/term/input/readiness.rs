@@ -1,4 +1,4 @@
-//! Whether a read would block.
+//! Reads that do not block.
 
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;

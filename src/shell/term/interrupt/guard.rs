@@ -42,8 +42,9 @@ impl Guard {
         changed.notify_all();
     }
 
-    /// Starts a thread that waits until `ending` is readable. If the session does not end then, the
-    /// thread ends the process with `code`. Returns `false` if the thread cannot be started.
+    /// Starts a thread that waits until `ending` is readable. If the session does not end within
+    /// [`GRACE`], the thread ends the process with `code`. Returns `false` if the thread cannot be
+    /// started.
     pub(super) fn watch(&self, ending: UnixStream, code: impl Fn() -> u8 + Send + 'static) -> bool {
         let guard = self.clone();
         let watch = move || {

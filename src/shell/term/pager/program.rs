@@ -16,8 +16,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// Returns `$PAGER`, or `less` if it is installed. `None` if `$PAGER` is empty or `cat`, or the
-    /// terminal is dumb.
+    /// Returns `$PAGER`, or `less` if it is installed. Returns `None` if `$PAGER` is empty or
+    /// `cat`, or the terminal is dumb.
     pub fn find() -> Option<Self> {
         match env::var("PAGER") {
             _ if is_dumb() => None,
