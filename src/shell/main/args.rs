@@ -208,7 +208,7 @@ fn is_command(word: &OsStr) -> bool {
     command::find(TABLE, word.as_encoded_bytes()).is_some()
 }
 
-/// Returns whether `dir` is the name of a command and no file in the current directory: the user
+/// Returns whether `dir` is the name of a command and not a file in the current directory: the user
 /// forgot DIR.
 pub fn is_missing_command(dir: &OsStr) -> bool {
     let is_missing = || {

@@ -44,8 +44,8 @@ fn whole(definition: &clap::Command, rest: &'static str) -> clap::Command {
         .subcommands(TABLE.iter().map(subcommand))
 }
 
-/// Replacements in the script for `shell`, which takes the first word for the command. Here the
-/// first word is DIR.
+/// Returns the replacements in the script for `shell`. The script takes the first word as the
+/// command, but here the first word is DIR.
 fn after_dir(shell: Shell) -> &'static [(&'static str, &'static str)] {
     match shell {
         Shell::Fish => &[("set -q argv[1]", "set -q argv[2]"), ("echo $argv[1]", "echo $argv[2]")],

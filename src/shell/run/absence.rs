@@ -43,8 +43,8 @@ pub fn absent(session: &mut Session) -> Result<Outcome, Failure> {
     Ok(Outcome::Damaged)
 }
 
-/// Returns the outcome of a command that succeeded because a key is missing. It is uncertain if the
-/// store has damage.
+/// Returns the outcome of a command that succeeded because a key is missing. Damage in the store
+/// makes that uncertain.
 pub fn unless_uncertain(session: &mut Session) -> Result<Outcome, Failure> {
     match absent(session)? {
         Outcome::Absent => Ok(Outcome::Done),

@@ -37,7 +37,7 @@ const LINKS_MAX: usize = 40;
 #[derive(Debug)]
 pub struct Folder(OwnedFd);
 
-/// The file that a path to be written leads to.
+/// The file that a path leads to, as a destination for writing.
 #[derive(Debug)]
 pub enum TargetPath {
     /// A regular file, or a free name.
@@ -58,11 +58,12 @@ pub struct Special {
 }
 
 impl Special {
-    /// Opens the file for writing. A named pipe without a reader is waited for, until Ctrl-C.
+    /// Opens the file for writing. Waits for the reader of a named pipe, until Ctrl-C.
     pub fn open(&self, interrupt: &Interrupt) -> io::Result<File> {
         const LOOK_INTERVAL: Duration = Duration::from_millis(20);
         let no_link = if self.is_link { OFlags::empty() } else { OFlags::NOFOLLOW };
-        // A blocking open would wait for the reader, and be restarted after a signal.
+        // A blocking open would wait for the reader, and the system would restart it after a
+        // signal.
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | no_link;
         let file = loop {
             match self.folder.open_file(&self.name, flags, Mode::empty()) {
@@ -274,7 +275,7 @@ fn is_regular(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
 }
 
-/// Returns the error if the name leads to another file now.
+/// Returns the error for a name that leads to another file now.
 fn changed() -> io::Error {
     io::Error::other("its name leads to another file now")
 }
@@ -290,8 +291,8 @@ fn own(stat: &Stat) -> Result<(), String> {
     }
 }
 
-/// Fails if `stat` belongs to another user. In a user namespace all outside users share one id,
-/// root among them.
+/// Fails as [`own`] does, but accepts the id that all outside users share in a user namespace: root
+/// is one of them.
 fn owned(stat: &Stat) -> Result<(), String> {
     let number = |file| fs::read_to_string(file).ok()?.trim().parse::<u32>().ok();
     let is_all = |map: String| map.split_whitespace().eq(["0", "0", "4294967295"]);

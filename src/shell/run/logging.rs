@@ -12,7 +12,7 @@ use crate::shell::lang::words::visible;
 /// The filter that rejects all events.
 pub const OFF: &str = "off";
 
-/// Prints above the line that the user is typing. `None` without a line editor.
+/// The printer that prints above the line that the user is typing. `None` without a line editor.
 static PROMPT: Mutex<Option<Box<dyn ExternalPrinter + Send>>> = Mutex::new(None);
 
 /// Returns whether `text` is a filter: a level, or levels of parts of the engine, separated by

@@ -1,4 +1,4 @@
-//! The file of metrics for the textfile collector of node_exporter.
+//! The metrics file, for the textfile collector of node_exporter.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -102,7 +102,7 @@ fn write(path: &Path, store: &Store) -> Result<(), Failure> {
     let text = text(store)?;
     let write = || {
         let (folder, name) = Folder::of(path)?;
-        // The staging name does not end in `.prom`, so the collector ignores it.
+        // The name of the draft does not end in `.prom`, so the collector ignores it.
         let draft = Draft::new(folder, name, NewMode::Readable)?;
         draft.file().write_all(text.as_bytes())?;
         draft.publish()

@@ -15,8 +15,8 @@ use crate::shell::term::input::{Input, Readiness, escaped_len_max, pair_len_max}
 use crate::shell::term::output::Output;
 use crate::shell::term::units;
 
-/// Runs all lines of `inputs`. Messages call them `name`. Returns [`Outcome::Quit`] if a line says
-/// so. A command cannot continue in the next input.
+/// Runs all lines of `inputs`. Messages call them `name`. Returns [`Outcome::Quit`] if a line quits
+/// the shell. A command cannot continue in the next input.
 pub fn run(session: &mut Session, inputs: Vec<Input>, name: &str) -> Outcome {
     let mut inputs = inputs.into_iter();
     let Some(input) = inputs.next() else { return Outcome::Done };
@@ -128,7 +128,7 @@ impl Script {
             LineRun::Done => self.answered(session),
             LineRun::Not if settle(session) => {
                 if session.acknowledges() {
-                    // The command may take long; the reader must not wait for earlier results.
+                    // The command may take long, and the reader must not wait for earlier results.
                     session.flush();
                 }
                 // The failure was reported and counted, and the script continues.
@@ -175,7 +175,7 @@ impl Script {
                 }
                 // With acknowledgements, lines are numbered by their answers.
                 self.next_number += u64::from(!session.acknowledges());
-                // To search the whole command again for each line would take quadratic time.
+                // Searching the whole command again for each line would take quadratic time.
                 if self.input.line()[len..].contains(&(quote as u8)) {
                     break;
                 }
@@ -259,8 +259,8 @@ fn too_long(session: &Session) -> Failure {
     Failure::usage(format!("a command of more than {len_max} is not read"))
 }
 
-/// Returns the longest command, in bytes: a record with every byte escaped, with room for names and
-/// flags. Without a limit an endless line would take all memory.
+/// Returns the maximum length of a command, in bytes: that of a key and a value with every byte
+/// escaped, with room for names and flags. Without a limit an endless line would take all memory.
 fn line_len_max(value_len_max: u64) -> u64 {
     // `\x01`
     const ESCAPE_LEN: u64 = 4;

@@ -24,8 +24,8 @@ pub fn parse(word: &Word, command: &str) -> Result<SegmentId, Failure> {
     }
 }
 
-/// Returns the failure of a missing segment: the segments that replaced it in this session, and
-/// those that exist.
+/// Returns the failure for a missing segment. It names the segments that replaced it in this
+/// session, and those that exist.
 pub fn missing(id: SegmentId, session: &mut Session) -> Failure {
     session.update_compactions();
     let failure = Failure::from(Error::NoSuchSegment { segment: id });

@@ -66,7 +66,7 @@ pub enum Run {
     Write {
         /// Reads the write from the arguments, without side effects.
         read: fn(&mut Session, &Invocation) -> Result<CommandRequest, Failure>,
-        /// The shape of a line without flags, which is read without the parser.
+        /// The meaning of a plain line, which is read without the parser.
         plain: Option<Plain>,
     },
     /// By a function, on the open batch.
@@ -121,7 +121,8 @@ pub struct Session {
     pager: Option<Pager>,
     tally: Tally,
     failure_count: u64,
-    /// The failures before the current script, or before `bail on`. They do not end a script.
+    /// The number of failures before the current script, or before `bail on`. They do not end a
+    /// script.
     forgiven_count: u64,
     depth: usize,
     /// The position of the current command in its script.
@@ -137,7 +138,7 @@ pub struct Session {
     acknowledged: u64,
     /// The message of the last failure. A close that fails for the same reason is not reported.
     last_message: String,
-    /// The time that the current command has waited for answers of the user.
+    /// The time that the current command has waited for answers from the user.
     asked: Duration,
     metrics_file: Option<MetricsFile>,
     dir: PathBuf,
@@ -211,7 +212,7 @@ impl Session {
         &self.settings
     }
 
-    /// Returns the settings, to be changed.
+    /// Returns the settings for a command that changes them.
     pub fn settings_mut(&mut self) -> &mut Settings {
         &mut self.settings
     }
@@ -239,7 +240,7 @@ impl Session {
         self.config = config;
     }
 
-    /// Ctrl-C, and the signals that end the session.
+    /// Returns the state of Ctrl-C, and of the signals that end the session.
     pub fn interrupt(&self) -> &Interrupt {
         &self.interrupt
     }
@@ -265,8 +266,8 @@ impl Session {
         self.origin == Origin::Person
     }
 
-    /// Returns whether the commands come from the standard input. No command can read a value from
-    /// it then.
+    /// Returns whether the commands come from the standard input. In that case no command can read
+    /// a value from it.
     pub fn reads_stdin(&self) -> bool {
         self.reads_stdin
     }
@@ -276,7 +277,7 @@ impl Session {
         self.reads_stdin = true;
     }
 
-    /// Returns the number of scripts that are open below the first one.
+    /// Returns the number of open scripts that run within another.
     pub fn depth(&self) -> usize {
         self.depth
     }

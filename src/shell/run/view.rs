@@ -63,7 +63,7 @@ impl Walk {
             false => entry.meta.into(),
         };
         let (mut scan, is_interrupted) = (past.scan(bounds)?, interrupt.clone());
-        // Keys that did not exist then are skipped, possibly many in a row.
+        // Keys that did not exist at that point are skipped, possibly many in a row.
         let keys = std::iter::from_fn(move || if is_interrupted.is_set() { None } else { scan.next_key() });
         let entries = Box::new(keys.filter_map(move |entry| entry.map(|entry| entry.map(row)).transpose()));
         Ok(self.rows_of(entries, interrupt))
@@ -161,7 +161,8 @@ pub fn contains(session: &Session, key: &[u8]) -> Result<bool, Failure> {
     }
 }
 
-/// Returns `look` of the value of `key` and of its expiry, or `None` if `key` does not exist.
+/// Returns the result of `look` on the value and the expiry of `key`, or `None` if `key` does not
+/// exist.
 pub fn seen<T>(
     session: &Session,
     key: &[u8],

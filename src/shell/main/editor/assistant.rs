@@ -93,7 +93,7 @@ pub struct StoreKeys {
 }
 
 impl StoreKeys {
-    /// The time to count keys beyond those listed, which could be millions.
+    /// The maximum time to count keys beyond those listed, which could be millions.
     const COUNT_TIME_MAX: Duration = Duration::from_millis(100);
 
     /// Returns the keys that start with `prefix`, forward and backward.

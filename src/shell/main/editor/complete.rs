@@ -199,7 +199,7 @@ fn files(spot: &Spot, typed: &str, offered: impl Fn(bool) -> bool) -> (Vec<Choic
     (quoted(spot, typed, paths, &common), More::Exactly(more))
 }
 
-/// The number of listed completions.
+/// The maximum number of listed completions.
 pub const CHOICES_MAX: usize = 200;
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use crate::shell::run::folder::trusted::{Access, trusted};
 
-/// The number of lines kept.
+/// The maximum number of lines kept.
 pub const LINES_MAX: usize = 10_000;
 
 /// Returns `$XDG_STATE_HOME/logkv/history`, or `None` without a home directory.
@@ -30,7 +30,7 @@ fn xdg(variable: &str, below_home: &str) -> Option<PathBuf> {
 }
 
 /// The typed lines in the file format of rustyline: one per line after a first line `#V2`, with
-/// `\\` and line breaks escaped.
+/// backslashes and line breaks escaped.
 #[derive(Debug)]
 pub struct History {
     /// The path, for messages only.

@@ -4,9 +4,9 @@ use super::list::{Choice, common_len};
 use super::spot::Spot;
 use crate::shell::lang::words::{self, Style};
 
-/// Replacements of `typed` by `words`, each with whether it is complete. A single word is inserted;
-/// of several, their `common` prefix. A quote is opened only if all words need it: otherwise the
-/// user could not continue with the other words.
+/// Returns the choices that replace `typed` with `words`, each paired with whether it is complete.
+/// A single word is inserted as it is, and of several words their `common` prefix. A quote is
+/// opened only if all words need it: otherwise the user could not continue with the other words.
 pub fn quoted(spot: &Spot, typed: &str, words: Vec<(Vec<u8>, bool)>, common: &[u8]) -> Vec<Choice> {
     let shown: Vec<_> = words.iter().map(|(bytes, _)| words::quote(bytes)).collect();
     let needs_quotes = |text: &String| text.starts_with('"');

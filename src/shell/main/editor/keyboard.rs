@@ -1,4 +1,4 @@
-//! The source of typed lines.
+//! Reading of typed lines, with rustyline or from a dumb terminal.
 
 use std::io::{self, Write};
 
@@ -34,8 +34,7 @@ impl Keyboard {
             .max_history_size(LINES_MAX)?
             .history_ignore_dups(true)?
             .history_ignore_space(true)
-            // Without a limit rustyline would ask whether to show a long list. Lists fit the
-            // screen.
+            // By default rustyline asks before it shows a long list. Here lists fit the screen.
             .completion_prompt_limit(usize::MAX)
             // Colours are decided elsewhere. Without this, rustyline would not call the
             // highlighter.

@@ -13,7 +13,7 @@ pub fn continued(quote: char) -> String {
 /// Returns the prompt `logkv data> `, without and with colours. `(ro)` marks a read-only store, `*`
 /// an open batch. The directory name is escaped for the terminal.
 pub fn prompt(dir: &Path, is_read_only: bool, is_in_batch: bool, look: &Look) -> (String, String) {
-    // Replaces `.` and `..` by the real name.
+    // Replaces `.` and `..` with the real name.
     let resolved = dir.canonicalize();
     let path = resolved.as_deref().unwrap_or(dir);
     let name = visible(path.file_name().unwrap_or(path.as_os_str()).as_encoded_bytes());

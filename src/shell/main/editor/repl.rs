@@ -119,7 +119,7 @@ impl Repl {
                 return false;
             }
             session.out.redirect(Box::new(pager.clone()), None, true);
-            // After the redirect, which flushes: a flush ends the buffering of the pager.
+            // After the flush above: a flush ends the buffering of the pager.
             pager.begin(manner(session));
         }
         let outcome = session.interpret(line.as_bytes(), &LinePlace::Nowhere);
@@ -176,7 +176,7 @@ impl Repl {
     }
 }
 
-/// Returns the kind of results of the next command.
+/// Returns the properties of the next command's results.
 fn manner(session: &Session) -> Manner {
     let wants_colours = session.settings().color == ColorChoice::Always;
     // Raw values may have escape sequences of their own.

@@ -9,8 +9,7 @@ use crate::shell::lang::words::named;
 /// The variable with the directory to open if none is given.
 pub const DIR_ENV_NAME: &str = "LOGKV_DIR";
 
-/// Variables that are no options: the directory, and the program under test, which is one typo away
-/// from it.
+/// Variables that are not options: the directory to open, and the program that the tests run.
 const OTHERS: &[&str] = &[DIR_ENV_NAME, "LOGKV_BIN"];
 
 /// Rejects the first of `names` that has the prefix of the program but is unknown. A misspelt

@@ -1,4 +1,4 @@
-//! Files of options. Another user may have placed the one in the data directory.
+//! Options files. Another user may have placed the one in the data directory.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -33,7 +33,7 @@ pub enum DirFile {
 /// write to it, the file is read only if `is_trusted`.
 pub fn read_dir_file(dir: &Path, is_trusted: bool) -> Result<DirFile, Failure> {
     let path = dir.join(StoreFile::Config.to_string());
-    // The open of the store reports why the directory cannot be opened.
+    // Opening the store later reports why the directory cannot be opened.
     let Ok(PathKind::Directory) = OsFileSystem.kind(dir) else { return Ok(DirFile::None) };
     let opened = match is_trusted {
         true => OsFileSystem.open_trusted_directory(dir),
@@ -41,8 +41,8 @@ pub fn read_dir_file(dir: &Path, is_trusted: bool) -> Result<DirFile, Failure> {
     };
     let Ok(directory) = opened else { return Ok(DirFile::None) };
     let distrust = directory.distrust().map_err(|error| Failure::file("open", dir, &error))?;
-    // Links are not followed: the error message would show a line of a file that only this user may
-    // read.
+    // Links are not followed: otherwise an error message could show a line of a file that only this
+    // user may read.
     let file = match directory.open(StoreFile::Config, Access::Read) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(DirFile::None),
         opened => opened,

@@ -22,7 +22,7 @@ pub struct OptionRow {
     pub from_dir: bool,
     /// Sets the value, or returns `None` if it is invalid.
     pub(super) set: fn(&mut Config, &str) -> Option<()>,
-    /// The value in force, in a form that `set` accepts.
+    /// Returns the value in force, in a form that `set` accepts.
     pub(super) show: fn(&Config) -> String,
 }
 

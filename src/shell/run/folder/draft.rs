@@ -100,7 +100,8 @@ impl Draft {
         Ok(())
     }
 
-    /// Sets the owner, group and mode of the replaced file.
+    /// Gives the draft the owner, group and mode of the replaced file, within the limits that
+    /// [`Draft`] describes.
     fn take_over(&self, replaced: Option<&Stat>, new: NewMode) -> io::Result<()> {
         let made = rustix::fs::fstat(&self.file)?;
         let default = if new == NewMode::Readable { READABLE } else { made.st_mode & PERMISSIONS };
@@ -113,7 +114,8 @@ impl Draft {
         let mut mode = if is_own { kept } else { kept & default };
         let group = Gid::from_raw(replaced.st_gid);
         if owner.is_some() || is_own && made.st_gid != replaced.st_gid {
-            // If the group cannot be changed, the old group must get no more rights than all users.
+            // If the group cannot be changed, the draft's group must get no more rights than all
+            // users.
             if rustix::fs::fchown(&self.file, owner, Some(group)).is_err() {
                 mode &= !GROUP | (mode & OTHERS) << 3;
             }
@@ -152,7 +154,7 @@ const OTHERS: u32 = 0o007;
 const READABLE: u32 = 0o644;
 const OWNER_ONLY: u32 = 0o600;
 
-/// Returns the directory whose owner gets a new file, if root creates it there.
+/// Returns the status of `folder` if its owner gets a new file that this process creates there.
 fn heir(folder: &Folder, new: NewMode) -> io::Result<Option<Stat>> {
     if new == NewMode::Umask || !rustix::process::geteuid().is_root() {
         return Ok(None);
@@ -160,8 +162,8 @@ fn heir(folder: &Folder, new: NewMode) -> io::Result<Option<Stat>> {
     Ok(Some(rustix::fs::fstat(&folder.0)?).filter(|directory| !Uid::from_raw(directory.st_uid).is_root()))
 }
 
-/// Returns the initial mode of a draft. It admits nobody whom the final mode excludes, and only the
-/// owner if `is_closed`.
+/// Returns the initial mode of a draft. It grants no access that the final mode denies, and if
+/// `is_closed`, access for the owner only.
 fn mode_at_first(replaced: Option<&Stat>, is_closed: bool) -> u32 {
     const NEW: u32 = 0o666;
     let is_own = |stat: &Stat| stat.st_uid == rustix::process::geteuid().as_raw();
@@ -189,8 +191,7 @@ fn claim(folder: &Folder, name: &OsStr) -> io::Result<Option<File>> {
             Err(TryLockError::Error(error)) => return Err(error),
             Ok(()) => {}
         }
-        // The process that held the lock may have renamed the file, which is a finished backup
-        // then.
+        // The process that held the lock may have renamed the file: it is now a finished backup.
         if folder.holds(name, &file)? {
             return Ok(Some(file));
         }

@@ -34,13 +34,14 @@ impl Target {
         Ok(Self { out: BufWriter::with_capacity(Self::BUFFER_LEN, file), draft, len: 0 })
     }
 
-    /// Returns the standard output. Results of the session must be flushed before.
+    /// Returns the standard output. The caller flushes the results of the session first.
     pub fn stdout() -> io::Result<Self> {
         let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         Ok(Self { out: BufWriter::with_capacity(Self::BUFFER_LEN, file), draft: None, len: 0 })
     }
 
-    /// Renames the file to its name, and returns its length. Without this call a drop removes it.
+    /// Makes the file durable under its name, and returns its length. Without this call, a drop
+    /// removes the file.
     pub fn finish(mut self) -> io::Result<u64> {
         self.out.flush()?;
         if let Some(draft) = self.draft {

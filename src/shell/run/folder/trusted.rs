@@ -1,7 +1,8 @@
 //! Files that only this user or root can have created. The path is checked name by name.
 //!
-//! With another user's home, which `sudo` may keep, the commands of that user would run with this
-//! user's rights, and files would be written through links of that user.
+//! `sudo` may keep the home directory of another user. Without the check, the commands in that
+//! user's files would run with this user's rights, and files would be written through that user's
+//! links.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -14,7 +15,7 @@ use rustix::io::Errno;
 
 use super::{Folder, LINKS_MAX, owned};
 
-/// The access to a file. Its file and directories are for this user only if they are created.
+/// The access to a file. Only this user can access the files and directories that are created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Read. A missing file is not created.

@@ -1,4 +1,5 @@
-//! The end of the answer to a line: failures, for people and for programs, and the acknowledgement.
+//! The end of the answer to a line: its failures, for people and for programs, and its
+//! acknowledgement.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -161,8 +162,8 @@ impl Session {
         self.out.look.color = self.settings.color.decide(self.out.is_terminal);
     }
 
-    /// Returns to the standard output if the results file has rejected a write. Returns that as a
-    /// failure of the file, and as the failure of the write.
+    /// Sends results to the standard output again if the results file has rejected a write. Returns
+    /// the error as a failure of the file, and as a failure of the write.
     fn results_lost(&mut self) -> Option<(Failure, Failure)> {
         let (file, why) = self.out.refusal()?;
         let message = format!(
@@ -188,7 +189,7 @@ impl Session {
             return;
         }
         if self.out.is_redirected() {
-            // Buffered results must reach the file first: otherwise this line has failed.
+            // Buffered results must reach the file first: if they cannot, this line has failed.
             self.place.clone_from(place);
             self.flush();
         }
@@ -199,8 +200,8 @@ impl Session {
         }
     }
 
-    /// Answers a program that waits although no line was run. In JSON the failure is an object
-    /// already.
+    /// Acknowledges a failure before the first line as line 0, because a program may wait for an
+    /// answer. In JSON the failure was already written as an object.
     pub fn acknowledge_start(&mut self) {
         if let Some(refused) = self.refused.take()
             && !self.out.is_json()
@@ -221,7 +222,7 @@ impl Session {
     }
 
     /// Drops the batch that is open at the end of a script. `end` is the line that left the script.
-    /// Fails if the batch has changes.
+    /// Reports a failure if the batch has changes.
     pub fn forget_batch(&mut self, end: Option<&LinePlace>) {
         let transaction = self.transaction.take();
         let Some(transaction) = transaction.filter(|transaction| !transaction.overlay.is_empty()) else {

@@ -20,7 +20,7 @@ impl Session {
         if self.settings.yes {
             return Ok(true);
         }
-        // At a terminal a one-shot command can ask, too.
+        // A one-shot command at a terminal can ask, too.
         let is_person =
             self.origin == Origin::OneShot && io::stdin().is_terminal() && io::stderr().is_terminal();
         if !(self.is_interactive() || is_person) {

@@ -14,7 +14,7 @@ use crate::shell::term::tally::Tally;
 use crate::shell::term::units;
 
 impl Session {
-    /// Runs one line: the command, its failure, its time. Returns its outcome, or `None` after a
+    /// Runs one line, and prints its hints and its time. Returns its outcome, or `None` after a
     /// failure, which was reported and counted.
     pub fn interpret(&mut self, line: &[u8], place: &LinePlace) -> Option<Outcome> {
         match parse::parse_line(self.commands, line) {
@@ -59,7 +59,7 @@ impl Session {
         outcome
     }
 
-    /// Adds hints to a typed line that may mean something else than the user expects.
+    /// Prints hints about a typed line that may not mean what the user expects.
     fn advise(&mut self, invocation: &Invocation, line: &[u8]) {
         // The words of a one-shot command were split by another shell.
         let odd = if self.is_interactive() { advice::odd_word(self.commands, line) } else { None };
@@ -124,7 +124,7 @@ impl Session {
         self.tally.broken_pipe
     }
 
-    /// Forgets that the reader was gone: it was a pager, and the next command starts a new one.
+    /// Forgets that the reader is gone: it was a pager, and the next command starts a new one.
     pub fn forgive_broken_pipe(&mut self) {
         self.tally.broken_pipe = false;
     }

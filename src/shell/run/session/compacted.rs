@@ -66,7 +66,7 @@ impl MergedRun {
 }
 
 /// Merges each run with the earlier runs that produced its inputs: the user has not seen the
-/// segments between.
+/// intermediate segments.
 fn joined(runs: &[RunReport]) -> Vec<MergedRun> {
     let mut steps: Vec<MergedRun> = Vec::new();
     for run in runs {

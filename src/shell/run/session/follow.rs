@@ -32,7 +32,7 @@ impl Session {
     }
 
     /// Marks the store as stale, because lines arrived: the program that sent them may have written
-    /// before.
+    /// to the store before.
     pub fn mark_stale(&mut self) {
         self.is_stale = true;
     }

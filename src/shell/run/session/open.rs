@@ -18,7 +18,7 @@ impl Session {
         self.adopt(opened.map_err(|error| Failure::open(&error))?)
     }
 
-    /// Opens the store, read-only if another process has it open for writing. Prints a note then.
+    /// Opens the store, read-only and with a note if another process has it open for writing.
     pub fn open_to_read(&mut self, options: Options) -> Result<(), Failure> {
         let opened = match self.open_store(options.clone())? {
             Err(error @ Error::Locked { .. }) => {
@@ -37,11 +37,11 @@ impl Session {
         let progress = Arc::new(self.progress("reading the log"));
         let seen = Arc::clone(&progress);
         let options = options.on_open_progress(Arc::new(move |at| seen.at(at.done_len, at.total_len)));
-        // An open cannot be interrupted. To end the process during it is like a crash, which is
+        // Opening cannot be interrupted. Ending the process during it is like a crash, which is
         // safe.
         let opened = self.interrupt.ending(|| progress.clear(), || Store::open_with(&self.dir, options));
         let opened = opened.map_err(Failure::no_watch)?;
-        // The store keeps its options, and with them the bar.
+        // The store keeps its options, and so the bar is not dropped.
         progress.clear();
         self.opening = Some(progress);
         Ok(opened)

@@ -13,9 +13,9 @@ use crate::shell::term::output::Mode;
 /// A submitted write.
 #[derive(Debug)]
 pub struct Submitted {
-    /// The wait for the acknowledgement.
+    /// The handle to wait for the acknowledgement.
     pub pending: Pending,
-    /// The reply to print then.
+    /// The reply to print after the acknowledgement.
     pub reply: Reply,
     /// The mode of the reply.
     pub mode: Mode,

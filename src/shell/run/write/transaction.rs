@@ -7,13 +7,13 @@ use crate::shell::lang::report::LinePlace;
 /// Puts and deletes that are queued for `commit`.
 #[derive(Debug)]
 pub struct Transaction {
-    /// The store whose clock starts a time to live.
+    /// The store. A time to live starts at its clock.
     store: Store,
     /// The changes.
     pub overlay: Overlay,
     /// The position of `begin` in the script.
     pub begun: Option<LinePlace>,
-    /// Whether a line of a script failed in the batch. `commit` writes nothing then.
+    /// Whether a line of a script failed in the batch. If so, `commit` writes nothing.
     pub has_failed: bool,
 }
 
