@@ -57,8 +57,8 @@
 //! # Lock order
 //! [`LockRank`](base::sync::LockRank) lists the locks in the order in which a thread takes them. A
 //! read takes only the lock of one shard. The first read of a shard that is mapped from KEYDIR
-//! releases the lock, checks the shard, and takes the lock again. With `Sync::Buffered`, a read
-//! first takes the log's lock if the buffer holds records. A compaction does not take the
+//! releases it, checks the shard under another lock, and takes it again. With `Sync::Buffered`, a
+//! read first takes the log's lock if the buffer holds records. A compaction does not take the
 //! transaction lock: it changes where records are, not what they are.
 
 pub(crate) mod base;

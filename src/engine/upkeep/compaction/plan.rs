@@ -16,8 +16,8 @@ const NEIGHBOUR_DEAD_PERCENT: u64 = 25;
 const SMALL_COUNT: usize = 4;
 
 /// The most that one run writes, in bytes, unless it is one segment. Compaction needs this much
-/// disk space, and 32 bytes of memory for each record it keeps, before it frees any. While a store
-/// is overwritten at full speed, its segments take about twice the live data, and more with longer
+/// disk space, and 40 bytes of memory for each live record, before it frees any. While a store is
+/// overwritten at full speed, its segments take about twice the live data, and more with longer
 /// runs (`cargo bench -- churn`). Shorter runs replace the MANIFEST more often.
 const RUN_LEN_MAX: u64 = 64 << 20;
 

@@ -33,8 +33,9 @@ pub(super) struct PlanInputs {
 pub(super) enum ExpiredLen {
     /// From the record headers, for a compaction that a caller asked for.
     FromHeaders,
-    /// From counters kept while records were written. They cover only segments whose expiring
-    /// records have all expired, but reading them costs the background no I/O.
+    /// From counters, kept while records are written or filled by an earlier scan. They cover only
+    /// segments whose expiring records have all expired, but reading them costs the background no
+    /// I/O.
     FromCounters,
 }
 
