@@ -76,7 +76,7 @@ impl<'a> BackupTarget<'a> {
     }
 }
 
-/// Whether the name of `path` ends with `ending`, in letters of any case, and is longer.
+/// Returns whether the name of `path` ends with `ending`, in letters of any case, and is longer.
 fn has_ending(path: &Path, ending: &str) -> bool {
     let name = path.as_os_str().as_encoded_bytes();
     let start = name.len().checked_sub(ending.len()).filter(|&start| start > 0);
@@ -181,7 +181,7 @@ fn pack(
     Ok(report)
 }
 
-/// A reader that closed the pipe is not a failure of the backup.
+/// Converts `error`. A reader that closed the pipe is not a failure of the backup.
 fn archive_failure(error: Error) -> Failure {
     match error {
         Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => source.into(),

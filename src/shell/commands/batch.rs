@@ -1,4 +1,4 @@
-//! `begin`, `commit`, `rollback`.
+//! `begin`, `commit` and `rollback`: the batch of the shell.
 
 use crate::shell::lang::command::{Arity, Example, Group, Needs, Outcome};
 use crate::shell::lang::failure::Failure;

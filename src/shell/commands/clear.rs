@@ -1,4 +1,4 @@
-//! `clear`.
+//! `clear`: clears the terminal.
 
 use std::io::Write;
 

@@ -1,4 +1,4 @@
-//! `config`.
+//! `config`: lists the engine's options, and writes an options file.
 
 use logkv::fs::StoreFile;
 

@@ -1,4 +1,4 @@
-//! `diff`.
+//! `diff`: shows the changes between two points of the log.
 
 use std::io::{self};
 
@@ -126,8 +126,8 @@ fn line(look: Look, sign: &str, key: &[u8], sides: &[&Entry]) -> String {
     clipped(&format!("{sign} {key}  {shown}{expiry}"), look.width)
 }
 
-/// Returns the width of `text` beside a text of width `rest`: what `rest` leaves of `room`, and at
-/// least the fraction 1 / `part`.
+/// Returns the width in which `text` is shown beside a text of width `rest`: the part of `room`
+/// that `rest` leaves, or `room / part` if that is more, and never more than `text` needs.
 fn share(room: usize, text: &str, rest: usize, part: usize) -> usize {
     text.width().min((room / part).max(room.saturating_sub(rest)))
 }

@@ -1,4 +1,4 @@
-//! `ttl`, `expire`, `persist`.
+//! `ttl`, `expire` and `persist`: the expiry of a key.
 
 use logkv::Expiry;
 
@@ -127,7 +127,7 @@ fn expiry(session: &Session, invocation: &Invocation) -> Result<Option<Expiry>, 
         (None, Some(word)) => {
             let now_ms = session.store()?.now_ms();
             let Some(at_ms) = moment_of(word, "--at", now_ms)? else { return Ok(None) };
-            // Most likely the user typed seconds instead of milliseconds. `del` deletes a key.
+            // Most likely the user typed seconds instead of milliseconds.
             if at_ms <= now_ms {
                 let message = format!("{} is in the past", units::time(at_ms));
                 return Err(Failure::usage(message).at(word.span.clone()).hint("del deletes a key"));

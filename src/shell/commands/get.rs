@@ -1,4 +1,4 @@
-//! `get` and `exists`.
+//! `get` and `exists`: read keys.
 
 use std::io::{self, Write};
 
@@ -84,9 +84,9 @@ fn run_get(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     }
 }
 
-/// Prints the value of each key. The open batch hides the store's values.
+/// Prints the value of each key, from the open batch if it has one.
 fn get(session: &mut Session, keys: &[impl AsRef<[u8]>]) -> Result<Outcome, Failure> {
-    /// The number of values held at once. Without mapped segments, each takes memory.
+    /// The maximum number of values held at once. Without mapped segments, each takes memory.
     const AT_ONCE: usize = 64;
     let mut worst = Outcome::Done;
     if session.has_batch() || session.out.mode == Mode::Json {
@@ -188,7 +188,7 @@ fn print_value(
 /// The text for a missing value in table mode.
 pub const NIL: &str = "(nil)";
 
-/// Reports a missing key, by `nil` in table mode, with the reason or a similar key.
+/// Reports a missing key, as `nil` in table mode, with the reason or a similar key.
 pub fn missing(session: &mut Session, key: &[u8], nil: &str) -> Result<Outcome, Failure> {
     let outcome = not_there(session, key, nil)?;
     if !explain_absence(session, key)?
@@ -201,7 +201,7 @@ pub fn missing(session: &mut Session, key: &[u8], nil: &str) -> Result<Outcome, 
     Ok(outcome)
 }
 
-/// Reports a missing key, by `nil` in table mode.
+/// Reports a missing key, as `nil` in table mode.
 pub fn not_there(session: &mut Session, key: &[u8], nil: &str) -> Result<Outcome, Failure> {
     let mut answer = session.out.answer();
     if !answer.say(|_| nil).json("key", key).json("value", FieldValue::Nothing).end()? {
@@ -219,7 +219,7 @@ fn near_key(session: &Session, key: &[u8]) -> Result<Option<String>, Failure> {
         return Ok(None);
     };
     let start = text.char_indices().nth(text.chars().count() / 2).map_or(0, |(at, _)| at);
-    // Damage to another key is no failure of this command.
+    // Damage to another key is not a failure of this command.
     let Ok(keys) = store.keys_with_prefix(&key[..start]) else {
         return Ok(None);
     };

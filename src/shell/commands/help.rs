@@ -1,4 +1,4 @@
-//! `help`.
+//! `help`: lists the commands, and explains a command or the options.
 
 use std::io::{self, Write};
 

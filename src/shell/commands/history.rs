@@ -1,4 +1,4 @@
-//! `history`.
+//! `history`: prints the lines typed at the prompt.
 
 use crate::shell::lang::command::{self, ArgKind, Arity, Example, Group, Needs, Outcome};
 use crate::shell::lang::failure::Failure;

@@ -1,4 +1,4 @@
-//! `incr`.
+//! `incr`: adds to a number.
 
 use super::words::{HEX, bytes_of};
 use crate::shell::lang::command::{ArgKind, Arity, Example, Group, Needs};

@@ -1,4 +1,4 @@
-//! `keys`, `scan`, `count`.
+//! `keys`, `scan` and `count`: list and count keys.
 
 use std::io::{self, Write};
 
@@ -181,7 +181,7 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
     session.shown_all(damage)
 }
 
-/// Suggests to append `*` to a pattern without a match.
+/// Suggests appending `*` to a pattern without a match.
 fn suggest_more(session: &mut Session, invocation: &Invocation, walk: &Walk) -> Result<(), Failure> {
     let (Some(word), Some(glob)) = (invocation.args.first(), walk.glob.as_ref().and_then(Glob::lengthened))
     else {

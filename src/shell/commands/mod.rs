@@ -1,4 +1,4 @@
-//! The commands: one file for a command or a close pair, and the table of their rows.
+//! The commands, and the table of their rows. Each file holds one command or a few related ones.
 
 mod backup;
 mod batch;

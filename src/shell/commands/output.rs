@@ -1,4 +1,4 @@
-//! `output`.
+//! `output`: writes results to a file.
 
 use super::words::create;
 use crate::shell::lang::command::{ArgKind, Arity, Example, Group, Needs, Outcome};

@@ -1,4 +1,4 @@
-//! `put` and `del`.
+//! `put` and `del`: write and delete keys.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! `quit`.
+//! `quit`: leaves the shell.
 
 use crate::shell::lang::command::{Arity, Example, Group, Needs, Outcome};
 use crate::shell::run::session::{Command, Run};

@@ -1,4 +1,4 @@
-//! `read`.
+//! `read`: runs a script.
 
 use super::words::stdin;
 use crate::shell::lang::command::{ArgKind, Arity, Example, Group, Needs, Outcome};

@@ -124,7 +124,7 @@ fn in_place(session: &mut Session) -> Result<Outcome, Failure> {
     Ok(if report.is_whole() { Outcome::Done } else { Outcome::Damaged })
 }
 
-/// Whether the store has no damage. Hints and KEYDIR do not count: opening rebuilds them.
+/// Returns whether the store has no damage. Hints and KEYDIR do not count: opening rebuilds them.
 fn is_intact(session: &mut Session, dir: &Path) -> Result<bool, Failure> {
     let options = session.config().options.clone();
     let interrupt = session.interrupt().clone();
@@ -176,7 +176,7 @@ fn repair_failure(error: &Error, from: &Path) -> Failure {
     }
 }
 
-/// Returns why `to` cannot hold the repaired store.
+/// Explains why `to` cannot hold the repaired store, if it cannot.
 fn unfit_target(from: &Path, to: &Path) -> Option<String> {
     let Ok(from) = from.canonicalize() else { return None };
     let name = visible_path(to);
@@ -189,7 +189,6 @@ fn unfit_target(from: &Path, to: &Path) -> Option<String> {
     })
 }
 
-/// Whether `dir` is a mount point.
 fn is_mount_point(dir: &Path) -> bool {
     let device = |path: &Path| path.metadata().map(|found| found.dev()).ok();
     let above = dir.canonicalize().ok().and_then(|dir| dir.parent().map(Path::to_owned));
@@ -207,7 +206,6 @@ fn resolved(path: &Path) -> io::Result<PathBuf> {
     })
 }
 
-/// Whether the directory `to` has entries.
 fn has_entries(to: &Path) -> bool {
     fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_some())
 }

@@ -1,4 +1,4 @@
-//! `rotate`.
+//! `rotate`: seals the active segment.
 
 use crate::shell::lang::answer::FieldValue;
 use crate::shell::lang::command::{Arity, Example, Group, Needs, Outcome};

@@ -1,4 +1,4 @@
-//! `segments`.
+//! `segments`: lists the segments of the log.
 
 use std::io::{self};
 
@@ -64,7 +64,7 @@ fn damage_text(damaged: u64) -> String {
     if damaged > 0 { units::count(damaged, "range") } else { String::new() }
 }
 
-/// The reason that compaction would take a segment.
+/// The reason why compaction would take a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DueReason {
     /// The share of dead bytes, in percent.

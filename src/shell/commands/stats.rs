@@ -1,4 +1,4 @@
-//! `stats`.
+//! `stats`: prints statistics of the store, its memory and its metrics.
 
 use std::io::{self, Write};
 

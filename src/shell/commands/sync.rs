@@ -1,4 +1,4 @@
-//! `sync`.
+//! `sync`: makes all writes durable.
 
 use crate::shell::lang::command::{Arity, Example, Group, Needs, Outcome};
 use crate::shell::lang::failure::Failure;

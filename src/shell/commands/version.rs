@@ -1,4 +1,4 @@
-//! `version`.
+//! `version`: prints the version of logkv.
 
 use crate::shell::lang::command::{Arity, Example, Group, Needs, Outcome};
 use crate::shell::lang::failure::Failure;

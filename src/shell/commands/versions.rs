@@ -1,4 +1,4 @@
-//! `versions`.
+//! `versions`: shows every record of a key in the log.
 
 use std::io;
 
@@ -36,8 +36,8 @@ pub const VERSIONS: Command = Command {
     run: Run::Itself(run_versions),
 };
 
-/// The terminal width from which times have milliseconds, and states their reasons. Without it, the
-/// record on the next line is the reason.
+/// The terminal width from which times have milliseconds, and states their reasons. On a narrower
+/// terminal the record on the next line is the reason.
 const WIDTH_OF_REASONS: usize = 72;
 
 /// The state of a version, in the words of `dump-segment`.

@@ -1,4 +1,4 @@
-//! Interprets arguments: keys, values, times, and files.
+//! The interpretation of arguments: keys, values, times and files.
 
 use std::fs::File;
 use std::io;
@@ -121,7 +121,7 @@ pub fn stdin(session: &Session, word: &Word, hint: &str) -> Result<Input, Failur
     Input::stdin().map_err(|error| unread_stdin(&error))
 }
 
-/// Creates the failure to read standard input.
+/// Creates a failure from an error in reading standard input.
 pub fn unread_stdin(error: &io::Error) -> Failure {
     Failure::command(format!("cannot read standard input: {}", plain_words(error)))
 }

@@ -32,7 +32,7 @@ use crate::shell::term::tally::CORRUPT;
 /// The exit code of a call with invalid arguments.
 const USAGE: u8 = 2;
 
-/// Runs the program.
+/// Runs the program, and returns its exit code.
 pub fn main() -> ExitCode {
     // Both are optional: the store works with fewer descriptors, and without a message for SIGBUS.
     let _ = raise_open_files_limit();
@@ -51,7 +51,7 @@ pub fn main() -> ExitCode {
 /// is also written as an object if `is_json`.
 fn print_usage(error: &clap::Error, is_json: bool) -> u8 {
     let text = error.render().to_string();
-    // The text repeats arguments without escapes.
+    // clap repeats arguments in the text without escapes.
     let lines: Vec<_> = text.lines().map(|line| visible(line.as_bytes())).collect();
     let text = lines.join("\n") + "\n";
     let written = if error.use_stderr() {
@@ -240,8 +240,8 @@ fn opening(session: &Session, args: &Args, create: bool) -> Options {
     session.config().options.clone().read_only(args.read_only).create(create)
 }
 
-/// Returns the arguments as a line, to mark errors in, and as its words. The words were split by
-/// the user's shell and have no quotes.
+/// Returns the arguments as a line, in which errors are marked, and as its words. The user's shell
+/// has split the words and removed their quotes.
 fn as_line(args: &[OsString]) -> (Vec<u8>, Vec<Word>) {
     let mut line = Vec::new();
     let mut words = Vec::new();

@@ -130,7 +130,7 @@ fn write_table(
     sums.write_table(out)
 }
 
-/// Returns lines that say why nothing is done, and what is due next.
+/// Returns the lines that explain why nothing was done, and name the segments closest to being due.
 pub fn nothing_to_do(session: &mut Session, what: &Compact) -> Result<Vec<String>, Failure> {
     match what {
         Compact::Due => {
@@ -150,7 +150,7 @@ pub fn write_lines(out: &mut Output, lines: &[String]) -> io::Result<()> {
 }
 
 fn nothing_due(store: &Store, due_percent: u8) -> logkv::Result<Vec<String>> {
-    /// The number of segments shown.
+    /// The maximum number of segments shown.
     const NEAREST_COUNT: usize = 3;
     let segments = store.segments()?;
     let mut nearest: Vec<_> = segments.iter().filter(|segment| segment.dead_len > 0).collect();

@@ -14,7 +14,7 @@ pub fn percent_dead(segment: &SegmentStats) -> u64 {
     segment.dead_len.saturating_mul(100).checked_div(body_len).unwrap_or(0)
 }
 
-/// Returns the length of the file that a compaction writes. 0 if it keeps no record.
+/// Returns the length of the file that a compaction writes, or 0 if it keeps no record.
 pub fn len_after(tallies: &Tallies, header_len: u64) -> u64 {
     let kept = tallies.kept();
     if kept.count > 0 { header_len + kept.len } else { 0 }
@@ -85,7 +85,7 @@ pub fn why(decision: Decision) -> String {
     }
 }
 
-/// Returns what was done before a compaction was cancelled.
+/// Describes the part of a cancelled compaction that was done.
 pub fn done_before(report: &CompactionReport) -> String {
     match report.runs.len() {
         0 => "nothing was compacted".to_owned(),
@@ -94,7 +94,7 @@ pub fn done_before(report: &CompactionReport) -> String {
     }
 }
 
-/// Returns why a segment was not compacted.
+/// Explains why a segment was not compacted.
 pub fn left_alone(left: &LeftAlone) -> String {
     let segment = left.segment;
     match &left.met {
@@ -106,7 +106,7 @@ pub fn left_alone(left: &LeftAlone) -> String {
     }
 }
 
-/// Returns what was compacted around the damaged segment `damaged`.
+/// Describes the part of a compaction that was done around the damaged segment `damaged`.
 pub fn done_around(damaged: SegmentId, done: &[SegmentId]) -> String {
     let rest = match done {
         [] => "nothing was compacted".to_owned(),

@@ -11,7 +11,7 @@ use crate::shell::lang::answer::Answer;
 /// A field of a JSON object.
 pub type JsonField = (&'static str, serde_json::Value);
 
-/// Facts about a file that decide which columns its list has.
+/// The properties of a file that decide which columns its list has.
 #[derive(Clone, Debug)]
 pub struct FileShape {
     /// The length of the file, in bytes.
@@ -67,7 +67,6 @@ pub struct DumpRecord<'a> {
     pub fate: Option<Fate>,
     /// The damage, for people.
     pub damage: Option<String>,
-    /// Details that only some forms show.
     pub details: &'a dyn RecordDetails,
 }
 

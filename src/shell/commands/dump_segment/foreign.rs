@@ -29,8 +29,8 @@ use crate::shell::term::interrupt::Interrupt;
 use crate::shell::term::output::Output;
 use crate::shell::term::units;
 
-/// Returns the format of the file that the arguments of `dump-segment` name. `None` for a segment
-/// of this store.
+/// Returns the format of the file that the arguments of `dump-segment` name, or `None` for a
+/// segment of this store.
 pub fn format(args: &[Word]) -> Option<ForeignFormat> {
     let name = args.first()?.path().file_name()?;
     ForeignFormat::of(name.as_encoded_bytes())
@@ -69,8 +69,9 @@ struct ForeignDump {
     request: DumpRequest,
     format: ForeignFormat,
     path: PathBuf,
-    /// The file's name as given, for reading and for the command that continues.
+    /// The file's name as given, escaped for messages.
     name: String,
+    /// The file's name in the command that continues.
     quoted: String,
     interrupt: Interrupt,
     record_len_max: u64,
@@ -228,7 +229,7 @@ impl ForeignDump {
         Ok(scanner.len())
     }
 
-    /// Whether `item` itself matches the request, regardless of limits.
+    /// Returns whether `item` itself matches the request, regardless of limits.
     fn takes(&self, item: &DumpItem<'_>) -> bool {
         let DumpRequest { from, record, .. } = &self.request;
         let is_one = match item {

@@ -14,7 +14,7 @@ use crate::shell::term::fit::hang;
 use crate::shell::term::style::Look;
 use crate::shell::term::units;
 
-/// The panes of the hex view. A narrow screen has fewer bytes per row, and then no text pane.
+/// The panes of the hex view. A narrow screen has fewer bytes per row, and a narrower one no text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Panes {
     row_len: u64,
@@ -36,7 +36,7 @@ const NAME_WIDTH: usize = 7;
 /// The least room for a meaning.
 const ROOM_LEAST: usize = 3;
 
-/// The most rows of a field. The last row of a longer field says how much is left out.
+/// The maximum number of rows of a field. The last row of a longer field says how much is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowLimit(usize);
 

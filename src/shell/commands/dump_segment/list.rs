@@ -102,7 +102,7 @@ impl List {
 
     fn write_bad(&mut self, out: &mut dyn Write, bad: &BadBytes) -> io::Result<()> {
         let cells = vec!["!".into(), format!("{:#08x}", bad.at).into(), units::thousands(bad.len).into()];
-        // The subject is already in the column before.
+        // The column before already names the subject.
         let damage = bad.damage.strip_prefix("it ").unwrap_or(&bad.damage);
         let text = match &bad.outcome {
             Some(outcome) if bad.is_torn => format!("{damage} {} {outcome}", glyphs(&self.look).dash),

@@ -47,7 +47,7 @@ impl MapCell {
         look.paint(String::from_iter(std::iter::repeat_n(glyph, count)), style)
     }
 
-    /// Returns the text of the legend. `None` if the segment has no bytes of this kind.
+    /// Returns the text of the legend, or `None` if the segment has no bytes of this kind.
     fn legend(self, totals: &Totals, len: u64) -> Option<String> {
         let (name, of_kind) = match self {
             Self::Header => return None,
@@ -61,7 +61,7 @@ impl MapCell {
     }
 }
 
-/// Returns the map and its legend, wrapped. Empty for an empty file.
+/// Returns the map and its wrapped legend, or no lines for an empty file.
 pub fn lines(inspection: &Inspection, look: &Look) -> Vec<String> {
     let width = look.width.saturating_sub(MARGIN).clamp(1, WIDTH_MAX);
     let cells = cells(&inspection.extents, inspection.len, width);
@@ -124,7 +124,7 @@ fn dominant(bytes: &[u64; CELLS.len()]) -> MapCell {
     if bytes[MapCell::Bad as usize] > 0 {
         return MapCell::Bad;
     }
-    // The first of equals wins: dead bytes do not hide as many live ones.
+    // The first of equal kinds wins: dead bytes do not hide as many live ones.
     CELLS.into_iter().rev().max_by_key(|cell| bytes[*cell as usize]).unwrap_or(MapCell::Dead)
 }
 

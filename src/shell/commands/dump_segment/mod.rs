@@ -115,12 +115,12 @@ fn remember_damage(session: &mut Session, inspection: &Inspection) -> Result<(),
     Ok(())
 }
 
-/// Whether the arguments name a data file of another store, which needs no open store.
+/// Returns whether the arguments name a data file of another store, which needs no open store.
 fn is_foreign(args: &[Word]) -> bool {
     foreign::format(args).is_some()
 }
 
-/// Whether `segment` has a torn tail that a read-only open left in place.
+/// Returns whether `segment` has a torn tail that a read-only open left in place.
 fn has_torn_tail(store: &Store, segment: SegmentId) -> bool {
     let torn = store.open_report().torn;
     store.is_read_only() && torn.is_some_and(|torn| torn.at.segment == segment)
@@ -172,8 +172,8 @@ fn dump(
     Ok(if is_damaged { Outcome::Damaged } else { Outcome::Done })
 }
 
-/// Returns the bytes that compacting only this segment would free. `None` if the segment is active
-/// or damaged, or the store is not open.
+/// Returns the number of bytes that compacting only this segment would free, or `None` if the
+/// segment is active or damaged, or the store is not open.
 fn would_free(
     inspection: &Inspection,
     store: Option<&Store>,

@@ -1,4 +1,4 @@
-//! Writes the items of a file in the requested form.
+//! The output of the items of a file in the requested form.
 
 use std::io::{self, Write};
 
@@ -9,7 +9,7 @@ use super::request::{DumpForm, DumpRequest};
 use super::{hex, programs};
 use crate::shell::term::output::Output;
 
-/// Writes the items of a file one by one.
+/// A writer of the items of a file, one by one.
 pub struct Printer<'a> {
     request: &'a DumpRequest,
     shape: FileShape,

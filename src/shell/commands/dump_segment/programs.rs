@@ -3,8 +3,8 @@
 //! A line has `index offset len kind seq time_ms key value crc state other` for a segment, and
 //! `index offset len kind time_s key value crc tombstone` for a file of another store. Keys and
 //! values are quoted, so they contain no tab. For damaged or torn bytes the index is `!`, the kind
-//! is `damaged` or `torn`, and the damage is in place of the state. A field without content is
-//! empty.
+//! is `damaged` or `torn`, and the damage is in place of the state or the tombstone. A field
+//! without content is empty.
 
 use std::io;
 

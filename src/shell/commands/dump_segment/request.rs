@@ -22,7 +22,7 @@ pub enum StateFilter {
     Live,
     /// A replaced or deleted record.
     Dead,
-    /// A tombstone that still hides something, or could.
+    /// An intact tombstone, whether or not it is dead.
     Tomb,
     /// An expired record.
     Expired,
@@ -58,7 +58,7 @@ impl StateFilter {
     }
 }
 
-/// How much of a value is shown.
+/// The part of a value that is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ValueDisplay {
     None,
@@ -135,7 +135,7 @@ pub struct DumpRequest {
     pub key: Option<KeyPattern>,
     /// Shows only records in this state.
     pub only: Option<StateFilter>,
-    /// How much of each value is shown.
+    /// The part of each value that is shown.
     pub values: ValueDisplay,
     /// Whether every byte is shown.
     pub hex: bool,
@@ -183,7 +183,7 @@ impl DumpRequest {
         }
     }
 
-    /// Whether the request covers the segment from its first byte.
+    /// Returns whether the request covers the segment from its first byte.
     pub fn is_whole(&self) -> bool {
         self.from == 0 && self.tail.is_none() && self.record.is_none() && !self.is_filtered()
     }
@@ -228,7 +228,7 @@ impl DumpRequest {
         self.limit.unwrap_or(if self.is_page(out) { Self::PAGE_LEN } else { usize::MAX })
     }
 
-    /// Whether a page is shown: on a terminal, without `--limit` and `--tail`.
+    /// Returns whether a page is shown: on a terminal, without `--limit` and `--tail`.
     pub fn is_page(&self, out: &Output) -> bool {
         out.is_table() && out.is_terminal && self.limit.is_none() && self.tail.is_none()
     }
@@ -255,7 +255,7 @@ impl DumpRequest {
         line
     }
 
-    /// Whether `item` matches `--key` and `--only`.
+    /// Returns whether `item` matches `--key` and `--only`.
     pub fn takes(&self, item: &DumpItem<'_>) -> bool {
         let has_key = |key: &KeyPattern| match item {
             DumpItem::Record(record) => key.takes(record.key),

@@ -103,7 +103,7 @@ pub fn preview(bytes: &[u8]) -> String {
     words::quote(&bytes[..bytes.len().min(LEN_MAX)])
 }
 
-/// Whether the checksum of the whole record is right.
+/// Returns whether the checksum of the whole record is right.
 pub fn is_sound(record: &RecordItem) -> bool {
     record.stored_rcrc == record.computed_rcrc
 }

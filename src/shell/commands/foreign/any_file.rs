@@ -1,4 +1,4 @@
-//! The properties of the readers for any bytes. Random tests and the fuzzer drive them.
+//! Properties of the readers that hold for any bytes, checked by random tests and by the fuzzer.
 
 use super::{ForeignFormat, Parsed};
 

@@ -33,7 +33,7 @@ impl ForeignFormat {
         }
     }
 
-    /// Whether records have a checksum.
+    /// Returns whether records have a checksum.
     pub fn has_checksums(self) -> bool {
         self == Self::Bitcask
     }
@@ -54,7 +54,7 @@ impl ForeignFormat {
         }
     }
 
-    /// Returns the number in the log of a data file with this name. `None` for other names.
+    /// Returns the number in the log of a data file with this name, or `None` for other names.
     pub fn number(self, name: &[u8]) -> Option<u64> {
         let (prefix, suffix) = match self {
             Self::Bitcask => (&b""[..], &b".bitcask.data"[..]),
@@ -65,7 +65,7 @@ impl ForeignFormat {
         are_digits.then(|| str::from_utf8(digits).ok()?.parse().ok()).flatten()
     }
 
-    /// Returns the format of a data file with this name. `None` for other names.
+    /// Returns the format of a data file with this name, or `None` for other names.
     pub fn of(name: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.number(name).is_some())
     }

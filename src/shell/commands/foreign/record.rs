@@ -20,7 +20,7 @@ pub struct ForeignRecord<'a> {
 }
 
 impl ForeignRecord<'_> {
-    /// Whether the checksum is right, or the format has none.
+    /// Returns whether the checksum is right, or the format has none.
     pub fn is_sound(&self) -> bool {
         self.checksum.is_none_or(|checksum| checksum.stored == checksum.computed)
     }

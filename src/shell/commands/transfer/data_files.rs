@@ -158,8 +158,8 @@ impl DataFiles {
     }
 }
 
-/// Whether bitcask marked a file of this mode for removal: with the setuid bit up to version 1,
-/// with an execute bit since. The deletes for its records may be gone already.
+/// Returns whether bitcask marked a file of this mode for removal: with the setuid bit up to
+/// version 1, with an execute bit since. The deletes for its records may be gone already.
 fn is_merged_away(mode: u32) -> bool {
     mode & 0o4001 != 0
 }

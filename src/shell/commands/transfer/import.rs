@@ -335,7 +335,7 @@ impl ImportRun {
         self.rejects.given_up(stopped(failure, self.writer.counts(), rejected))
     }
 
-    /// Reports the whole import, of which `given_up` inputs were not read to their end.
+    /// Reports the whole import. `given_up` inputs were not read to their end.
     fn finish(
         self,
         planned: &[PlannedInput],

@@ -65,12 +65,12 @@ impl Rejects {
         self.count
     }
 
-    /// Whether the rows are kept in a file.
+    /// Returns whether the rows are kept in a file.
     pub fn are_kept(&self) -> bool {
         self.file.is_some()
     }
 
-    /// Whether the rows go to the standard output, which then takes nothing else.
+    /// Returns whether the rows go to the standard output, which then takes nothing else.
     pub fn are_printed(&self) -> bool {
         self.file.as_ref().is_some_and(|file| file.word.is_dash())
     }
@@ -189,7 +189,7 @@ fn keep(session: &Session, word: &Word) -> Result<RejectsFile, Failure> {
     Ok(RejectsFile { target, word: word.clone() })
 }
 
-/// Whether two paths are the same regular file.
+/// Returns whether two paths lead to the same regular file.
 fn is_same(one: &Path, other: &Path) -> bool {
     let identity = |path| {
         let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;

@@ -1,4 +1,4 @@
-//! Scans a data file of another store, and skips damaged ranges.
+//! The scan of a data file of another store, which skips damaged ranges.
 
 mod bad_range;
 mod window;
@@ -41,7 +41,7 @@ enum Checked {
     Bad(BadReason, u64),
 }
 
-/// Returns the most bytes of a record whose key and value can be imported.
+/// Returns the maximum length of a record whose key and value can be imported.
 pub fn record_len_max(value_len_max: u64) -> u64 {
     const HEADER_LEN_MAX: u64 = 64;
     pair_len_max(value_len_max).saturating_add(HEADER_LEN_MAX)
@@ -70,7 +70,7 @@ impl FileScanner {
         self.at
     }
 
-    /// Returns the next record or bad range. `None` at the end of the file.
+    /// Returns the next record or bad range, or `None` at the end of the file.
     ///
     /// # Errors
     /// [`io::ErrorKind::Interrupted`] if Ctrl-C ends a search.
@@ -129,8 +129,8 @@ impl FileScanner {
     /// record if another one starts there, else the next record found by its checksum, else the end
     /// of the file.
     fn resume_offset(&mut self, at: u64, len: u64) -> io::Result<u64> {
-        /// The most bytes that the search reads, which takes some seconds. Bytes that are read for
-        /// several candidates count several times.
+        /// The maximum number of bytes that the search reads, which takes a few seconds. Bytes that
+        /// are read for several candidates count several times.
         const SEARCH_LEN_MAX: u64 = 2 << 30;
         let end = at.saturating_add(len).min(self.window.len);
         if !self.format.has_checksums() {

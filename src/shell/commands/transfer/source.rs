@@ -25,7 +25,7 @@ pub enum ImportSource {
 }
 
 impl ImportSource {
-    /// Returns the next item. `None` at the end. Calls `before_wait` before it waits for input.
+    /// Returns the next item, or `None` at the end. Calls `before_wait` before it waits for input.
     pub fn next(&mut self, before_wait: BeforeWait<'_>) -> Result<Option<ImportItem<'_>>, Failure> {
         match self {
             Self::Text(reader, rows) => rows.next(reader, before_wait),
@@ -41,7 +41,7 @@ impl ImportSource {
         }
     }
 
-    /// Returns the bytes of the last row. Empty if the row is too long, or not text.
+    /// Returns the bytes of the last row, or no bytes if the row is too long or not text.
     pub fn line(&self) -> &[u8] {
         match self {
             Self::Text(reader, _) => reader.row(),

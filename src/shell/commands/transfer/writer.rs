@@ -7,7 +7,7 @@ use logkv::{Batch, Error, Expiry, Pending, Store};
 use crate::shell::commands::transfer::rows::ImportRow;
 use crate::shell::run::write::pipeline::is_enough;
 
-/// Appends rows to the store.
+/// A writer that appends rows to the store.
 #[derive(Debug)]
 pub struct Writer {
     store: Store,

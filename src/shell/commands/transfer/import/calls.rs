@@ -37,7 +37,7 @@ pub fn add(
     rejected(added.map_err(Failure::from))
 }
 
-/// Splits the failure of a line from a failure that ends the import.
+/// Separates the failure of a line, as a reason, from a failure that ends the import.
 fn rejected(written: Result<(), Failure>) -> Result<Option<String>, Failure> {
     match written {
         Err(failure)

@@ -45,7 +45,7 @@ impl ImportFormat {
         }
     }
 
-    /// Whether this is a script, whose commands may depend on the store's contents.
+    /// Returns whether this is a script, whose commands may depend on the store's contents.
     pub fn is_script(self) -> bool {
         self == Self::Text(RowFormat::Script)
     }

@@ -1,4 +1,4 @@
-//! The properties of all row formats for any line. Random tests and the fuzzer drive them.
+//! Properties of all row formats that hold for any line, checked by random tests and by the fuzzer.
 
 use std::borrow::Cow;
 

@@ -72,7 +72,7 @@ impl CsvColumns {
     }
 }
 
-/// Whether `bytes` are visible text. A carriage return must be before a line feed.
+/// Returns whether `bytes` are visible text, with carriage returns only before line feeds.
 fn is_plain(bytes: &[u8]) -> bool {
     let Ok(text) = str::from_utf8(bytes) else { return false };
     let is_seen = |c| Visible::is(c) || matches!(c, '\n' | '\t');
@@ -93,7 +93,7 @@ fn write_field(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     out.write_all(b"\"")
 }
 
-/// Splits bytes that arrive in pieces into records. Holds one record.
+/// A splitter of bytes that arrive in pieces into records. It holds one record.
 #[derive(Debug)]
 pub struct CsvRecords {
     reader: Reader,
@@ -110,13 +110,13 @@ impl Default for CsvRecords {
 }
 
 impl CsvRecords {
-    /// Splits fields at `delimiter`.
+    /// Creates a splitter for fields that are separated by `delimiter`.
     pub fn with_delimiter(delimiter: u8) -> Self {
         let reader = ReaderBuilder::new().delimiter(delimiter).build();
         Self { reader, bytes: vec![0; 1024], len: 0, ends: vec![0; 16], count: 0 }
     }
 
-    /// Returns the delimiter of the current record, a header, if it is not a comma. Spreadsheets of
+    /// Returns the delimiter of the current record, a header, if it is not a comma. Spreadsheets in
     /// many countries write semicolons.
     pub fn other_delimiter(&self) -> Option<u8> {
         let fields = self.fields();

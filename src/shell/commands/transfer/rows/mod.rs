@@ -64,7 +64,7 @@ impl RowFormat {
         }
     }
 
-    /// Whether the output is text, which is safe on a terminal.
+    /// Returns whether the output is text, which is safe on a terminal.
     pub fn is_text(self) -> bool {
         self != Self::Resp
     }
@@ -87,7 +87,7 @@ fn ending(path: &Path) -> Option<String> {
     Some(str::from_utf8(&name[dot + 1..]).ok()?.to_ascii_lowercase())
 }
 
-/// Writes rows of an export.
+/// A writer of the rows of an export.
 #[derive(Clone, Copy, Debug)]
 pub struct RowWriter {
     format: RowFormat,

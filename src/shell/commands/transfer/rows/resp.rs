@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 pub fn write(out: &mut impl Write, key: &[u8], value: &[u8], expires_ms: Option<u64>) -> io::Result<()> {
-    // Redis takes 63 bits, and refuses a later time. An earlier version of this program wrote any
-    // time.
+    // Redis takes 63 bits, and refuses a later time. A store that an earlier version wrote may
+    // have one.
     let expiry = expires_ms.map(|expires_ms| expires_ms.min(i64::MAX as u64).to_string());
     let expiry = expiry.iter().flat_map(|expires_ms| [&b"PXAT"[..], expires_ms.as_bytes()]);
     let words: Vec<_> = [b"SET", key, value].into_iter().chain(expiry).collect();

@@ -11,13 +11,14 @@ use crate::shell::lang::words::{Lexer, Quoted};
 pub fn write(out: &mut impl Write, key: &[u8], value: &[u8], expires_ms: Option<u64>) -> io::Result<()> {
     write!(out, "put {} {}", Quoted(key), Quoted(value))?;
     match expires_ms {
-        // A key cannot expire later. An earlier version of this program wrote any time.
+        // `put` refuses a later time. A store that an earlier version wrote may have one.
         Some(expires_ms) => writeln!(out, " --until {}", expires_ms.min(Expiry::AT_MS_MAX)),
         None => writeln!(out),
     }
 }
 
-/// Reads the rows of a plain command from the words after its name. `None` if it needs the parser.
+/// Reads the rows of a plain command from the words after its name. Returns `None` if it needs the
+/// parser.
 pub fn read(words: Lexer<'_>, plain: Plain) -> Option<Vec<ImportRow<'static>>> {
     let mut batch = Batch::new();
     plain::read(words, plain, &mut batch)?;

@@ -1,6 +1,5 @@
-//! TSV: key, tab, value, with the escapes of PostgreSQL's COPY: `\t
-//! \r \\`, and `\xHH` for anything invisible. A third field is the expiry, in milliseconds since
-//! 1970.
+//! TSV: key, tab, value, with the escapes of PostgreSQL's COPY: `\t \n \r \\`, and `\xHH` for
+//! anything invisible. A third field is the expiry, in milliseconds since 1970.
 
 use std::borrow::Cow;
 use std::io::{self, Write};

@@ -15,7 +15,7 @@ pub struct BadRange {
 }
 
 impl BadRange {
-    /// Whether this is an unfinished write at the end of the file.
+    /// Returns whether this is an unfinished write at the end of the file.
     pub fn is_torn(&self) -> bool {
         self.is_rest && matches!(self.why, BadReason::Torn(_))
     }

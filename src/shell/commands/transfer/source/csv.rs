@@ -38,7 +38,7 @@ impl CsvRows {
     }
 }
 
-/// Reads the next record, and returns its length. `None` at the end.
+/// Reads the next record, and returns its length, or `None` at the end.
 fn advance(
     reader: &mut TextReader,
     records: &mut CsvRecords,

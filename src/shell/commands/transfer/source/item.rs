@@ -15,7 +15,7 @@ pub enum ImportItem<'a> {
     Rows(Vec<ImportRow<'static>>),
     /// Another writing command of a script.
     Call(Box<Invocation>),
-    /// An item that cannot be imported, and why.
+    /// An item that cannot be imported, with the reason.
     Rejected(String),
 }
 

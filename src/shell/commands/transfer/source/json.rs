@@ -1,8 +1,8 @@
 //! The rows of a JSON document: objects in an array or in sequence, over any number of lines.
 //!
 //! Only one row is in memory. This module finds the ends of rows, and [`jsonl`] parses them. An
-//! invalid row costs only itself. If a bracket or string does not end properly, the start of the
-//! next row is unknown, and the import of the document ends.
+//! invalid row is rejected, and the others follow. If a bracket or string does not end properly,
+//! the start of the next row is unknown, and the import of the document ends.
 
 use logkv::Grouped;
 
@@ -30,8 +30,8 @@ enum Expects {
     Comma,
 }
 
-/// Whether rows are not lines: the text starts with an array, or with an object that continues on
-/// the next line.
+/// Returns whether rows are not lines: the text starts with an array, or with an object that
+/// continues on the next line.
 pub fn is_document(reader: &mut TextReader, before_wait: BeforeWait<'_>) -> Result<bool, Failure> {
     /// More white space than any document starts with.
     const LOOK_LEN: usize = 64 << 10;
@@ -104,7 +104,7 @@ impl JsonRows {
     }
 }
 
-/// Returns the next byte that is not white space. `None` at the end.
+/// Returns the next byte that is not white space, or `None` at the end.
 fn peek(reader: &mut TextReader, before_wait: BeforeWait<'_>) -> Result<Option<u8>, Failure> {
     loop {
         let held = reader.input.unread();
@@ -153,7 +153,7 @@ struct ValueScan {
 }
 
 impl ValueScan {
-    /// Whether the value has no brackets and no quotes, so that it may end with the text.
+    /// Returns whether the value has no brackets and no quotes, so that it may end with the text.
     fn is_scalar(&self) -> bool {
         self.open.is_empty() && !self.is_in_string
     }

@@ -37,7 +37,7 @@ impl LineRows {
         }
     }
 
-    /// Whether a line is blank. In TSV, a line of blanks may be a row.
+    /// Returns whether a line is blank. In TSV, a line of blanks may be a row.
     fn is_blank(&self, line: &[u8]) -> bool {
         match self {
             Self::Tsv | Self::Table(_) => line.is_empty(),

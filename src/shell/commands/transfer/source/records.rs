@@ -1,4 +1,4 @@
-//! The records of another store's data files.
+//! The records of another store's data files, as a source of an import.
 
 use std::io;
 
@@ -60,7 +60,7 @@ impl ForeignRecords {
         &self.files.files.get(self.begun.saturating_sub(1)).expect("a file was opened").name
     }
 
-    /// Returns the next record. `None` at the end.
+    /// Returns the next record, or `None` at the end.
     pub fn next(&mut self) -> Result<Option<ImportItem<'_>>, Failure> {
         while self.scanner.as_ref().is_none_or(|scanner| scanner.at() >= scanner.len()) {
             if !self.open_next()? {

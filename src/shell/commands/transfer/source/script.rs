@@ -84,7 +84,8 @@ impl TextRows for ScriptRows {
     }
 }
 
-/// Returns the rows of a plain line, none for a comment. `None` if the line needs the parser.
+/// Returns the rows of a plain line, which are none for a comment. Returns `None` if the line needs
+/// the parser.
 fn plain(commands: &'static [Command], line: &[u8]) -> Option<Vec<ImportRow<'static>>> {
     if line.starts_with(b"#") {
         return Some(Vec::new());

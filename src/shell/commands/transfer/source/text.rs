@@ -23,9 +23,9 @@ pub struct TextReader {
     pub column: u64,
     /// The number of lines of the current row. 0 before the first row.
     pub line_count: u64,
-    /// The most bytes of a row.
+    /// The maximum length of a row, in bytes.
     pub len_max: u64,
-    /// The most bytes of a key and a value together.
+    /// The maximum length of a key and a value together, in bytes.
     pub pair_len_max: u64,
     row: CurrentRow,
     name: Rc<str>,
@@ -138,8 +138,8 @@ impl TextReader {
         }
     }
 
-    /// Reads the next line that is not blank. `None` at the end, and a reason for a line over the
-    /// limit.
+    /// Reads the next line that is not blank. Returns `None` at the end, and a reason for a line
+    /// over the limit.
     pub fn next_line(
         &mut self,
         before_wait: BeforeWait<'_>,
@@ -157,7 +157,7 @@ impl TextReader {
         }
     }
 
-    /// Returns the current row without its line break. Empty for a row over the limit.
+    /// Returns the current row without its line break, or no bytes for a row over the limit.
     pub fn row(&self) -> &[u8] {
         match self.row {
             CurrentRow::Line => self.input.line(),
@@ -185,7 +185,7 @@ impl TextReader {
         let mut is_too_long = false;
         while !self.input.advance() {
             if self.input.is_at_end() {
-                // The last line may have no end.
+                // The last line may have no line break.
                 return Ok(if is_too_long { NextLine::TooLong } else { NextLine::End });
             }
             if self.input.unread_len() > self.len_max {
@@ -245,7 +245,7 @@ impl TextReader {
         }
     }
 
-    /// Whether the text has no bytes at all.
+    /// Returns whether the text has no bytes at all.
     fn is_empty(&self) -> bool {
         self.input.is_at_end() && self.done_len == 0 && self.input.unread_len() == 0
     }
@@ -261,7 +261,7 @@ impl TextReader {
         RowPlace { file: Rc::clone(&self.name), at }
     }
 
-    /// Returns the failure of a text that has no valid rows, with the current place.
+    /// Returns the failure of a malformed text, with the current place.
     pub fn broken(&self, why: &str) -> Failure {
         Failure::command(format!("{}: {why}", self.place()))
     }
@@ -291,8 +291,8 @@ pub fn unread(name: &str, error: &io::Error) -> Failure {
     }
 }
 
-/// Returns the most bytes of a row in `format`: a key and a value with every byte escaped, and room
-/// for syntax. Without a limit, an endless row would fill the memory.
+/// Returns the maximum length of a row in `format`: a key and a value with every byte escaped, and
+/// room for syntax. Without a limit, an endless row would fill the memory.
 fn row_len_max(pair_len_max: u64, format: RowFormat) -> u64 {
     let escape_len: u64 = match format {
         // `\u0001`
