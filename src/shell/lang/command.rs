@@ -216,17 +216,17 @@ pub struct Arity {
 }
 
 impl Arity {
-    /// Exactly `count` arguments.
+    /// Requires exactly `count` arguments.
     pub const fn exactly(count: usize) -> Self {
         Self { min: count, max: Some(count) }
     }
 
-    /// `min` to `max` arguments.
+    /// Requires `min` to `max` arguments.
     pub const fn between(min: usize, max: usize) -> Self {
         Self { min, max: Some(max) }
     }
 
-    /// `min` arguments or more.
+    /// Requires `min` arguments or more.
     pub const fn at_least(min: usize) -> Self {
         Self { min, max: None }
     }

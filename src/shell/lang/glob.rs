@@ -287,7 +287,7 @@ mod tests {
         assert!(!matches(&pattern, &"a".repeat(10_000)));
     }
 
-    /// The recursive definition. Takes exponential time.
+    /// Matches by the recursive definition. Takes exponential time.
     fn matches_recursively(tokens: &[Token], key: &[u8]) -> bool {
         match (tokens, key) {
             ([], []) => true,

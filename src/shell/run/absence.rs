@@ -11,9 +11,9 @@ use crate::shell::term::units;
 /// Longer logs are not searched, because the search may have to sort a segment first.
 const RECORDS_MAX: u64 = 2_000_000;
 
-/// In mode table, prints the record that deleted `key`, or the time when it expired, and the
-/// command that shows its old value. Returns whether it printed anything: most missing keys never
-/// existed.
+/// Prints the record that deleted `key`, or the time when it expired, and the command that shows
+/// its old value, for a user in mode table only. Returns whether it printed anything: most missing
+/// keys never existed.
 pub fn explain_absence(session: &mut Session, key: &[u8]) -> Result<bool, Failure> {
     if !(session.is_interactive() && session.out.is_table()) {
         return Ok(false);

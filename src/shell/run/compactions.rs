@@ -33,7 +33,7 @@ impl Compactions {
         Some(ids)
     }
 
-    /// Records a background compaction, to be reported.
+    /// Records a background compaction, which is reported later.
     pub fn note_background(&mut self, run: RunReport) {
         self.note(&run);
         self.unreported.push(run);

@@ -72,7 +72,7 @@ impl<W: Write> Write for Breakable<W> {
         Ok(())
     }
 
-    /// Ctrl-C does not stop a flush. The next result starts a new count.
+    /// Flushes even after Ctrl-C. The next result starts a new count.
     fn flush(&mut self) -> io::Result<()> {
         self.len = 0;
         self.out.flush()

@@ -57,10 +57,10 @@ enum Sink {
 #[derive(Debug)]
 struct Paged {
     child: Child,
-    /// Everything sent to the pager, to be printed if it fails to start. `None` after so much that
-    /// it must be running.
+    /// Everything sent to the pager, which is printed if it fails to start. `None` after so much
+    /// that it must be running.
     given: Option<Vec<u8>>,
-    /// The state of the filter that removes colours, if they are to be removed.
+    /// The state of the filter that removes colours, if the pager cannot show them.
     strips: Option<Escapes>,
 }
 

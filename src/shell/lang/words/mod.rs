@@ -1,6 +1,6 @@
 //! The lexer: splits lines into words, and prints bytes as words.
 //!
-//! The parser, the highlighter, the completer, the validator and the carets all use it.
+//! The parser, the line editor and the carets of error messages all use it.
 //!
 //! - Blanks separate words: space, tab, and the line breaks of a continued line.
 //! - `"…"` accepts the escapes `\n \r \t \b \a \\ \" \xHH`. Others are errors.

@@ -19,7 +19,7 @@ pub fn parse_sync(text: &str) -> Option<Sync> {
     }
 }
 
-/// The inverse of [`parse_sync`].
+/// Inverts [`parse_sync`].
 pub fn show_sync(sync: Sync) -> String {
     match sync {
         Sync::Always => "always".to_owned(),
@@ -45,7 +45,7 @@ pub fn parse_compression(text: &str) -> Option<Compression> {
     }
 }
 
-/// The inverse of [`parse_compression`].
+/// Inverts [`parse_compression`].
 pub fn show_compression(compression: Compression) -> String {
     match compression {
         Compression::None => "none".to_owned(),
@@ -81,7 +81,7 @@ pub fn parse_percent(text: &str, least: u8) -> Option<u8> {
     number.parse().ok().filter(|percent| (least..=100).contains(percent))
 }
 
-/// The inverse of [`parse_percent`].
+/// Inverts [`parse_percent`].
 pub fn show_percent(percent: u8) -> String {
     format!("{percent}%")
 }
@@ -98,7 +98,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     times::duration(text).filter(|duration| !duration.is_zero())
 }
 
-/// The inverse of [`parse_duration`].
+/// Inverts [`parse_duration`].
 pub fn show_duration(duration: Duration) -> String {
     humantime::format_duration(duration).to_string().replace(' ', "")
 }

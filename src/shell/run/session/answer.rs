@@ -181,8 +181,8 @@ impl Session {
         self.settings.ack && self.depth == 0
     }
 
-    /// Ends the answer to the line at `place`, if lines are acknowledged. The store has
-    /// acknowledged its writes.
+    /// Ends the answer to the line at `place`, if lines are acknowledged. The caller has waited
+    /// until the store acknowledged its writes.
     pub fn acknowledge(&mut self, place: &LinePlace) {
         let LinePlace::Line { number, .. } = place else { return };
         if !self.acknowledges() {
