@@ -7,9 +7,9 @@
 //! ```
 //!
 //! These bytes replace the value in a record. The record's flags name the codec. `raw_len` is the
-//! length of the value. It is not trusted: memory is allocated first for the length to which such a
-//! block usually decompresses, and for more after the block has filled that. A block that is too
-//! short for its `raw_len` is refused at once.
+//! length of the value. It is not trusted: memory is allocated first for the length to which a
+//! block of this size usually decompresses, and more only after the block has filled that. A block
+//! that is too short for its `raw_len` is refused at once.
 
 use std::cell::RefCell;
 
@@ -24,13 +24,13 @@ const BLOCK_AT: usize = size_of::<u32>();
 const VALUE_LEN_MIN: usize = 64;
 
 /// The maximum length of a value that is compressed with the thread's own context. For a longer
-/// value a new context costs little, and to keep one could take hundreds of megabytes.
+/// value, a new context costs little, and keeping one could take hundreds of megabytes.
 const KEPT_LEN_MAX: usize = 256 << 10;
 
-/// Memory for this many bytes is allocated at once, for a block of any length.
+/// Up to this many bytes are allocated at once for a block of any length.
 const ROOM_MIN: usize = 1 << 20;
-/// The decompressed bytes expected for a byte of a block, and the factor of growth if they were
-/// more.
+/// The number of decompressed bytes expected per byte of a block, and the factor by which the
+/// memory grows if there are more.
 const ROOM_A_BYTE: usize = 64;
 const ROOM_GROWTH: usize = 8;
 
@@ -43,8 +43,8 @@ pub const ZSTD_LEVELS: (i32, i32) = (1, 22);
 /// A value under 64 bytes is stored uncompressed, and so is one whose record would not become
 /// smaller. An uncompressed value is read without a copy
 /// ([`Value::is_zero_copy`](crate::Value::is_zero_copy)); a compressed one takes memory of its own.
-/// The calling thread decompresses, and it compresses before it takes the lock of the log. `cargo
-/// bench -- compression` compares the costs of puts and gets, and the bytes on disk.
+/// The calling thread compresses, before it takes the log's lock, and decompresses. Run
+/// `cargo bench -- compression` to compare the costs of puts and gets, and the bytes on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
     /// No compression.
@@ -130,8 +130,8 @@ impl Codec {
         }
     }
 
-    /// Decompresses `stored`, up to `len_max` bytes or [`ROOM_A_BYTE`] times its block. Allocates
-    /// at most a multiple of the block's length.
+    /// Decompresses `stored`, up to `len_max` bytes or [`ROOM_A_BYTE`] times its block, whichever
+    /// is more. Allocates at most a multiple of the block's length.
     pub(crate) fn unpack(self, stored: &[u8], len_max: u64) -> Result<Vec<u8>, Damage> {
         let (raw_len, block) = parts(stored)
             .ok_or(Damage::Field { what: "the length of a compressed value", value: stored.len() as u64 })?;
@@ -167,9 +167,9 @@ impl Codec {
     /// Returns the maximum length to which a block of `block_len` bytes can decompress.
     fn raw_len_max(self, block_len: usize) -> usize {
         let (units, a_unit) = match self {
-            // A byte of a match's length stands for 255 bytes.
+            // Each byte of a match's length adds at most 255 bytes.
             Self::Lz4 => (block_len, 255),
-            // A run of one byte has at most 128 KiB, and takes four bytes.
+            // A run of one repeated byte takes four bytes and has at most 128 KiB.
             Self::Zstd => (block_len / 4, 128 << 10),
         };
         units.saturating_mul(a_unit)
@@ -196,7 +196,7 @@ impl Codec {
     }
 }
 
-/// zstd's error code for a buffer that is too small. Its codes count down from the largest number.
+/// zstd's error code for a buffer that is too small. Its codes count down from `usize::MAX`.
 const NO_ROOM: usize = 0_usize.wrapping_sub(ZSTD_ErrorCode::ZSTD_error_dstSize_tooSmall as usize);
 
 fn zstd_block(value: &[u8], level: i32, block: &mut [u8]) -> Option<usize> {
@@ -233,7 +233,7 @@ impl Compressed {
         })
     }
 
-    /// Returns the sum of both.
+    /// Returns the sums of both.
     pub(crate) fn plus(self, other: Self) -> Self {
         Self {
             raw_len: self.raw_len.saturating_add(other.raw_len),

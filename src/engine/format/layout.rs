@@ -1,4 +1,4 @@
-//! Fixed layouts. A [`layout!`] table names the fields; offsets, reader and writer follow from it.
+//! Fixed layouts. A [`layout!`] table lists the fields. Offsets, reader and writer follow from it.
 
 use super::{array, put};
 
@@ -20,7 +20,7 @@ pub(crate) trait Stored {
     /// The length in the file, in bytes.
     const LEN: usize;
 
-    /// Reads the value at `at`; zero if `bytes` end before.
+    /// Reads the value at `at`. Zero if `bytes` end before its end.
     fn read(bytes: &[u8], at: usize) -> Self::Value;
 
     /// Writes `value` at `at`. `bytes` are long enough.

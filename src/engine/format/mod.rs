@@ -1,4 +1,4 @@
-//! Conversion between bytes and values.
+//! Conversion between the bytes of files and values.
 //!
 //! This code opens no file, reads no clock and does not panic. The same functions serve reads,
 //! recovery, inspection and fuzzing, on arbitrary bytes. All numbers are little-endian. Every
@@ -24,7 +24,7 @@ pub(crate) const fn pad8(len: u64) -> u64 {
     len.saturating_add(7) & !7
 }
 
-/// Returns the `N` bytes at `at`, or zeros if `bytes` is too short. Decoders check lengths before.
+/// Returns the `N` bytes at `at`, or zeros if `bytes` is too short. Decoders check lengths first.
 pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     at.checked_add(N)
         .and_then(|end| bytes.get(at..end))

@@ -84,7 +84,7 @@ layout! {
 pub(crate) enum HeaderError {
     /// Its bytes are damaged.
     Damaged(Damage),
-    /// It is intact, and has a format that this version does not support.
+    /// It is intact, but has a format that this version does not support.
     Unsupported(String),
 }
 
@@ -119,7 +119,7 @@ impl SegmentHeader {
         Layout { header_len: self.header_len, records }
     }
 
-    /// Returns the owner of the header if it is not segment `segment` of `store`.
+    /// Returns the damage if this is not the header of segment `segment` of `store`.
     pub(crate) fn unlike(&self, store: StoreId, segment: SegmentId) -> Option<Damage> {
         match (self.store == store, self.segment == segment) {
             (true, true) => None,
@@ -139,7 +139,7 @@ impl SegmentHeader {
     /// Decodes the header at the start of `bytes`, which may be longer.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
         let header = Self::peek(bytes).map_err(HeaderError::Damaged)?;
-        // The checksum comes first: without it the version means nothing.
+        // The checksum comes first. If it is wrong, the version means nothing.
         let len = usize::from(header.header_len);
         let known = bytes
             .get(..len.max(HEADER_LEN))

@@ -1,8 +1,8 @@
 //! The hint of a sealed segment: the locations of its records in key order, and a filter of their
 //! hashes. [`layout`](crate::layout) draws it.
 //!
-//! A hint is derived from its segment. If it is damaged, has another major version, or has a header
-//! or rows of another length, it is rebuilt. So [`check`] gives no reason.
+//! A hint is derived from its segment. A hint that is damaged, has another major version, or has a
+//! header or rows of another length is rebuilt, so [`check`] gives no reason.
 
 mod row;
 

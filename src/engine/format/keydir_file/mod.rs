@@ -116,7 +116,7 @@ pub(crate) fn decode(bytes: &[u8], file_len: u64) -> Option<KeydirHead> {
     let shards_at = segment_count.checked_mul(Covered::LEN)?.checked_add(header_len)?;
     let crc_at = shards_at.checked_add(SHARD_ROWS_LEN)?;
     let head_len = crc_at.checked_add(HEAD_CRC_LEN)?;
-    // Checks the counts against the bytes that are there before it allocates memory for them.
+    // The counts are checked against the bytes present before memory is allocated for them.
     let (checked, crc) = bytes.get(..head_len)?.split_at_checked(crc_at)?;
     if u64_at(crc, 0) != u64::from(crc32c::crc32c(checked)) {
         return None;

@@ -5,7 +5,7 @@ use crate::engine::format::codec::Compressed;
 use crate::engine::format::layout::{Field, Stored, layout};
 use crate::engine::format::record;
 
-/// The value that says that none of the segment's records expires. Zero says nothing.
+/// The value that means that none of the segment's records expires. Zero means unknown.
 const ENDLESS: u32 = 1;
 
 const SLOT_LEN: u64 = size_of::<u64>() as u64;

@@ -15,18 +15,22 @@
 //! crc 1a2b3c4d
 //! ```
 //!
-//! `next_seq` is the lowest number that the next record can have. `history` stands in the file if
-//! compaction dropped records, and limits the readable history. A repair may have lost records up
-//! to `given_up`. See [`History`]. The line of a segment repeats its base_seq, its salt and its
-//! header lengths, so that damage to a segment's header loses no record. Its last words give its
-//! state: `sealed LEN` is final. `closed LEN` is the end of the log, closed cleanly, and is
-//! appended to. `active CAPACITY` was open in a writer, and recovery finds its length. `crc` is the
-//! CRC-32C of all bytes before its line, in hexadecimal. Lines with unknown names are skipped, so
-//! that a later minor version can add some.
+//! `next_seq` is the lowest number that the next record can have. `history` is present once
+//! compaction has dropped records, and limits the readable history. A repair may have lost records
+//! up to `given_up`. See [`History`].
 //!
-//! `lineage` names the course of the store's numbering, and the lineage that it branched from:
-//! records with lower numbers belong to that one. After a repair `from` is missing, since any of
-//! them may be lost. The first lineage has no line; its name is the first half of the store's id.
+//! The line of a segment repeats its base_seq, its salt and its header lengths, so that damage to
+//! the segment's header loses no record. Its last words give its state. `sealed LEN` is final.
+//! `closed LEN` is the end of the log, closed cleanly; later writes append to it. `active CAPACITY`
+//! was open in a writer, and recovery finds its length.
+//!
+//! `crc` is the CRC-32C of all bytes before its line, in hexadecimal. Lines with unknown names are
+//! skipped, so that a later minor version can add some.
+//!
+//! `lineage` names the [`Lineage`] of the store. `from` and `at` give the lineage that it branched
+//! from: records with numbers below `at` belong to that one. Both are missing after a repair, since
+//! any of those records may be lost. The first lineage has no line; its name is the first half of
+//! the store's id.
 //!
 //! The line `backup` says that the next backup of the store may update the directory. The first
 //! write to it removes the line.
@@ -37,7 +41,7 @@ use super::record;
 use super::segment_header::{Layout, StoreId};
 use crate::engine::base::ids::{Lineage, SegmentId, Seqno};
 
-/// The largest number without a limit of its own. The numbers after it must not overflow.
+/// The limit of numbers that have none of their own. It leaves room to count on without overflow.
 const NUMBER_MAX: u64 = 1 << 62;
 
 /// The contents of MANIFEST.
@@ -67,13 +71,13 @@ pub(crate) struct Fork {
     pub(crate) at: Seqno,
 }
 
-/// The part of the history that the log still has. Compaction drops replaced records, and a repair
-/// gives up damaged ones. All numbers only grow.
+/// The history that the log still has. Compaction drops replaced records, and a repair gives up
+/// damaged ones. All numbers only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct History {
     /// The highest number of a dropped record, or of a clear, which drops all records before it; 0
     /// if none. If the newest record of a key before some time has a higher number, no record of
-    /// the key between the two was dropped.
+    /// the key between that record and that time was dropped.
     pub(crate) dropped: Seqno,
     /// The highest number of a record that a repair may have given up; 0 if none.
     pub(crate) given_up: Seqno,
@@ -86,7 +90,8 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// Lowers each number to the highest that a log with this `next_seq` can have.
+    /// Returns this history, each number lowered to the highest that a log with this `next_seq` can
+    /// have.
     pub(crate) fn up_to(self, next_seq: Seqno) -> Self {
         let last = next_seq.previous();
         Self {
@@ -97,7 +102,7 @@ impl History {
         }
     }
 
-    /// Returns the history that is left if `other` is lost, too.
+    /// Returns the history that is left if what `other` lacks is lost, too.
     pub(crate) fn with(self, other: Self) -> Self {
         Self {
             dropped: self.dropped.max(other.dropped),
@@ -153,7 +158,7 @@ impl Extent {
 }
 
 impl SegmentLine {
-    /// Returns the first number that no record of this segment has, not even one that a crash took.
+    /// Returns a number above those of all records of this segment, even of those lost in a crash.
     /// No record is shorter than [`record::LEN_MIN`]. The file has `file_len` bytes.
     pub(crate) fn seq_end(&self, file_len: u64) -> Seqno {
         let (Extent::Active(len) | Extent::Closed(len) | Extent::Sealed(len)) = self.extent;
@@ -166,7 +171,7 @@ impl SegmentLine {
 pub(crate) enum ManifestError {
     /// The text is damaged. The sentence names the line.
     Damaged(String),
-    /// The text is intact, and has a format that this version does not support.
+    /// The text is intact, but has a format that this version does not support.
     Unsupported(String),
 }
 

@@ -1,4 +1,4 @@
-//! Encoding and decoding of MANIFEST.
+//! Encoding and decoding of the text of MANIFEST.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -95,7 +95,7 @@ impl Manifest {
     }
 }
 
-/// Returns the start of a text for a message. The text may be long: its writer chose the checksum.
+/// Returns the start of a text for a message. Even a text with a valid checksum may be very long.
 fn shown(text: &str) -> String {
     const CHARS_MAX: usize = 100;
     let end = text.char_indices().nth(CHARS_MAX).map(|(at, _)| at);

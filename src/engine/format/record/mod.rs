@@ -25,7 +25,7 @@ const EXPIRY_LEN: u64 = 8;
 pub(crate) const LEN_MIN: u64 = HEADER_LEN as u64 + 8;
 /// The maximum length of a key in bytes.
 pub const KEY_LEN_MAX: usize = u16::MAX as usize;
-/// The lag of a record that was written this far or farther ahead of the durable log.
+/// The lag of a record that was written this far or further ahead of the durable log.
 pub(crate) const LAG_UNKNOWN: u16 = u16::MAX;
 
 /// The fields of the record's header, in file order.
@@ -65,7 +65,7 @@ impl Kind {
     }
 }
 
-/// The byte of flags. Unknown bits are kept and ignored.
+/// The flags of a record. Unknown bits are kept and ignored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Flags(pub(crate) u8);
 
@@ -104,7 +104,7 @@ impl Flags {
     }
 }
 
-/// The parameters of a segment that its records' bytes depend on.
+/// The parameters of a segment on which the bytes of its records depend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecordContext {
     /// The salt of every checksum.

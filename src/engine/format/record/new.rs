@@ -62,8 +62,7 @@ impl NewRecord<'_> {
     }
 }
 
-/// Clears the MORE flag of the record in `record` (exactly the record) at `offset`, and renews its
-/// checksums.
+/// Clears the MORE flag of `record`, exactly the record at `offset`, and updates its checksums.
 pub(crate) fn clear_more(context: RecordContext, offset: u64, record: &mut [u8]) {
     let flags = RecordHeader::peek(record).flag.0 & !Flags::MORE;
     put(record, RecordHeader::AT.flag, &[flags]);

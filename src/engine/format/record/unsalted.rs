@@ -32,14 +32,15 @@ pub(crate) fn salt(offset: u64, bytes: &[u8]) -> u32 {
     for byte in covered.iter().rev().chain(offset.to_le_bytes().iter().rev()) {
         register = eight_bits_back(register) ^ u32::from(*byte);
     }
-    // The CRC starts with the inverted salt: a register of ones takes all four bytes at once.
+    // The register starts as ones. Adding all four bytes of the salt at once gives the inverted
+    // salt.
     !(0..4).fold(register, |register, _| eight_bits_back(register))
 }
 
 /// Reverses eight steps of a CRC with zeros as input.
 fn eight_bits_back(register: u32) -> u32 {
     (0..8).fold(register, |register, _| match register >> 31 {
-        // The polynomial was added, as its highest bit shows: a one had been shifted out.
+        // The highest bit shows that the polynomial was added, because a one had been shifted out.
         1 => (register ^ POLYNOMIAL) << 1 | 1,
         _ => register << 1,
     })
