@@ -20,12 +20,12 @@ use super::traits::{Access, Directory, File, Lock, LockOutcome, Room};
 use super::trust::{is_open_to_all, less_trusted};
 use super::watch::{Inotify, Unwatched, Watch};
 
-/// Returns whether the open file has hard links, in any directory.
+/// Returns whether the open file has more than one name (hard links), in any directory.
 fn has_other_names(file: &std::fs::File) -> io::Result<bool> {
     Ok(file.metadata()?.nlink() > 1)
 }
 
-/// Returns the error for a file that has the name of a store's file and is not a regular file.
+/// Returns the error for a file that has the name of a store's file but is not a regular file.
 fn no_file(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, what)
 }
@@ -38,7 +38,7 @@ pub(super) struct OsDirectory {
     /// The absolute path at the time of opening: the process may change its working directory.
     absolute_path: PathBuf,
     handle: Arc<std::fs::File>,
-    /// Whether files are opened that are trusted less than the directory.
+    /// Whether to open files that are trusted less than the directory.
     trusts_all: bool,
 }
 
@@ -48,13 +48,13 @@ impl OsDirectory {
     }
 
     pub(super) fn open(path: &Path, trusts_all: bool) -> io::Result<Self> {
-        // DIRECTORY: without it, opening a FIFO of this name would block.
+        // Without DIRECTORY, opening a FIFO of this name would block.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let handle = std::fs::File::from(rustix::fs::openat(CWD, path, flags, Mode::empty())?);
         Self::new(path.to_owned(), handle, trusts_all)
     }
 
-    /// Opens the directory a second time: a lock belongs to one open file.
+    /// Opens the directory a second time, because a lock belongs to one open file.
     fn reopened(&self) -> io::Result<std::fs::File> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(rustix::fs::openat(&*self.handle, ".", flags, Mode::empty())?.into())
@@ -109,7 +109,7 @@ impl OsDirectory {
     }
 
     fn open_regular(&self, file: StoreFile, flags: OFlags) -> io::Result<std::fs::File> {
-        // NONBLOCK: without it, opening a FIFO would block.
+        // Without NONBLOCK, opening a FIFO would block.
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let (name, mode) = (file.to_string(), Mode::RUSR | Mode::WUSR);
         let opened = retry_on_intr(|| rustix::fs::openat(&*self.handle, &name, flags, mode));
@@ -194,12 +194,12 @@ impl Directory for OsDirectory {
         if let Flock::HeldByAnother = Flock::take_directory(&directory) {
             return Ok(self.held());
         }
-        // LOCK is never unlinked: two processes could each lock a file of that name.
+        // LOCK is never unlinked. If it were, two processes could each lock a file of that name.
         let file = self.lock_file()?;
         if let Flock::HeldByAnother = Flock::take(&file)? {
             return Ok(self.held());
         }
-        // Nothing is written to a file with hard links.
+        // The process ID is not written into a file with hard links.
         let has_other_names = has_other_names(&file)?;
         let mut lock = OsLock::new(directory, self.absolute_path.clone(), file);
         // The directory or LOCK may have been replaced since they were opened.

@@ -13,7 +13,8 @@ use super::names::StoreFile;
 use super::traits::File;
 
 /// Returns the offset of the next data of `file` at or after `at`. The bytes between are a hole,
-/// which reads as zeros. `u64::MAX` at or after the end; `at` if the file system does not know.
+/// which reads as zeros. Returns `u64::MAX` if no data follows, and `at` if the file system does
+/// not know.
 pub fn next_data(file: &std::fs::File, at: u64) -> u64 {
     match rustix::fs::seek(file, SeekFrom::Data(at)) {
         Ok(data) => data,
@@ -22,8 +23,8 @@ pub fn next_data(file: &std::fs::File, at: u64) -> u64 {
     }
 }
 
-/// Returns the offset of the next hole of `file` at or after `at`. `u64::MAX` if there is none
-/// before its end, or if the file system does not know.
+/// Returns the offset of the next hole of `file` at or after `at`, which may be its end. Returns
+/// `u64::MAX` if the file system does not know.
 fn next_hole(file: &std::fs::File, at: u64) -> u64 {
     rustix::fs::seek(file, SeekFrom::Hole(at)).unwrap_or(u64::MAX)
 }
@@ -79,12 +80,12 @@ impl File for OsFile {
 
     fn sync(&self) -> io::Result<()> {
         self.file.sync_data()?;
-        // The bytes of a file without a name are on the disk and cannot be found.
+        // The bytes of a file that has lost its name are on the disk, but cannot be found.
         self.check_name()
     }
 
     fn drop_cache(&self) {
-        // Advice only. If it is ignored, recovery reads the cached pages, which are all there is.
+        // Advice only. If it is ignored, recovery checks the cached pages instead of the disk.
         let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed);
     }
 

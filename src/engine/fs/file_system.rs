@@ -88,7 +88,7 @@ impl FileSystem for OsFileSystem {
             match there.canonicalize() {
                 Ok(real) => {
                     let missing = path.strip_prefix(there).expect("an ancestor is a prefix");
-                    // Joining an empty path would add a slash, and turn a file into a directory.
+                    // Joining an empty path would add a slash, and the path would name a directory.
                     return Ok(real.components().chain(missing.components()).collect());
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -25,7 +25,7 @@ fn uninterrupted(mut act: impl FnMut() -> io::Result<usize>) -> io::Result<usize
 /// Reads exactly `buffer.len()` bytes at `at`.
 ///
 /// # Errors
-/// `UnexpectedEof` if the file ends before; errors of the operating system.
+/// `UnexpectedEof` if the file ends first; errors of the operating system.
 pub(crate) fn read_exact_at(file: &dyn File, mut buffer: &mut [u8], mut at: u64) -> io::Result<()> {
     while !buffer.is_empty() {
         match uninterrupted(|| file.read_at(buffer, at))? {
@@ -43,7 +43,7 @@ pub(crate) fn read_exact_at(file: &dyn File, mut buffer: &mut [u8], mut at: u64)
 /// is an error.
 ///
 /// # Errors
-/// `OutOfMemory`, and those of [`read_exact_at`]. The contents of `bytes` are then undefined.
+/// `OutOfMemory`, and those of [`read_exact_at`]. The contents of `bytes` are then unspecified.
 pub(crate) fn read_into(bytes: &mut Vec<u8>, file: &dyn File, at: u64, len: u64) -> io::Result<()> {
     let len = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
     bytes.try_reserve_exact(len.saturating_sub(bytes.len()))?;

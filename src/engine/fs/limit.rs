@@ -9,7 +9,8 @@ const SOFT_DEFAULT: u64 = 1024;
 
 /// Returns the soft and the hard limit of open files.
 ///
-/// They are read from `/proc`: rustix assumes that `prlimit` succeeds, and a sandbox may refuse it.
+/// They are read from `/proc`, because rustix assumes that `prlimit` succeeds, and a sandbox may
+/// refuse it.
 fn open_files() -> Option<(u64, u64)> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
@@ -25,9 +26,9 @@ pub(super) fn open_files_max() -> u64 {
     open_files().map_or(SOFT_DEFAULT, |(soft, _)| soft)
 }
 
-/// Raises the soft limit of open files of this process to the hard limit. The soft limit is low for
-/// programs that use `select(2)`. Other programs that open stores without mappings, or with many
-/// readers, can call this at their start. Child processes inherit the limit.
+/// Raises the soft limit of open files of this process to the hard limit. The soft limit is low by
+/// default, for programs that use `select(2)`. A program that does not, and opens stores without
+/// mappings or with many readers, can call this at its start. Child processes inherit the limit.
 ///
 /// # Errors
 /// Errors of the operating system. The limit is then unchanged.

@@ -1,8 +1,8 @@
 //! The writer's lock, on the directory and on the file LOCK in it.
 //!
-//! The lock on the directory stays if LOCK is deleted. LOCK names the holder. It keeps out earlier
-//! versions, which lock only LOCK, and it is the only lock on file systems that cannot lock
-//! directories, such as NFS.
+//! The lock on the directory remains if LOCK is deleted. LOCK names the holder. The lock on LOCK
+//! keeps out earlier versions, which lock nothing else, and it is the only lock on file systems
+//! that cannot lock directories, such as NFS.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
@@ -71,7 +71,7 @@ impl OsLock {
         Self { directory, path, file, process: process::id(), names_holder: false }
     }
 
-    /// Writes the process ID into LOCK. It is only for messages, so a full disk is no error.
+    /// Writes the process ID into LOCK. It is only for messages, so a full disk is not an error.
     pub(super) fn name_holder(&mut self) {
         self.names_holder = true;
         let _ = self.file.set_len(0).and_then(|()| writeln!(self.file, "{}", self.process));
@@ -104,8 +104,8 @@ impl Drop for OsLock {
         if self.names_holder {
             let _ = self.file.set_len(0);
         }
-        // A forked child that has not reached `exec` shares these open files. Closing them here
-        // would leave it the lock.
+        // A forked child that has not reached `exec` shares these open files. If they were only
+        // closed here, the child would keep the lock.
         for file in [&self.file, &self.directory] {
             let _ = file.unlock();
         }

@@ -18,7 +18,7 @@ pub struct Mapping(Arc<Mapped>);
 
 /// The maximum number of mapped files of a process. Linux allows 65,530 mappings
 /// (`vm.max_map_count`), including those of the process's memory, threads and libraries. A program
-/// that gets no memory is killed.
+/// that uses them up gets no more memory and aborts.
 static MAPPED: MappingLimit = MappingLimit::new(1 << 15);
 
 /// A limit of mappings, and the number that are in use.
@@ -64,8 +64,9 @@ impl Mapping {
     pub(super) fn new(file: &std::fs::File, len: usize) -> io::Result<Option<Self>> {
         let Some(counted) = MAPPED.take() else { return Ok(None) };
         // SAFETY: `bytes` returns only the readable part, which does not change:
-        // - Segments are only appended to, after the exposed bytes, and a failed write is truncated
-        //   to these at most (`segment::writer`). One process writes to them (the lock, `fs::dir`).
+        // - Segments are only appended to, after the exposed bytes. The truncation after a failed
+        //   write keeps these (`segment::writer`). One process writes to them (the lock,
+        //   `fs::dir`).
         // - Recovery truncates a torn tail before it maps the segment. A read-only open does not
         //   map a segment that another process may write to or recover (`open::load`). Files are
         //   unlinked, never overwritten.

@@ -66,7 +66,7 @@ impl StoreFile {
                 .map(Self::Segment)
                 .or_else(|| numbered(name, HINT_SUFFIX).map(Self::Hint))?,
         };
-        // `1.seg` and `+00001.seg` parse as numbers and are not names of a store's files.
+        // `1.seg` and `+00001.seg` parse as numbers, but are not names of a store's files.
         (file.to_string() == name).then_some(file)
     }
 }

@@ -1,5 +1,5 @@
-//! Owner and mode of new files. They are set through the file's handle, since its name may lead to
-//! another file.
+//! Owner and mode of new files. They are set through the file's handle, because its name may lead
+//! to another file.
 
 use std::ffi::OsStr;
 use std::fs::{File, Metadata, Permissions};
@@ -105,7 +105,7 @@ pub(super) fn give_directory(new: BorrowedFd<'_>, old: BorrowedFd<'_>) -> io::Re
             file.sync_all()?;
         }
     }
-    // Last: from now on the owner may change the contents of the directory.
+    // Done last, because from now on the owner may change the contents of the directory.
     let is_in_group = give_to_group(&new, due.gid())?;
     let mode = if is_in_group { due.mode() } else { due.mode() & !GROUP };
     set_mode(&new, mode)?;
@@ -117,12 +117,12 @@ pub(super) fn give_directory(new: BorrowedFd<'_>, old: BorrowedFd<'_>) -> io::Re
 
 /// Opens `name` in `directory`. Refuses a link.
 fn open_in(directory: &File, name: &OsStr, flags: OFlags) -> io::Result<File> {
-    // NONBLOCK: without it, opening a FIFO would block.
+    // Without NONBLOCK, opening a FIFO would block.
     let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     Ok(File::from(rustix::fs::openat(directory, name, flags, Mode::empty())?))
 }
 
-/// Returns the group's bits for a file in a directory of this mode; none unless the group may enter
+/// Returns the group's bits for a file in a directory of this mode: none unless the group may enter
 /// it.
 fn group_bits(directory_mode: u32) -> u32 {
     const GROUP_ENTERS: u32 = 0o010;

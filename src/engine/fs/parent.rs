@@ -81,7 +81,7 @@ impl Parent for OsParent {
     }
 
     fn names(&self) -> io::Result<Vec<OsString>> {
-        // The handle may only look up names. A second one lists them.
+        // The handle may be good only for lookups (`O_PATH`). A second one lists the names.
         names_in(&File::from(rustix::fs::openat(&self.handle, ".", DIRECTORY, Mode::empty())?))
     }
 

@@ -96,7 +96,7 @@ impl FilePool {
         Ok(())
     }
 
-    /// Counts the newly opened file of `slot`, and closes others to stay below the limit.
+    /// Counts the newly opened file of `slot`, and closes others to stay within the limit.
     fn admit(&self, slot: &Arc<Slot>) {
         let mut held = self.held.lock();
         let mut spares = held.open.len();

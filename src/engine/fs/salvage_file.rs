@@ -1,4 +1,4 @@
-//! A file whose unreadable blocks read as zeros, so that a failing disk costs only what stands in
+//! A file whose unreadable blocks read as zeros, so that a failing disk loses only the bytes in
 //! them.
 
 use std::io;
@@ -14,7 +14,8 @@ use crate::engine::base::sync::{LockRank, Mutex};
 /// system reads pages.
 const BLOCK_LEN: u64 = 4096;
 
-/// A file that reads past unreadable blocks. Zeros are not a record, so checksums find the loss.
+/// A file that can be read past unreadable blocks. Zeros are not a valid record, so checksums find
+/// the loss.
 #[derive(Debug)]
 pub(crate) struct SalvageFile {
     file: Arc<dyn File>,
@@ -65,7 +66,7 @@ impl File for SalvageFile {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {}
             outcome => return outcome,
         }
-        // One block at a time: the next one may be readable.
+        // Reads one block at a time, because the next one may be readable.
         let room = (BLOCK_LEN - at % BLOCK_LEN).min(self.file.len()?.saturating_sub(at)) as usize;
         let len = room.min(buffer.len());
         let block = &mut buffer[..len];

@@ -1,4 +1,4 @@
-//! The traits of file systems, directories and files.
+//! The traits of file systems, directories and files, through which the engine does all its I/O.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -19,8 +19,8 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
     /// Errors of the operating system, except "not found", which is [`PathKind::Missing`].
     fn kind(&self, path: &Path) -> io::Result<PathKind>;
 
-    /// Creates and opens the directory `path` and its missing parents, with access for the owner
-    /// alone. They are durable on return. `trusts_all` as in
+    /// Creates and opens the directory `path`, and creates its missing parents, with access for the
+    /// owner alone. They are durable on return. `trusts_all` as in
     /// [`FileSystem::open_trusted_directory`].
     ///
     /// # Errors
@@ -58,8 +58,8 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Follows the links at the end of `path`. Each must belong to this user or root: no other user
-    /// may choose what is written.
+    /// Follows the links at the end of `path`. Each must belong to this user or root, so that no
+    /// other user chooses where files are written.
     ///
     /// # Errors
     /// Errors of the operating system; `PermissionDenied` for a link of another user.
@@ -87,9 +87,10 @@ pub enum PathKind {
     Other(&'static str),
 }
 
-/// An open directory of directories. It stays the same directory when names above it change. Names
-/// are names of its entries, and symbolic links are not followed. A directory to rename or remove
-/// is passed open: the call fails if its name leads to another file.
+/// An open directory in which directories of stores are created, renamed and removed. It stays the
+/// same directory when names above it change. All names are names of its entries, and symbolic
+/// links are not followed. A directory to rename or remove is passed open: the call fails if its
+/// name leads to another file.
 pub trait Parent: Send + Sync + fmt::Debug {
     /// Returns the kind of the file `name`.
     ///
@@ -142,9 +143,9 @@ pub trait Parent: Send + Sync + fmt::Debug {
     fn sync(&self) -> io::Result<()>;
 }
 
-/// The directory of a store. Files are named only by [`StoreFile`], never by text from disk. It
-/// stays the same directory when it is renamed or when the process changes its working directory.
-/// When another directory takes its path, its lock is lost.
+/// The open directory of a store. Files are named only by [`StoreFile`], never by text from disk.
+/// It stays the same directory when it is renamed or when the process changes its working
+/// directory. When another directory takes its path, its lock is lost.
 pub trait Directory: Send + Sync + fmt::Debug {
     /// Returns why the directory is not trusted: another user owns it, or everybody may write to
     /// it. `None` if it is trusted.
@@ -197,16 +198,16 @@ pub trait Directory: Send + Sync + fmt::Debug {
     /// Errors of the operating system; `NotFound` if the directory itself was removed.
     fn sync(&self) -> io::Result<()>;
 
-    /// Takes the writer's lock, on the directory and on LOCK, until the result is dropped. Fails
-    /// also if this process holds it.
+    /// Takes the writer's lock, on the directory and on LOCK, until the result is dropped. Returns
+    /// [`LockOutcome::HeldBy`] even if this process itself holds it.
     ///
     /// # Errors
     /// Errors of the operating system; an error if the directory or LOCK was replaced after it was
     /// opened.
     fn lock(&self) -> io::Result<LockOutcome>;
 
-    /// Takes the lock without changing any file. Returns `None` if LOCK is missing: then no writer
-    /// is open.
+    /// Takes the lock without changing any file. Returns `None` if LOCK is missing and the
+    /// directory is not locked: no writer is open.
     ///
     /// # Errors
     /// Errors of the operating system.
@@ -330,7 +331,8 @@ pub trait File: Send + Sync + fmt::Debug {
         u64::MAX
     }
 
-    /// Reads at `at` into `buffer`. Returns the number of bytes, which is lower at the file's end.
+    /// Reads at `at` into `buffer`. Returns the number of bytes read, which may be lower than the
+    /// length of `buffer`; 0 at the file's end.
     ///
     /// # Errors
     /// Errors of the operating system.
@@ -361,8 +363,8 @@ pub trait File: Send + Sync + fmt::Debug {
 
     /// Maps the first `len` bytes, which may be more than the file has. Returns `None` if the file
     /// system has no mappings; the file is then read by [`File::read_at`]. The mapping must show
-    /// the bytes of
-    /// [`File::write_at`]: a file system that forwards mappings but not writes causes SIGBUS.
+    /// the bytes of [`File::write_at`]: a file system that forwards mappings but not writes causes
+    /// SIGBUS.
     ///
     /// # Errors
     /// Errors of the operating system.

@@ -1,4 +1,4 @@
-//! Trust in files and directories: a trusted one cannot be changed by other users.
+//! Trust in files and directories. No other user can change a trusted one.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;

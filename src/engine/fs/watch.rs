@@ -1,4 +1,4 @@
-//! Notification of changed files.
+//! Notification of changed files, so that a reader of changes need not poll.
 
 use std::fmt;
 use std::io;
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 /// The interval at which [`Unwatched`] polls.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
-/// The length of the buffer for events: some hundred.
+/// The length of the buffer for events, in bytes. It holds some hundred.
 const EVENTS_LEN: usize = 8 << 10;
 
 /// A source of notifications that files of a directory changed.
@@ -82,7 +82,7 @@ impl Inotify {
 
 impl Watch for Inotify {
     fn wait(&mut self, timeout: Duration) -> io::Result<Changed> {
-        // inotify waits at most an hour at a time. `poll` refuses longer times.
+        // Waits at most an hour, because `poll` refuses very long times.
         let deadline = Instant::now() + timeout.min(Duration::from_secs(3600));
         loop {
             let stirred = self.drain()?;

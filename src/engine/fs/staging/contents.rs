@@ -18,7 +18,7 @@ pub(crate) fn files(directory: &dyn Directory) -> io::Result<Vec<Option<StoreFil
     Ok(names.map(|name| StoreFile::parse(&name)).collect())
 }
 
-/// Checks that no other user can change `directory`, unless all is trusted.
+/// Checks that no other user can change `directory`, unless `trusts_all`.
 ///
 /// # Errors
 /// [`Error::Untrusted`]; errors of the operating system.
@@ -56,8 +56,8 @@ pub(super) fn occupant(directory: &dyn Directory) -> io::Result<Option<String>> 
 /// Returns whether `directory` holds only what a killed process left.
 pub(super) fn is_leftover(directory: &dyn Directory) -> bool {
     let Ok(files) = files(directory) else { return false };
-    // LOCK is the only file if the process was killed before it made the mark, or after it removed
-    // all else.
+    // LOCK is the only file if the process was killed before it created the mark, or after it
+    // removed everything else.
     let is_marked = files.contains(&Some(StoreFile::Unfinished));
     files.iter().all(|file| file.is_some_and(|file| is_marked || file == StoreFile::Lock))
 }

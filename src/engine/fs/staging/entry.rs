@@ -27,7 +27,7 @@ impl DirectoryEntry {
     }
 
     /// Returns the entry that `path` leads to. Links at its end are followed if they belong to this
-    /// user or root: no other user may choose which directory is filled.
+    /// user or root, so that no other user chooses which directory is filled.
     ///
     /// # Errors
     /// Those of [`DirectoryEntry::of`].
@@ -95,8 +95,8 @@ impl DirectoryEntry {
     /// Opens the directory, or returns `None` if it is not empty.
     ///
     /// # Errors
-    /// [`Error::Untrusted`] if it belongs to another user or everybody may write to it, unless all
-    /// is trusted.
+    /// [`Error::Untrusted`] if it belongs to another user or everybody may write to it, unless
+    /// `trusts_all`.
     pub(crate) fn open_empty(&self, trusts_all: bool) -> Result<Option<Arc<dyn Directory>>> {
         let directory = self.open(trusts_all)?;
         if !files(&*directory).map_err(Error::io("read", &self.path))?.is_empty() {

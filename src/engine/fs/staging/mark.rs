@@ -6,8 +6,8 @@ use super::file::create_file;
 use crate::engine::base::error::{Error, Result};
 use crate::engine::fs::{Access, Directory, StoreFile, read_vec_at};
 
-/// The mark of a directory that is being filled. Without a MANIFEST, the directory is what an
-/// interrupted backup or restore left. A backup also stages files under this name, with other
+/// The mark of a directory that is being filled. A marked directory without a MANIFEST was left by
+/// an interrupted backup or restore. A backup also stages files under this name, with other
 /// contents.
 pub(crate) const MARK: Mark = Mark {
     file: StoreFile::Unfinished,

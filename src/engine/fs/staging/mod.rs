@@ -21,8 +21,8 @@ use crate::engine::base::error::{Error, Result};
 /// The suffix of a staging directory's name.
 const SUFFIX: &str = ".unfinished";
 
-/// The files that mark a staging directory. LOCK is removed last: it keeps other processes from
-/// removing the directory.
+/// The files that mark a staging directory. LOCK is removed last, because it keeps other processes
+/// from removing the directory.
 const MARKS: &[StoreFile] = &[StoreFile::Unfinished, StoreFile::Lock];
 
 /// A directory that is being filled. Unless it is kept, dropping it removes its files, and the
@@ -126,10 +126,10 @@ impl Drop for Unfinished {
 /// removes it. After the mark is removed and before the rename, it is a complete store, and no
 /// process removes it.
 ///
-/// An existing directory is filled in place: it may be a mount point, its parent may be read-only,
-/// and other processes may have it open. If the process is killed, the directory stays, with a mark
-/// and without a MANIFEST, so that it is not a store. The next process that fills it removes the
-/// remains.
+/// An existing directory is filled in place, because it may be a mount point, its parent may be
+/// read-only, and other processes may have it open. If the process is killed, the directory stays,
+/// with a mark and without a MANIFEST, so that it is not a store. The next process that fills it
+/// removes the remains.
 #[derive(Debug)]
 pub(crate) struct Staging {
     /// The directory, locked so that no other process clears it. The lock survives the rename.
@@ -139,8 +139,8 @@ pub(crate) struct Staging {
 }
 
 impl Staging {
-    /// Returns an empty directory for `path`, which is missing or a vacant directory. Links are
-    /// followed. An existing directory must be trusted, unless all is trusted.
+    /// Returns an empty, marked directory for `path`, which is missing or a vacant directory. Links
+    /// are followed. An existing directory must be trusted, unless `trusts_all`.
     ///
     /// # Errors
     /// [`Error::Occupied`] if `path` is anything else, or if another process is filling it;
