@@ -35,7 +35,8 @@ pub(crate) enum Count {
 
 const COUNTS: usize = Count::BackgroundErrors as usize + 1;
 
-/// The counters of one thread. Two threads never share a cache line (some processors fetch two).
+/// The counters of one thread. The alignment keeps the counters of two threads out of one cache
+/// line. It spans two lines, because some processors fetch them in pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Cells([AtomicU64; COUNTS]);
@@ -70,7 +71,7 @@ pub struct Distribution {
 }
 
 impl Distribution {
-    /// The largest value that is distinguished: an hour, in nanoseconds.
+    /// An hour, in nanoseconds. Larger values are recorded as this one.
     const VALUE_MAX: u64 = 3_600_000_000_000;
     const DIGITS: u8 = 2;
 
@@ -104,7 +105,7 @@ impl Distribution {
         self.histogram.max()
     }
 
-    /// Returns the value below or at which the share `quantile` of all values lies: 0.5 gives the
+    /// Returns the value that the share `quantile` of all values does not exceed: 0.5 gives the
     /// median. 0 if there are no values.
     #[must_use]
     pub fn quantile(&self, quantile: f64) -> u64 {
@@ -186,10 +187,10 @@ impl Meter {
         found
     }
 
-    /// Counts a get that has ended with `outcome`.
+    /// Counts a get that has returned `found`. Returns `found`.
     ///
     /// # Errors
-    /// The error in `outcome`.
+    /// The error in `found`.
     pub(crate) fn count_get<T, E>(&self, found: Result<Option<T>, E>) -> Result<Option<T>, E> {
         let cells = self.cells.get_or_default();
         cells.add(Count::Gets, 1);

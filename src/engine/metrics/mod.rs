@@ -1,4 +1,4 @@
-//! Metrics and statistics of a store.
+//! Metrics and statistics of a store: its activity since it was opened, and its current state.
 
 pub(crate) mod meter;
 pub(crate) mod prometheus;
@@ -30,8 +30,8 @@ pub struct Metrics {
     pub batch_count: u64,
     /// Bytes of the records of these batches.
     pub written_len: u64,
-    /// The duration of gets. One get in 64 of each thread is timed: reading the clock would slow
-    /// down every get.
+    /// The duration of gets. One get in 64 of each thread is timed, because reading the clock would
+    /// slow down every get.
     pub get_ns: Distribution,
     /// The duration of writes, until they are as durable as the sync policy says. Transactions and
     /// submitted writes are not included.
@@ -65,8 +65,8 @@ pub struct Metrics {
 impl Metrics {
     pub(crate) fn of(meter: &Meter, stats: Stats, open_took: Duration) -> Self {
         let total = |count| meter.total(count);
-        // Reads the hits before the gets. A get that ends in between can add a miss, and never take
-        // one.
+        // Reads the hits before the gets. A get that ends in between can add a miss, but never
+        // remove one.
         let (hit_count, read_error_count) = (total(Count::Hits), total(Count::ReadErrors));
         let get_count = total(Count::Gets);
         Self {

@@ -118,7 +118,7 @@ impl Metrics {
 }
 
 impl Prometheus<'_> {
-    /// Adds the label `name` to every series, to tell stores apart.
+    /// Adds the label `name` with this value to every series, to tell stores apart.
     #[must_use]
     pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.labels.push((name.into(), value.into()));
@@ -181,7 +181,7 @@ impl Prometheus<'_> {
     }
 }
 
-/// Returns the bounds of buckets of time: 100 ns to 10 s, in nanoseconds, three a decade.
+/// Returns the bounds of buckets of time in nanoseconds: 100 ns to 10 s, three per decade.
 fn time_bounds() -> impl Iterator<Item = u64> {
     const DECADES: std::ops::RangeInclusive<u32> = 2..=9;
     DECADES.flat_map(|decade| [1, 2, 5].map(|step| step * 10_u64.pow(decade))).chain([10_u64.pow(10)])

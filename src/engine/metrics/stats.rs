@@ -10,7 +10,7 @@ use crate::engine::segment::Segment;
 /// Statistics of a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Keys in the keydir, including expired ones that were not compacted yet.
+    /// Keys in the keydir, including expired ones that have not been compacted away.
     pub key_count: u64,
     /// Bytes of their records.
     pub live_len: u64,
@@ -19,8 +19,8 @@ pub struct Stats {
     pub expired_count: u64,
     /// Bytes of the records of expired keys.
     pub expired_len: u64,
-    /// Bytes of all other parts of segments but headers: replaced and deleted records, tombstones,
-    /// damage.
+    /// Bytes of everything else in segments except their headers: replaced and deleted records,
+    /// tombstones, damage.
     pub dead_len: u64,
     /// Bytes of all segments.
     pub disk_len: u64,
@@ -38,8 +38,8 @@ pub struct Stats {
     pub stored_len: u64,
     /// The number of the newest record.
     pub last_seq: Seqno,
-    /// The number of the newest record that is durable; `None` if the store is open read-only,
-    /// which does not know it.
+    /// The number of the newest record that is durable. `None` if the store is open read-only,
+    /// since only the writer knows it.
     pub durable_seq: Option<Seqno>,
     /// The memory of the keydir, in bytes.
     pub keydir_len: u64,
@@ -57,7 +57,7 @@ pub struct MemoryStats {
     pub keydir_mapped_len: u64,
     /// The used slots of both. The rest is free slots and the tables' headers.
     pub keydir_used_len: u64,
-    /// The rows of segments without a hint, kept after a scan sorted them: 16 bytes a record.
+    /// The rows of segments without a hint, kept after a scan sorted them: 16 bytes per record.
     pub order_len: u64,
     /// The mapped hints that scans and compactions have used.
     pub hint_mapped_len: u64,
@@ -91,7 +91,7 @@ pub struct SegmentStats {
     pub live_count: u64,
     /// Bytes of live records.
     pub live_len: u64,
-    /// Bytes of everything else but the header.
+    /// Bytes of everything else except the header.
     pub dead_len: u64,
     /// Tombstones in it.
     pub tombstone_count: u64,
@@ -118,7 +118,7 @@ impl Stats {
 
     /// Returns the sums of the segments' statistics. The other fields are zero.
     pub(crate) fn sum(segments: &[SegmentStats]) -> Self {
-        // A KEYDIR or a hint with a right checksum can hold any counts.
+        // Even a KEYDIR or a hint with a right checksum can hold any counts.
         let sum = |what: fn(&SegmentStats) -> u64| segments.iter().map(what).fold(0, u64::saturating_add);
         Self {
             live_len: sum(|segment| segment.live_len),
