@@ -55,12 +55,12 @@ impl SegmentExpiry {
         self.is_known.load(Ordering::Acquire)
     }
 
-    /// States that it covers all records, and that later ones will be added.
+    /// Declares that it covers all records, and that later ones will be added.
     pub(crate) fn set_known(&self) {
         self.is_known.store(true, Ordering::Release);
     }
 
-    /// Whether no record of the segment expires, as far as is known.
+    /// Whether it is known that no record of the segment expires.
     pub(crate) fn never_expires(&self) -> bool {
         self.is_known() && self.first_ms.load(Ordering::Relaxed) == u64::MAX
     }

@@ -10,7 +10,7 @@ use crate::engine::fs::{Access, Directory, File, StoreFile, read_vec_at};
 /// The longest segment header that is read, in bytes.
 const HEADER_LEN_MAX: u64 = 4096;
 
-/// The most bytes of holes in a segment that are read as zeros.
+/// The total length of holes in a segment above which a scan skips them instead of reading zeros.
 const HOLES_LEN_MAX: u64 = 1 << 20;
 
 /// Whether the first `len` bytes of `file` have so many holes that a scan should skip them. A
@@ -55,7 +55,7 @@ pub(crate) fn first_bytes(directory: &dyn Directory, id: SegmentId, file: &dyn F
     read_vec_at(file, 0, len).map_err(Error::io("read", directory.path(StoreFile::Segment(id))))
 }
 
-/// The ids of all segment files in the directory, in no order.
+/// The ids of all segment files in the directory, in any order.
 pub(crate) fn present(directory: &dyn Directory) -> Result<Vec<SegmentId>> {
     ids(directory, |file| match file {
         StoreFile::Segment(id) => Some(id),
@@ -63,7 +63,7 @@ pub(crate) fn present(directory: &dyn Directory) -> Result<Vec<SegmentId>> {
     })
 }
 
-/// The ids of all hints in the directory, in no order.
+/// The ids of all hints in the directory, in any order.
 pub(crate) fn hinted(directory: &dyn Directory) -> Result<Vec<SegmentId>> {
     ids(directory, |file| match file {
         StoreFile::Hint(id) => Some(id),

@@ -3,8 +3,8 @@
 //! It is a binary fuse filter with fingerprints of 8 bits (Thomas Mueller Graf and Daniel Lemire,
 //! "Binary Fuse Filters: Fast and Smaller Than Xor Filters", ACM Journal of Experimental
 //! Algorithmics 27, 2022). A lookup reads three bytes, and is wrong for one in 256 of the hashes
-//! outside of the set. The filter takes 9 bits a hash for a million hashes, 9.5 for 100,000 and
-//! 11.4 for 1,000. It is immutable and read in place.
+//! outside the set. The filter takes 9 bits per hash for a million hashes, 9.5 for 100,000 and 11.4
+//! for 1,000. It is immutable and read in place.
 //!
 //! ```text
 //!  0        8           12              16           20
@@ -13,8 +13,8 @@
 //! ```
 //!
 //! A hash has three fingerprints in three neighbouring blocks. The first block starts below
-//! `places_len`. The eight bytes `nothing.` are a filter over no hashes. All other bytes, also
-//! none, are no filter: any hash may be in the set.
+//! `places_len`. The eight bytes `nothing.` are a filter over no hashes. Any other bytes, or none
+//! at all, are not a filter and rule out no hash.
 
 use xorf::{BinaryFuse8, BinaryFuse8Ref, DmaSerializable, Filter, FilterRef};
 
@@ -34,8 +34,8 @@ const NOTHING: [u8; 8] = *b"nothing.";
 
 /// Builds a filter over `hashes`, and sorts and deduplicates them.
 ///
-/// Takes about 30 bytes of memory a hash. If no filter is found, which is not known to happen, the
-/// result is empty, and [`may_hold`] is true for every hash.
+/// Takes about 30 bytes of memory per hash. If no filter is found, which is not known to happen,
+/// the result is empty, and [`may_hold`] is true for every hash.
 pub(crate) fn build(hashes: &mut Vec<u64>) -> Vec<u8> {
     hashes.sort_unstable();
     hashes.dedup();
@@ -59,7 +59,7 @@ fn encode(filter: &BinaryFuse8) -> Vec<u8> {
 }
 
 /// Whether `hash` may be in the set of `filter`. `false` is certain if the bytes are intact. Bytes
-/// that are no filter give `true`.
+/// that are not a filter give `true`.
 pub(crate) fn may_hold(filter: &[u8], hash: u64) -> bool {
     if filter == NOTHING {
         return false;
@@ -78,10 +78,10 @@ fn is_sound(descriptor: &[u8], count: usize) -> bool {
     let block_len = u32_at(descriptor, BLOCK_LEN_AT);
     let mask = u32_at(descriptor, BLOCK_MASK_AT);
     let places_len = u32_at(descriptor, PLACES_LEN_AT);
-    // The crate adds in 32 bits.
+    // The crate adds them as 32-bit numbers, which must not overflow.
     let len = block_len.checked_mul(2).and_then(|two_blocks| two_blocks.checked_add(places_len));
-    // The crate moves a place within its block by a xor of masked bits. It stays in an aligned
-    // block.
+    // The crate moves a place within its block by a xor of masked bits. The place stays in the
+    // block only if the block is aligned.
     let has_blocks = block_len.is_power_of_two() && mask == block_len - 1;
     has_blocks
         && places_len > 0
@@ -120,8 +120,8 @@ mod tests {
         assert_no_hash_is_missed((0..1000).collect());
         let mut bits: Vec<u64> = (0..64).map(|bit| 1 << bit).chain([0, u64::MAX]).collect();
         let seed = u64_at(&build(&mut bits), SEED_AT);
-        // The crate adds its seed, mixes, and marks free places with zero, which this number
-        // becomes.
+        // The crate adds its seed to a hash and mixes the sum. It marks free places with zero,
+        // which this number becomes.
         bits.push(seed.wrapping_neg());
         assert_no_hash_is_missed(bits);
     }

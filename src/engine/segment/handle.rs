@@ -140,7 +140,7 @@ impl Segment {
         Self::new(self.identity, &*context.directory, &file, &reading, (self.len(), self.limit()))
     }
 
-    /// Makes the bytes before `len` readable. They are in the file and final.
+    /// Makes the bytes before `len` readable. They are in the file and will not change.
     pub(super) fn expose(&self, len: u64) {
         if let Backing::Mapped(mapping) = &self.backing {
             mapping.expose(len);

@@ -1,5 +1,5 @@
 //! Recovery of a lost segment header from the segment's records, if MANIFEST does not list the
-//! segment. Without the salt no checksum can be checked.
+//! segment. Then the salt is unknown, without which no checksum can be checked.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use crate::engine::format::record::{self, unsalted};
 use crate::engine::format::segment_header::{HEADER_LEN, Layout, SegmentHeader};
 use crate::engine::fs::{Access, Directory};
 
-/// The longest record that is read to check its body. Longer ones are checked by the header behind
+/// The longest record that is read to check its body. Longer ones are checked by the header after
 /// them.
 const LEN_READ_MAX: u64 = 1 << 20;
 
@@ -48,6 +48,7 @@ pub(crate) fn recover(directory: &dyn Directory, id: SegmentId) -> Result<Option
     let by_salt = by_salt(&segment)?;
     let counted = by_salt.into_iter().filter(|(salt, records)| records.count > 1 || Some(*salt) == shown);
     // A value may hold a whole segment, whose records show up if the record around it is damaged.
+    // The salt with the most records is taken.
     let most = counted.max_by_key(|(_, records)| records.count);
     Ok(most.map(|(salt, SaltedRecords { first_seq, .. })| RecoveredHeader { salt, first_seq }))
 }

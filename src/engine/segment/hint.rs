@@ -1,7 +1,8 @@
 //! The hint of a sealed segment: its sorted rows and a filter, in a mapped file that names its
 //! segment.
 //!
-//! A hint is derived. A missing, stale, foreign or damaged one is ignored and made again.
+//! A hint is derived from its segment. A missing, stale, foreign or damaged one is ignored and
+//! rebuilt.
 
 use std::io;
 use std::sync::Arc;
@@ -112,7 +113,8 @@ impl Hint {
     }
 }
 
-/// Writes the parts, the header last: a reader that opens the file meanwhile finds it invalid.
+/// Writes the parts, the header last, so that a reader that opens the file meanwhile finds it
+/// invalid.
 fn write_parts(file: &dyn File, [header, rows, behind]: [&[u8]; 3]) -> io::Result<()> {
     let rows_at = header.len() as u64;
     write_all_at(file, rows, rows_at)?;
@@ -133,7 +135,7 @@ pub(crate) fn remove(context: &StoreContext, id: SegmentId) -> io::Result<()> {
 pub(crate) fn bytes(context: &StoreContext, id: SegmentId, segment_len: u64) -> io::Result<Value> {
     let file = context.directory.open(StoreFile::Hint(id), Access::Read)?;
     let len = file.len()?;
-    // A record takes at least 40 bytes, its row 16 and its share of the filter 2.
+    // A record takes at least 40 bytes, its row takes 16, and its share of the filter about 2.
     if len > segment_len.saturating_add(4096) {
         return Err(io::ErrorKind::InvalidData.into());
     }

@@ -1,4 +1,5 @@
-//! Segments: one file of records each, read at an offset, scanned from end to end, or appended to.
+//! Segments: one file of records each, read at an offset, scanned from start to end, or appended
+//! to.
 
 mod expiry;
 pub(crate) mod file;

@@ -1,8 +1,8 @@
 //! The key order of a segment's records: its hint, or rows sorted on first use.
 //!
 //! Without a hint, the rows are kept in sorted runs, as in a log-structured merge tree. Records
-//! appended since the last use become a run, and runs of similar length are merged. So each row
-//! moves a logarithmic number of times. A store that never needs key order pays nothing.
+//! appended since the last use become a run, and runs of similar length are merged, so that each
+//! row moves a logarithmic number of times. A store that never needs key order pays nothing.
 
 use std::ops::Range;
 

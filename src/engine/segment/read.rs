@@ -11,11 +11,11 @@ use crate::engine::format::codec::{Codec, Compressed};
 use crate::engine::format::record::{Frame, RecordHeader};
 use crate::engine::fs::{Mapping, prefetch, read_vec_at};
 
-/// Bytes read at once from a file without a mapping. Most records fit, so they take one system
-/// call.
+/// The number of bytes read at once from a file without a mapping. Most records fit, so they take
+/// one system call.
 const READ_LEN: u64 = 4096;
 
-/// The unit of a prefetch, and the length prefetched of a record. Behind that, hardware prefetching
+/// The unit of a prefetch, and the length prefetched of a record. After that, hardware prefetching
 /// takes over.
 const CACHE_LINE_LEN: usize = 64;
 const PREFETCH_LEN: u64 = 256;
@@ -24,8 +24,8 @@ impl Segment {
     /// Returns the record at `at` if its key is `key`.
     ///
     /// # Errors
-    /// [`Error::Damaged`] if the checksum is wrong, even if the key differs: damage may be the
-    /// reason.
+    /// [`Error::Damaged`] if the checksum is wrong, even if the key differs, because the damage may
+    /// have changed the key.
     pub(crate) fn lookup(&self, at: u64, key: &[u8]) -> Result<Option<Record>> {
         let raw = self.raw(at)?;
         let is_it = raw.frame.key(&raw.bytes) == key;
@@ -64,7 +64,7 @@ impl Segment {
         if frame.key(&bytes) != key && self.read_intact(at)?.is_some() {
             return Ok(None);
         }
-        // A new record replaces one with a damaged header too. Only the number of dead bytes is
+        // A new record also replaces one with a damaged header. Only the number of dead bytes is
         // unknown.
         let outline = |_| Outline { len: frame.len, expires_ms: frame.expires_ms(&bytes) };
         Ok(Some(context.check_header(at, &bytes).map_or(Outline::default(), outline)))

@@ -1,4 +1,5 @@
-//! Scans: all records of a segment in file order, with resynchronisation after damage.
+//! Scans: all records of a segment in file order. After damage, a scan searches for the next
+//! record.
 
 use super::handle::{Backing, Segment};
 use crate::engine::base::error::{Damage, Error, Result};
@@ -7,7 +8,7 @@ use crate::engine::format::codec::Compressed;
 use crate::engine::format::record::{Frame, LEN_MIN, RecordHeader, SEQ_AT};
 use crate::engine::fs::read_into;
 
-/// Bytes read ahead from a file without a mapping.
+/// The number of bytes read ahead from a file without a mapping.
 const WINDOW_LEN: u64 = 256 << 10;
 /// The alignment of records, in bytes.
 pub(super) const STEP: u64 = 8;
@@ -75,7 +76,7 @@ pub(crate) struct Scanner<'s> {
     window: Window<'s>,
     at: u64,
     end: u64,
-    /// Whether damage that reaches the end is a write in progress.
+    /// Whether damage that reaches the end may be a write in progress.
     is_growing: bool,
     /// The sequence number of the last intact record.
     last_seq: Seqno,
@@ -125,7 +126,7 @@ impl<'s> Scanner<'s> {
         self.last_seq
     }
 
-    /// Returns the next record or damage, and moves behind it.
+    /// Returns the next record or damage, and moves past it.
     pub(crate) fn next(&mut self) -> Result<Option<Step<'_>>> {
         self.next_asking(&mut |_| Ok(()))
     }
@@ -175,7 +176,7 @@ impl<'s> Scanner<'s> {
         }
     }
 
-    /// Returns the record at the current offset, which has this intact header, and moves behind it.
+    /// Returns the record at the current offset, which has this intact header, and moves past it.
     fn take(&mut self, header: RecordHeader, frame: Frame) -> Result<Scanned<'_>> {
         let at = self.at;
         let in_order = header.seq > self.last_seq;
@@ -201,8 +202,8 @@ impl<'s> Scanner<'s> {
 
     /// Moves to the next intact header with a possible sequence number, or to the end.
     fn resync<E: From<Error>>(&mut self, go_on: &mut dyn FnMut(u64) -> Result<(), E>) -> Result<(), E> {
-        // A header checksum matches by chance once in 2^32 offsets, and a large hole has millions
-        // of offsets. So the sequence number must also be one that this segment can hold.
+        // A header checksum matches by chance once in 2^32 offsets, and a large damaged range has
+        // millions of offsets. So the sequence number must also be one that this segment can hold.
         let seqs = self.last_seq.plus(1)..self.segment.seq_end;
         let mut at = self.place_behind(self.at)?;
         while at < self.end {
@@ -227,7 +228,7 @@ impl<'s> Scanner<'s> {
         go_on(at)
     }
 
-    /// The next offset behind `at` where a record can start. None starts with sequence number 0, so
+    /// The next offset after `at` where a record can start. No record has sequence number 0, so
     /// zeros are skipped as fast as they are read.
     fn place_behind(&mut self, at: u64) -> Result<u64> {
         let next = at + STEP;
@@ -271,8 +272,8 @@ impl<'s> Window<'s> {
         Self { segment, buffer: Vec::new(), at: 0 }
     }
 
-    /// Returns at least one byte at `at` and at most `len_max`, which the segment has: those
-    /// already in memory.
+    /// Returns the bytes at `at` that are in memory, or reads some if there are too few: at least
+    /// one, and at most `len_max`, which the segment has.
     fn some_bytes(&mut self, at: u64, len_max: u64) -> Result<&[u8]> {
         let held = match &self.segment.backing {
             Backing::Mapped(_) => WINDOW_LEN,
@@ -286,13 +287,13 @@ impl<'s> Window<'s> {
         Ok(self.bytes(at, LEN_MIN)?.iter().all(|&byte| byte == 0))
     }
 
-    /// The next possible start of a record behind the hole that contains `place`, or `place`
+    /// The next possible start of a record after the hole that contains `place`, or `place` itself
     /// outside of holes. A mapping has no large holes: see [`Backing`].
     pub(super) fn behind_hole(&self, place: u64) -> u64 {
         match &self.segment.backing {
             Backing::Mapped(_) => place,
-            // The sequence number is not zero, so it is behind the hole. The checksums before it
-            // may be in the hole.
+            // A record's sequence number is not zero, so it is after the hole. The checksums before
+            // it may be in the hole.
             Backing::File(file) => {
                 place.max((file.next_data(place) / STEP * STEP).saturating_sub(SEQ_AT as u64))
             }
@@ -311,7 +312,7 @@ impl<'s> Window<'s> {
                     let wanted = len.max(WINDOW_LEN).min(self.segment.len() - at);
                     self.at = at;
                     read_into(&mut self.buffer, &**file, at, wanted).map_err(|error| {
-                        // After an error the buffer holds neither the old bytes nor the new ones.
+                        // After an error, the buffer holds neither the old bytes nor the new ones.
                         self.buffer.clear();
                         self.segment.read_error(error)
                     })?;

@@ -57,7 +57,7 @@ impl Segment {
                 return Ok(true);
             }
         }
-        // A damaged record without a key may be one.
+        // A damaged record whose key is lost may be one of this key.
         Ok(!self.damaged_places().is_empty())
     }
 
@@ -99,13 +99,13 @@ impl Segment {
         }
     }
 
-    /// Replaces rows in memory by `hint`.
+    /// Replaces the rows in memory with `hint`.
     pub(crate) fn take_hint(&self, hint: Hint) {
         *self.order.lock() = OrderState::Hinted(hint);
     }
 
     /// Reads and checks all records of this sealed segment and writes its hint. Returns `None`, and
-    /// writes nothing, if one is damaged. Takes 36 bytes of memory a record plus the keys, or 48.
+    /// writes nothing, if one is damaged. Takes the memory of a [`Sorter`].
     ///
     /// # Errors
     /// I/O errors. The segment has no hint then.
@@ -162,7 +162,7 @@ impl Segment {
         }
     }
 
-    /// Whether a valid hint has been looked for in vain.
+    /// Whether a valid hint was looked for and not found.
     pub(crate) fn lacks_hint(&self) -> bool {
         matches!(*self.order.lock(), OrderState::Sorted { .. })
     }

@@ -10,8 +10,8 @@ use crate::engine::format::codec::Compressed;
 use crate::engine::format::hint::{HintRow, ROW_LEN};
 use crate::engine::format::record::Kind;
 
-/// Collects records in file order. Takes 36 bytes of memory a record plus the keys, and 48 in
-/// [`Sorter::finish`].
+/// Collects records in file order. Takes 20 bytes of memory per record plus the keys.
+/// [`Sorter::finish`] takes 36 plus the keys, then frees the keys and takes 48.
 #[derive(Debug, Default)]
 pub(crate) struct Sorter {
     keys: Vec<u8>,
@@ -28,7 +28,7 @@ pub(crate) struct Sorter {
 
 #[derive(Debug)]
 struct Entry {
-    /// The next eight bytes of the key behind the shared prefix. Most comparisons need no more.
+    /// The first eight bytes of the key after the shared prefix. Most comparisons need no more.
     prefix: u64,
     index: u32,
 }
@@ -38,7 +38,7 @@ impl Sorter {
     /// must fail rather than return an older value.
     pub(crate) fn add_scanned(&mut self, context: &StoreContext, record: &Scanned<'_>) {
         let kind = match (record.header.kind(), &record.damage) {
-            // A record out of order does not show which is newest.
+            // A record out of order does not show whether it is the newest.
             (_, Some(Damage::Order { .. })) => return self.skip(Seqno(0)),
             // The key of a damaged tombstone is not certain. The record must neither hide a key nor
             // seem alive.
@@ -88,7 +88,7 @@ impl Sorter {
         self.compressed = self.compressed.plus(compressed);
     }
 
-    /// Adds the row of a record of `key`. Its record is behind those added before.
+    /// Adds the row of a record of `key`, which comes after those added before.
     pub(crate) fn add(&mut self, key: &[u8], row: HintRow, seq: Seqno) {
         self.skip(seq);
         let first = self.ends.first().map_or(key, |&end| &self.keys[..end as usize]);

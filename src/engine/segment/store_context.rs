@@ -27,8 +27,8 @@ pub(crate) struct StoreContext {
 #[derive(Clone, Debug)]
 pub(crate) struct ReadMode {
     pub(crate) with: ReadWith,
-    /// The largest decompressed length of a value, in bytes. A value in a larger block may exceed
-    /// it.
+    /// The largest decompressed length of a value, in bytes. A value that takes many bytes on disk
+    /// may exceed it.
     pub(crate) value_len_max: u64,
     /// The pool of unmapped files. `None` if each segment keeps its own file open.
     pub(crate) files: Option<Arc<FilePool>>,

@@ -8,8 +8,8 @@ use crate::engine::base::sync::AtomicU64;
 use crate::engine::format::codec::Compressed;
 use crate::engine::format::keydir_file::Covered;
 
-/// The counts and bytes of a segment's records. The writer changes them under the log's lock.
-/// Anyone reads them.
+/// The counts and bytes of a segment's records. The writer changes them under the log's lock. Any
+/// thread reads them.
 #[derive(Debug, Default)]
 pub(crate) struct Usage {
     pub(crate) record_count: AtomicU64,
@@ -24,7 +24,7 @@ pub(crate) struct Usage {
     /// segment is compacted.
     needed_len: AtomicU64,
     /// When history kept by compaction may be dropped: in milliseconds since 1970, or at a sequence
-    /// number. 0 is never.
+    /// number. 0 means never.
     needed_until_ms: AtomicU64,
     needed_until_seq: AtomicU64,
 }

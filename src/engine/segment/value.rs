@@ -39,7 +39,7 @@ impl Value {
         Self::owned(bytes.into(), range)
     }
 
-    /// The bytes `range` of this value, which must include them.
+    /// The bytes `part` of this value, which must include them.
     pub(crate) fn part(&self, part: Range<usize>) -> Self {
         let within = |range: &Range<usize>| range.start + part.start..range.start + part.end;
         Self(match &self.0 {

@@ -13,7 +13,7 @@ use crate::engine::format::record::{Frame, Kind, RecordHeader};
 use crate::engine::format::segment_header::{SegmentHeader, StoreId};
 use crate::engine::fs::{Access, Directory, File, StoreFile, write_all_at};
 
-/// A larger buffer, grown for one batch, is freed after the flush.
+/// The largest buffer kept after a flush, in bytes. A larger one, grown for one batch, is freed.
 const BUFFER_KEEP: usize = 1 << 20;
 
 /// Appends to a segment. Records are staged in memory and flushed together. Only flushed bytes can
@@ -64,7 +64,7 @@ impl SegmentWriter {
         }
     }
 
-    /// Starts writing behind the header of a new segment.
+    /// Starts writing after the header of a new segment.
     fn first(segment: Segment, file: Arc<dyn File>, written: u64) -> Self {
         segment.expiry.set_known();
         Self { segment: Arc::new(segment), file, written, buffer: Vec::new() }
@@ -145,8 +145,8 @@ impl SegmentWriter {
     /// Flushes staged records to the file, where readers can see them.
     ///
     /// # Errors
-    /// I/O errors. The staged records are dropped, and the file is truncated to its previous
-    /// length, durably.
+    /// I/O errors. The staged records are dropped. The failure `is_undone` if the file was
+    /// truncated to its previous length, durably.
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
         if self.buffer.is_empty() {
             return Ok(());
