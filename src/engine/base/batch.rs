@@ -107,7 +107,7 @@ impl<'a> Op<'a> {
         }
     }
 
-    /// The value of a put; empty for a delete.
+    /// Returns the value of a put; empty for a delete.
     pub(crate) fn value(&self) -> &'a [u8] {
         match self {
             Op::Put { value, .. } => value,
@@ -115,7 +115,7 @@ impl<'a> Op<'a> {
         }
     }
 
-    /// The expiry of a put, if it has one.
+    /// Returns the expiry of a put, if it has one.
     pub(crate) fn expiry(&self) -> Option<Expiry> {
         match self {
             Op::Put { expiry, .. } => *expiry,

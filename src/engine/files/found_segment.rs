@@ -86,8 +86,8 @@ pub(super) fn listed(manifest: &Manifest) -> Vec<FoundSegment> {
     manifest.segments.iter().zip(ends).map(found).collect()
 }
 
-/// Whether MANIFEST belongs to another store: all intact headers name another one, and no segment
-/// with a damaged header has the salt that MANIFEST lists for it.
+/// Returns whether MANIFEST belongs to another store: all intact headers name another one, and no
+/// segment with a damaged header has the salt that MANIFEST lists for it.
 pub(super) fn is_of_another_store(
     directory: &dyn Directory,
     manifest: &Manifest,
@@ -112,15 +112,16 @@ pub(super) fn is_of_another_store(
     has_others && !manifest.segments.iter().filter(|line| without_header.contains(&line.id)).any(is_known)
 }
 
-/// The segments with known headers, in the order of their sequence numbers, which is log order.
+/// Returns the segments with known headers, in the order of their sequence numbers, which is log
+/// order.
 pub(super) fn by_headers(directory: &dyn Directory, present: &[SegmentId]) -> Vec<FoundSegment> {
     let mut found: Vec<FoundSegment> = present.iter().filter_map(|&id| by_header(directory, id)).collect();
     found.sort_by_key(|found| (found.base_seq, found.id));
     found
 }
 
-/// The facts about a segment that MANIFEST does not list: from its header, or from its records if
-/// the header is damaged.
+/// Returns the facts about a segment that MANIFEST does not list: from its header, or from its
+/// records if the header is damaged.
 pub(super) fn by_header(directory: &dyn Directory, id: SegmentId) -> Option<FoundSegment> {
     let (base_seq, layout, has_base_seq) = match SegmentHeader::decode(&header_bytes(directory, id).ok()?) {
         Ok(header) => (header.base_seq, header.layout(), true),

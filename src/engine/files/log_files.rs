@@ -60,7 +60,7 @@ pub(crate) fn enter(path: &Path, options: &Options) -> Result<Arc<dyn Directory>
 }
 
 impl LogFiles {
-    /// The segments that MANIFEST lists. If it cannot be read, those with a known header.
+    /// Returns the segments that MANIFEST lists. If it cannot be read, those with a known header.
     ///
     /// # Errors
     /// I/O errors of the directory.
@@ -68,7 +68,7 @@ impl LogFiles {
         Self::by(manifest_file::read(&*directory), directory, reading)
     }
 
-    /// As [`LogFiles::of`], with this MANIFEST.
+    /// Works like [`LogFiles::of`], with this MANIFEST.
     pub(crate) fn by(
         manifest: Result<Manifest>,
         directory: Arc<dyn Directory>,
@@ -131,18 +131,18 @@ impl LogFiles {
         &self.directory
     }
 
-    /// The segments which show that MANIFEST is an old one that was put back.
+    /// Returns the segments which show that MANIFEST is an old one that was put back.
     pub(crate) fn newer(&self) -> Result<Vec<SegmentId>> {
         let Ok(manifest) = &self.manifest else { return Ok(Vec::new()) };
         found_segment::newer(&*self.directory, manifest, &file::present(&*self.directory)?)
     }
 
-    /// The way its segments are read.
+    /// Returns the way its segments are read.
     pub(crate) fn reading(&self) -> &ReadMode {
         &self.reading
     }
 
-    /// MANIFEST, or the reason why it cannot be read.
+    /// Returns MANIFEST, or the reason why it cannot be read.
     pub(crate) fn manifest(&self) -> Result<&Manifest, &Error> {
         self.manifest.as_ref()
     }
@@ -158,7 +158,7 @@ impl LogFiles {
         }
     }
 
-    /// The reason why MANIFEST cannot be used, if so.
+    /// Returns the reason why MANIFEST cannot be used, if so.
     pub(crate) fn why_no_manifest(&self) -> Option<String> {
         Some(match self.manifest.as_ref().err()? {
             Error::ManifestDamaged { reason } => reason.clone(),
@@ -167,7 +167,7 @@ impl LogFiles {
         })
     }
 
-    /// The segments, in log order.
+    /// Returns the segments, in log order.
     pub(crate) fn segments(&self) -> &[FoundSegment] {
         &self.segments
     }
@@ -177,17 +177,17 @@ impl LogFiles {
         self.positions.get(&id).map(|&at| &self.segments[at])
     }
 
-    /// The segment after `id`.
+    /// Returns the segment after `id`.
     pub(crate) fn next(&self, id: SegmentId) -> Option<&FoundSegment> {
         self.segments.get(self.positions.get(&id)? + 1)
     }
 
-    /// The segments without a file.
+    /// Returns the segments without a file.
     pub(crate) fn missing(&self) -> &HashSet<SegmentId> {
         &self.missing
     }
 
-    /// The store that the files belong to, if MANIFEST can be read.
+    /// Returns the store that the files belong to, if MANIFEST can be read.
     pub(crate) fn context(&self) -> Option<&StoreContext> {
         self.context.as_ref()
     }
@@ -223,12 +223,12 @@ impl LogFiles {
         }))
     }
 
-    /// The part of the segment `found` that MANIFEST knows to be durable.
+    /// Returns the part of the segment `found` that MANIFEST knows to be durable.
     pub(crate) fn durable_prefix(&self, found: &FoundSegment) -> DurablePrefix {
         DurablePrefix::of(found.extent, self.manifest().map_or(Seqno(0), |manifest| manifest.next_seq))
     }
 
-    /// The length of the file of segment `id`, in bytes.
+    /// Returns the length of the file of segment `id`, in bytes.
     ///
     /// # Errors
     /// [`Error::SegmentMissing`], and I/O errors.
@@ -237,7 +237,7 @@ impl LogFiles {
         file::len(&*self.directory, id, &*file)
     }
 
-    /// The first bytes of the file of segment `id`, including its header.
+    /// Returns the first bytes of the file of segment `id`, including its header.
     pub(crate) fn header_bytes(&self, id: SegmentId) -> Result<Vec<u8>> {
         found_segment::header_bytes(&*self.directory, id)
     }
@@ -259,7 +259,7 @@ impl LogFiles {
         self.segment_by(&self.reading, &self.known_or_not(covered.id), &file, lens)
     }
 
-    /// Segment `id`, or one with no known facts if it is not in the log.
+    /// Returns segment `id`, or one with no known facts if it is not in the log.
     fn known_or_not(&self, id: SegmentId) -> FoundSegment {
         let base_seq = Seqno(0);
         let layout = Layout::current(0);
@@ -293,12 +293,12 @@ impl LogFiles {
     }
 }
 
-/// Whether a file exists but cannot be read.
+/// Returns whether a file exists but cannot be read.
 fn is_unreadable(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() != std::io::ErrorKind::NotFound)
 }
 
-/// Whether a file exists but access is denied.
+/// Returns whether a file exists but access is denied.
 fn is_denied(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied)
 }

@@ -31,13 +31,14 @@ pub(crate) struct DurablePrefix {
 }
 
 impl DurablePrefix {
-    /// The first `to` bytes: whole batches that were read. The last batch ends with number `last`.
+    /// Returns the prefix of `to` bytes: whole batches that were read. The last batch ends with
+    /// number `last`.
     pub(crate) fn new(to: u64, last: Seqno) -> Self {
         Self { to, last }
     }
 
-    /// The durable part according to MANIFEST, which has `extent` for the segment and `next_seq`
-    /// for the next record.
+    /// Returns the durable part according to MANIFEST, which has `extent` for the segment and
+    /// `next_seq` for the next record.
     pub(crate) fn of(extent: Option<Extent>, next_seq: Seqno) -> Self {
         match extent {
             Some(Extent::Closed(len) | Extent::Sealed(len)) => Self { to: len, last: next_seq.previous() },
@@ -79,8 +80,8 @@ impl TailReport {
         Self::asking(segment, durable, |_| Ok(()))
     }
 
-    /// As [`TailReport::of`]. Calls `go_on` with the current offset from time to time, and fails
-    /// with its error.
+    /// Works like [`TailReport::of`]. Calls `go_on` with the current offset from time to time, and
+    /// fails with its error.
     pub(crate) fn asking<E: From<Error>>(
         segment: &Segment,
         durable: DurablePrefix,
@@ -139,7 +140,7 @@ impl TailReport {
         Ok(Self { file_len, end, record_count, last, last_at, durable_damage, behind, unknown })
     }
 
-    /// The bytes after the end.
+    /// Returns the bytes after the end, if any.
     pub(crate) fn torn(&self, id: SegmentId) -> Option<TornTail> {
         let at = Location { segment: id, offset: self.end };
         let len = self.file_len.saturating_sub(self.end);
@@ -147,7 +148,7 @@ impl TailReport {
     }
 }
 
-/// Whether the log was durable beyond number `last` when `record` was written.
+/// Returns whether the log was durable beyond number `last` when `record` was written.
 fn proves(record: &Scanned<'_>, last: Seqno) -> bool {
     let lag = record.header.lag;
     lag != LAG_UNKNOWN && record.header.seq.0.saturating_sub(lag.into()) > last.0

@@ -23,8 +23,8 @@ use crate::engine::fs::Mapping;
 pub(crate) type Rebuild = Box<dyn Fn(usize) -> Result<Keydir> + Send + Sync>;
 
 impl Keydir {
-    /// The keydir in the file KEYDIR, with `head` decoded from `mapping`. Reads no slots. A shard
-    /// is checked on its first lookup, rebuilt by `rebuild` if it is damaged, and copied into
+    /// Returns the keydir in the file KEYDIR, with `head` decoded from `mapping`. Reads no slots. A
+    /// shard is checked on its first lookup, rebuilt by `rebuild` if it is damaged, and copied into
     /// memory on its first write. A slot outside the addresses `covered`, which are sorted and
     /// disjoint, is damage. Returns `None` if the file cannot be used in place: a part is
     /// unreadable, or the machine is big-endian.

@@ -40,14 +40,15 @@ pub(crate) struct Keydir {
 }
 
 impl Keydir {
-    /// An empty index. All its shards share one empty table until they are written to.
+    /// Returns an empty index. All its shards share one empty table until they are written to.
     pub(crate) fn new() -> Self {
         let empty = Arc::<Shard>::default();
         let shards = (0..SHARD_COUNT).map(|_| RwLock::new(LockRank::Leaf, Arc::clone(&empty))).collect();
         Self { shards, count: Arc::default() }
     }
 
-    /// The number of keys. Damage in KEYDIR makes it wrong until the damaged shard is rebuilt.
+    /// Returns the number of keys. Damage in KEYDIR makes it wrong until the damaged shard is
+    /// rebuilt.
     pub(crate) fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
@@ -133,34 +134,34 @@ impl Keydir {
         self.count.store(0, Ordering::Relaxed);
     }
 
-    /// A copy of the index. Both share each shard until one of them writes to it. The index must be
-    /// settled, or a rebuilt shard would correct the count of only one copy. The caller prevents
-    /// writes meanwhile.
+    /// Returns a copy of the index. Both share each shard until one of them writes to it. The index
+    /// must be settled, or a rebuilt shard would correct the count of only one copy. The caller
+    /// prevents writes meanwhile.
     pub(crate) fn fork(&self) -> Self {
         let shards =
             self.shards.iter().map(|shard| RwLock::new(LockRank::Leaf, Arc::clone(&shard.read()))).collect();
         Self { shards, count: Arc::new(AtomicU64::new(self.count())) }
     }
 
-    /// A snapshot of the index. The caller prevents writes meanwhile. Costs 1,024 reference counts,
-    /// and a copy of each shard that is written to while the snapshot exists.
+    /// Returns a snapshot of the index. The caller prevents writes meanwhile. Costs 1,024 reference
+    /// counts, and a copy of each shard that is written to while the snapshot exists.
     pub(crate) fn snapshot(&self) -> Snapshot {
         Snapshot(self.shards.iter().map(|shard| Arc::clone(&shard.read())).collect())
     }
 
-    /// The bytes of occupied slots, in memory and in the file.
+    /// Returns the bytes of occupied slots, in memory and in the file.
     pub(crate) fn used_len(&self) -> u64 {
         self.count() * size_of::<u64>() as u64
     }
 
-    /// The memory of the tables, in bytes. Mapped shards do not count: the operating system can
-    /// reclaim them.
+    /// Returns the memory of the tables, in bytes. Mapped shards do not count: the operating system
+    /// can reclaim them.
     pub(crate) fn memory_len(&self) -> u64 {
         let tables: usize = self.shards.iter().map(|shard| shard.read().memory_len()).sum();
         (tables + SHARD_COUNT * (size_of::<RwLock<Arc<Shard>>>() + size_of::<Shard>())) as u64
     }
 
-    /// The bytes of the shards that are still in the file.
+    /// Returns the bytes of the shards that are still in the file.
     pub(crate) fn mapped_len(&self) -> u64 {
         self.shards.iter().map(|shard| shard.read().mapped_len() as u64).sum()
     }
@@ -212,23 +213,24 @@ fn prefetch_slot(shard: &Shard, hash: u64) {
 pub(crate) struct Snapshot(Box<[Arc<Shard>]>);
 
 impl Snapshot {
-    /// The number of keys: [`Keydir::count`] of that moment, corrected for shards rebuilt since.
+    /// Returns the number of keys: [`Keydir::count`] of that moment, corrected for shards rebuilt
+    /// since.
     pub(crate) fn count(&self) -> u64 {
         self.0.iter().map(|shard| shard.count()).sum()
     }
 
-    /// As [`Keydir::candidates`].
+    /// Works like [`Keydir::candidates`].
     pub(crate) fn candidates(&self, hash: u64) -> Result<Candidates> {
         Ok(self.0[shard_of(hash)].table()?.candidates(tag(hash)))
     }
 
-    /// As [`Keydir::prefetch`].
+    /// Works like [`Keydir::prefetch`].
     pub(crate) fn prefetch(&self, hash: u64) {
         prefetch_slot(&self.0[shard_of(hash)], hash);
     }
 
-    /// The address of every key's newest record, in no useful order. Yields an error for a damaged
-    /// shard that cannot be rebuilt.
+    /// Returns the address of every key's newest record, in no useful order. Yields an error for a
+    /// damaged shard that cannot be rebuilt.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = Result<Address>> + '_ {
         self.0.iter().flat_map(|shard| {
             let (table, failure) = match shard.table() {

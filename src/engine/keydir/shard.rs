@@ -34,7 +34,7 @@ impl Clone for Shard {
 }
 
 impl Shard {
-    /// The table, if it has been checked.
+    /// Returns the table, if it has been checked.
     #[inline]
     pub(super) fn ready(&self) -> Option<Table<'_>> {
         match self {
@@ -43,7 +43,7 @@ impl Shard {
         }
     }
 
-    /// The table. Checks it first, and rebuilds it if it is damaged.
+    /// Returns the table. Checks it first, and rebuilds it if it is damaged.
     ///
     /// # Errors
     /// Those of the rebuild. The next call tries again.
@@ -54,7 +54,7 @@ impl Shard {
         Ok(self.checked())
     }
 
-    /// The table to write to. Copies a mapped one into memory.
+    /// Returns the table to write to. Copies a mapped one into memory.
     pub(super) fn own(&mut self) -> &mut OwnedTable {
         match self {
             Self::Owned(table) => table,
@@ -65,7 +65,7 @@ impl Shard {
         }
     }
 
-    /// The number of keys. It may be wrong until the table is checked.
+    /// Returns the number of keys. It may be wrong until the table is checked.
     pub(super) fn count(&self) -> u64 {
         match self {
             Self::Owned(table) => table.view().count as u64,
@@ -73,7 +73,7 @@ impl Shard {
         }
     }
 
-    /// The memory of the table, in bytes. A table in the file takes none.
+    /// Returns the memory of the table, in bytes. A table in the file takes none.
     pub(super) fn memory_len(&self) -> usize {
         match self {
             Self::Owned(table) => table.memory_len(),
@@ -84,7 +84,7 @@ impl Shard {
         }
     }
 
-    /// The length of the table in the file, in bytes, if it is in use.
+    /// Returns the length of the table in the file, in bytes, if it is in use.
     pub(super) fn mapped_len(&self) -> usize {
         match self {
             Self::Owned(_) => 0,
@@ -132,8 +132,8 @@ enum Content {
 }
 
 impl MappedShard {
-    /// The shard of `row`. `None` if the slots cannot be used in place: they are unreadable or
-    /// unaligned, or the machine is big-endian.
+    /// Returns the shard of `row`. `None` if the slots cannot be used in place: they are unreadable
+    /// or unaligned, or the machine is big-endian.
     pub(super) fn new(file: &Arc<MappedFile>, index: usize, row: ShardRow) -> Option<Self> {
         let range = usize::try_from(row.slots_at).ok()?..usize::try_from(row.end()?).ok()?;
         let shard = Self {
@@ -194,8 +194,8 @@ impl MappedShard {
         is_as_written && table.is_sound() && self.is_covered(table)
     }
 
-    /// Whether each slot points into a segment that the file covers. A key with a slot elsewhere
-    /// would seem missing, and a compaction would drop its record.
+    /// Returns whether each slot points into a segment that the file covers. A key with a slot
+    /// elsewhere would seem missing, and a compaction would drop its record.
     fn is_covered(&self, table: Table<'_>) -> bool {
         let covered = &self.file.covered;
         table.addresses().all(|Address(at)| {

@@ -17,12 +17,12 @@ pub(super) const EMPTY: u64 = 0;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Address(pub(crate) u64);
 
-/// The number of the shard that holds `hash`.
+/// Returns the number of the shard that holds `hash`.
 pub(crate) fn shard_of(hash: u64) -> usize {
     (hash >> (u64::BITS - SHARD_BITS)) as usize
 }
 
-/// The 24 bits of `hash` below those that choose the shard.
+/// Returns the 24 bits of `hash` below those that choose the shard.
 pub(super) fn tag(hash: u64) -> u64 {
     (hash >> (u64::BITS - SHARD_BITS - TAG_BITS)) & ((1 << TAG_BITS) - 1)
 }

@@ -26,7 +26,7 @@ fn home(tag: u64, capacity: usize) -> usize {
 }
 
 impl<'a> Table<'a> {
-    /// The slots from the home of `tag` on that can hold `tag`, with their positions.
+    /// Returns the slots from the home of `tag` on that can hold `tag`, with their positions.
     #[inline]
     fn run(self, tag: u64) -> impl Iterator<Item = (usize, u64)> + 'a {
         let home = home(tag, self.capacity);
@@ -66,14 +66,14 @@ impl<'a> Table<'a> {
         self.slots.iter().filter(|&&slot| slot != EMPTY).map(|&slot| address_of(slot))
     }
 
-    /// The occupied slots in an order that does not depend on the history of the table.
+    /// Returns the occupied slots in an order that does not depend on the history of the table.
     pub(super) fn sorted_slots(self) -> Vec<u64> {
         let mut slots: Vec<u64> = self.slots.iter().copied().filter(|&slot| slot != EMPTY).collect();
         slots.sort_unstable();
         slots
     }
 
-    /// Whether the slots are in the order described at [`Table`]. A file may hold anything.
+    /// Returns whether the slots are in the order described at [`Table`]. A file may hold anything.
     pub(super) fn is_sound(self) -> bool {
         let mut run_start = 0;
         let mut last_tag = 0;
@@ -112,7 +112,7 @@ impl OwnedTable {
         Table { slots: &self.slots, capacity: self.capacity, count: self.count }
     }
 
-    /// The memory of the slots, in bytes.
+    /// Returns the memory of the slots, in bytes.
     pub(super) fn memory_len(&self) -> usize {
         self.slots.capacity() * size_of::<u64>()
     }

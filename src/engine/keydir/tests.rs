@@ -19,7 +19,7 @@ use crate::engine::fs::{Access, FileSystem, OsFileSystem, StoreFile, read_exact_
 
 type Model = BTreeMap<u16, Address>;
 
-/// Hashes with few tags in shard 0, so that runs are long and tags collide.
+/// Returns hashes with few tags in shard 0, so that runs are long and tags collide.
 fn colliding_hash(key: u16) -> u64 {
     (u64::from(key) % 7) << (u64::BITS - SHARD_BITS - 3)
 }
@@ -86,7 +86,7 @@ fn never() -> Rebuild {
     Box::new(|shard| panic!("shard {shard} is not damaged"))
 }
 
-/// An index of 1,000 keys, and the model of it.
+/// Returns an index of 1,000 keys, and the model of it.
 fn thousand() -> (Keydir, Model) {
     let model: Model = (1..=1000).map(|key| (key, Address(key.into()))).collect();
     (of(&model, spread_hash), model)

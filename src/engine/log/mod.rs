@@ -267,13 +267,13 @@ impl Log {
         self.writable().map(drop)
     }
 
-    /// The sequence number of the last record appended.
+    /// Returns the sequence number of the last record appended.
     pub(crate) fn appended(&self) -> Seqno {
         // A fork writes nothing.
         self.lock().map_or(Seqno(0), |writer| writer.appended)
     }
 
-    /// Whether this process is a fork of the one that opened it.
+    /// Returns whether this process is a fork of the one that opened it.
     pub(crate) fn is_fork(&self) -> bool {
         self.fork_guard.is_fork()
     }

@@ -20,7 +20,8 @@ pub(super) struct PendingRecord {
 }
 
 impl PendingRecord {
-    /// This record, if it is a put, as the one that a later record of the same key replaces.
+    /// Returns this record, if it is a put, as the one that a later record of the same key
+    /// replaces.
     pub(super) fn as_replaced(&self) -> Option<Replaced> {
         let Unpublished { address, len, kind, expires_ms, .. } = self.record;
         (kind == Kind::Put).then_some(Replaced { address, len, expires_ms })
@@ -38,7 +39,7 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// The position of the next record.
+    /// Returns the position of the next record.
     pub(super) fn end(&self) -> u64 {
         self.popped + self.queue.len() as u64
     }
@@ -88,7 +89,7 @@ impl Pending {
         }
     }
 
-    /// The first record that readers do not see.
+    /// Returns the first record that readers do not see.
     pub(super) fn first(&self) -> Option<&PendingRecord> {
         self.queue.front()
     }

@@ -16,7 +16,7 @@ use crate::engine::fs::StoreFile;
 use crate::engine::segment::{Identity, SegmentWriter};
 
 impl Log {
-    /// Whether the active segment must be sealed before `len` bytes are appended.
+    /// Returns whether the active segment must be sealed before `len` bytes are appended.
     pub(super) fn is_due(&self, writer: &Writer, len: u64) -> bool {
         let is_full = |active: &Active| active.segment.len() + len > active.capacity;
         writer.active.as_ref().is_some_and(|active| is_full(active) || self.is_aged(active))
@@ -136,7 +136,7 @@ impl Log {
         }
     }
 
-    /// The id of the next segment. No file has it.
+    /// Returns the id of the next segment, which no file has.
     ///
     /// # Errors
     /// [`Error::NumbersSpent`].
@@ -175,7 +175,7 @@ impl Log {
     }
 }
 
-/// The error for a counter of MANIFEST without numbers left.
+/// Returns the error for a counter of MANIFEST without numbers left.
 pub(super) fn spent(counter: &'static str, number: u64) -> Error {
     Error::NumbersSpent { counter, number }
 }

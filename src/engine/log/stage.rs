@@ -168,8 +168,8 @@ impl Log {
     }
 }
 
-/// The expiry of a key put at `time_ms`, the clock's time. Reads use a time that may be ahead of
-/// it. A time to live that started there would be too long.
+/// Returns the expiry of a key put at `time_ms`, the clock's time. Reads use a time that may be
+/// ahead of it. A time to live that started there would be too long.
 fn end_of(expiry: Expiry, time_ms: u64) -> Result<u64> {
     let expires_ms = expiry.at_ms(time_ms);
     if expires_ms > Expiry::AT_MS_MAX { Err(Error::ExpiryTooLate) } else { Ok(expires_ms) }

@@ -51,13 +51,13 @@ impl Log {
         Ok((self.state.freeze(), writer.published()))
     }
 
-    /// The sequence number of the newest record that readers see, after a flush of the buffer.
+    /// Flushes the buffer, and returns the sequence number of the newest record that readers see.
     pub(crate) fn published(&self) -> Result<Seqno> {
         self.flush_buffered()?;
         Ok(self.lock()?.published())
     }
 
-    /// The sequence number of the next record.
+    /// Returns the sequence number of the next record.
     pub(crate) fn next_seq(&self) -> Result<Seqno> {
         Ok(self.lock()?.appended.plus(1))
     }
@@ -103,7 +103,7 @@ impl Log {
         Ok(cut)
     }
 
-    /// As [`Log::cut`], but includes the inputs of a compaction that is committing.
+    /// Works like [`Log::cut`], but also includes the inputs of a compaction that is committing.
     fn cut_now(&self, writer: &Writer) -> Cut {
         let first_pending = writer.pending.first();
         let len = |segment: &Segment| {

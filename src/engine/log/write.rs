@@ -63,14 +63,14 @@ impl<'a> From<Op<'a>> for Staged<'a> {
 }
 
 impl<'a> Staged<'a> {
-    /// The operations of `batch`.
+    /// Returns the operations of `batch`.
     pub(crate) fn all(batch: &'a Batch) -> Vec<Self> {
         batch.iter().map(Self::from).collect()
     }
 }
 
 impl Staged<'_> {
-    /// The length of the record in bytes.
+    /// Returns the length of the record in bytes.
     pub(super) fn record_len(&self) -> u64 {
         let value_len = self.packed.as_ref().map_or(self.op.value().len(), |packed| packed.bytes.len());
         encoded_len(self.op.key().len(), value_len, self.op.expiry().is_some())

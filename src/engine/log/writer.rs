@@ -72,7 +72,7 @@ impl Active {
         self.segment.segment.id
     }
 
-    /// The file and the segment, for a sync without the log's lock.
+    /// Returns the file and the segment, for a sync without the log's lock.
     pub(super) fn for_sync(&self) -> (Arc<dyn File>, Arc<Segment>) {
         (self.segment.file(), Arc::clone(&self.segment.segment))
     }
@@ -95,7 +95,7 @@ impl Writer {
         Error::OutcomeUnknown { cause }
     }
 
-    /// The sequence number of the newest record that readers see.
+    /// Returns the sequence number of the newest record that readers see.
     pub(super) fn published(&self) -> Seqno {
         self.pending.first().map_or(self.appended, |first| first.seq.previous())
     }
@@ -108,12 +108,12 @@ impl Writer {
         self.active.as_ref().map_or(0, |active| active.segment.staged_len())
     }
 
-    /// A ticket for the latest append, or for a write that appended nothing.
+    /// Returns a ticket for the latest append, or for a write that appended nothing.
     pub(super) fn ticket(&self, commit: Option<Commit>) -> Ticket {
         Ticket { commit, waits_for: self.appended, losses: self.loss_count }
     }
 
-    /// The end of the log, with staged records.
+    /// Returns the end of the log, with staged records.
     pub(super) fn mark(&self) -> Mark {
         Mark { seq: self.appended, position: self.pending.end() }
     }
@@ -143,12 +143,12 @@ impl Writer {
         Some(Error::NotWritten { cause: loss.cause.clone() })
     }
 
-    /// The pending record of `key`: `None` if there is none, `Some(None)` for a delete.
+    /// Returns the pending record of `key`: `None` if there is none, `Some(None)` for a delete.
     pub(super) fn pending_record(&self, hash: u64, key: &[u8]) -> Result<Option<Option<Replaced>>> {
         Ok(self.pending_of(hash, key)?.map(|appended| appended.as_replaced()))
     }
 
-    /// The newest pending record of `key`.
+    /// Returns the newest pending record of `key`.
     pub(super) fn pending_of(&self, hash: u64, key: &[u8]) -> Result<Option<PendingRecord>> {
         let Some(active) = &self.active else { return Ok(None) };
         for appended in self.pending.with_hash(hash) {
@@ -159,7 +159,7 @@ impl Writer {
         Ok(None)
     }
 
-    /// The current manifest, with `extent` for the active segment.
+    /// Returns the current manifest, with `extent` for the active segment.
     pub(super) fn manifest_ending(&self, extent: Extent) -> Manifest {
         let mut manifest = self.manifest.clone();
         manifest.next_seq = manifest.next_seq.max(self.appended.plus(1));
@@ -169,7 +169,7 @@ impl Writer {
         manifest
     }
 
-    /// The current manifest, with the active segment sealed.
+    /// Returns the current manifest, with the active segment sealed.
     pub(super) fn sealed_manifest(&self) -> Manifest {
         self.manifest_ending(Extent::Sealed(self.active_len()))
     }

@@ -50,7 +50,7 @@ impl SegmentExpiry {
         }
     }
 
-    /// Whether it covers all records.
+    /// Returns whether it covers all records.
     pub(crate) fn is_known(&self) -> bool {
         self.is_known.load(Ordering::Acquire)
     }
@@ -60,18 +60,18 @@ impl SegmentExpiry {
         self.is_known.store(true, Ordering::Release);
     }
 
-    /// Whether it is known that no record of the segment expires.
+    /// Returns whether it is known that no record of the segment expires.
     pub(crate) fn never_expires(&self) -> bool {
         self.is_known() && self.first_ms.load(Ordering::Relaxed) == u64::MAX
     }
 
-    /// Whether a record may have expired at `by_ms`.
+    /// Returns whether a record may have expired at `by_ms`.
     pub(crate) fn may_expire_by(&self, by_ms: u64) -> bool {
         !self.is_known() || self.first_ms.load(Ordering::Relaxed) <= by_ms
     }
 
-    /// A lower bound for the bytes of live records that have expired at `by_ms`, if `live_len`
-    /// bytes are live.
+    /// Returns a lower bound for the bytes of live records that have expired at `by_ms`, if
+    /// `live_len` bytes are live.
     pub(super) fn expired_len(&self, by_ms: u64, live_len: u64) -> u64 {
         if !self.is_known() || self.last_ms.load(Ordering::Relaxed) > by_ms {
             return 0;

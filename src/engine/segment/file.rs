@@ -13,8 +13,8 @@ const HEADER_LEN_MAX: u64 = 4096;
 /// The total length of holes in a segment above which a scan skips them instead of reading zeros.
 const HOLES_LEN_MAX: u64 = 1 << 20;
 
-/// Whether the first `len` bytes of `file` have so many holes that a scan should skip them. A
-/// segment has none unless it was tampered with, or the file system turns zeros into holes.
+/// Returns whether the first `len` bytes of `file` have so many holes that a scan should skip them.
+/// A segment has none unless it was tampered with, or the file system turns zeros into holes.
 pub(crate) fn is_sparse(file: &dyn File, len: u64) -> bool {
     let mut at = 0;
     let mut holes_len = 0;
@@ -44,18 +44,18 @@ pub(crate) fn open(directory: &dyn Directory, id: SegmentId, access: Access) -> 
     })
 }
 
-/// The length of the file of segment `id`, in bytes.
+/// Returns the length of the file of segment `id`, in bytes.
 pub(crate) fn len(directory: &dyn Directory, id: SegmentId, file: &dyn File) -> Result<u64> {
     file.len().map_err(Error::io("read", directory.path(StoreFile::Segment(id))))
 }
 
-/// The first bytes of the file of segment `id`, including its header.
+/// Returns the first bytes of the file of segment `id`, including its header.
 pub(crate) fn first_bytes(directory: &dyn Directory, id: SegmentId, file: &dyn File) -> Result<Vec<u8>> {
     let len = len(directory, id, file)?.min(HEADER_LEN_MAX);
     read_vec_at(file, 0, len).map_err(Error::io("read", directory.path(StoreFile::Segment(id))))
 }
 
-/// The ids of all segment files in the directory, in any order.
+/// Returns the ids of all segment files in the directory, in any order.
 pub(crate) fn present(directory: &dyn Directory) -> Result<Vec<SegmentId>> {
     ids(directory, |file| match file {
         StoreFile::Segment(id) => Some(id),
@@ -63,7 +63,7 @@ pub(crate) fn present(directory: &dyn Directory) -> Result<Vec<SegmentId>> {
     })
 }
 
-/// The ids of all hints in the directory, in any order.
+/// Returns the ids of all hints in the directory, in any order.
 pub(crate) fn hinted(directory: &dyn Directory) -> Result<Vec<SegmentId>> {
     ids(directory, |file| match file {
         StoreFile::Hint(id) => Some(id),

@@ -58,8 +58,8 @@ fn encode(filter: &BinaryFuse8) -> Vec<u8> {
     bytes
 }
 
-/// Whether `hash` may be in the set of `filter`. `false` is certain if the bytes are intact. Bytes
-/// that are not a filter give `true`.
+/// Returns whether `hash` may be in the set of `filter`. `false` is certain if the bytes are
+/// intact. Bytes that are not a filter give `true`.
 pub(crate) fn may_hold(filter: &[u8], hash: u64) -> bool {
     if filter == NOTHING {
         return false;
@@ -72,8 +72,8 @@ pub(crate) fn may_hold(filter: &[u8], hash: u64) -> bool {
     }
 }
 
-/// Whether all three places of every hash are within `count` fingerprints. The crate does not
-/// check, and panics or overflows otherwise.
+/// Returns whether all three places of every hash are within `count` fingerprints. The crate does
+/// not check, and panics or overflows otherwise.
 fn is_sound(descriptor: &[u8], count: usize) -> bool {
     let block_len = u32_at(descriptor, BLOCK_LEN_AT);
     let mask = u32_at(descriptor, BLOCK_MASK_AT);

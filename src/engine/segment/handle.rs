@@ -97,7 +97,7 @@ impl Segment {
         self.len.load(Ordering::Acquire)
     }
 
-    /// The capacity of the active segment, or the length of a sealed one.
+    /// Returns the capacity of the active segment, or the length of a sealed one.
     pub(crate) fn limit(&self) -> u64 {
         self.limit.load(Ordering::Acquire)
     }
@@ -118,12 +118,12 @@ impl Segment {
         self.is_sealed.store(true, Ordering::Release);
     }
 
-    /// Whether no more records are appended.
+    /// Returns whether no more records are appended.
     pub(crate) fn is_sealed(&self) -> bool {
         self.is_sealed.load(Ordering::Acquire)
     }
 
-    /// Whether compaction must leave it alone.
+    /// Returns whether compaction must leave it alone.
     pub(crate) fn is_unfit(&self) -> bool {
         self.is_unfit.load(Ordering::Relaxed)
     }
@@ -148,12 +148,12 @@ impl Segment {
         self.len.fetch_max(len, Ordering::Release);
     }
 
-    /// The mapped bytes, up to the end of the records.
+    /// Returns the mapped bytes, up to the end of the records.
     pub(crate) fn mapped_len(&self) -> u64 {
         if matches!(self.backing, Backing::Mapped(_)) { self.len() } else { 0 }
     }
 
-    /// The location of the record at `at`.
+    /// Returns the location of the record at `at`.
     pub(crate) fn location(&self, at: u64) -> Location {
         Location { segment: self.id, offset: at }
     }
@@ -166,7 +166,7 @@ impl Segment {
         Error::Io { action: "read", path: self.path.clone(), source }
     }
 
-    /// The entry of KEYDIR for the first `len` bytes: identity and usage.
+    /// Returns the entry of KEYDIR for the first `len` bytes: identity and usage.
     pub(crate) fn covered(&self, len: u64) -> Covered {
         self.usage.covered(&self.identity, len, self.expiry.never_expires())
     }
@@ -181,7 +181,8 @@ impl Segment {
         }
     }
 
-    /// A lower bound for the bytes of live records that have expired at `by_ms`. Reads nothing.
+    /// Returns a lower bound for the bytes of live records that have expired at `by_ms`. Reads
+    /// nothing.
     pub(crate) fn expired_len(&self, by_ms: u64) -> u64 {
         self.expiry.expired_len(by_ms, self.usage.live_len())
     }

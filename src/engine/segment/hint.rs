@@ -64,8 +64,8 @@ impl Hint {
         SortedRecords { rows, record_count, compressed, last_seq }
     }
 
-    /// Whether the segment may hold a key with this hash. `false` is certain; `true` is wrong less
-    /// than once in 100 times.
+    /// Returns whether the segment may hold a key with this hash. `false` is certain; `true` is
+    /// wrong less than once in 100 times.
     pub(super) fn may_hold(&self, hash: u64) -> bool {
         filter::may_hold(&self.bytes[self.checked.filter.clone()], hash)
     }

@@ -70,7 +70,7 @@ impl Segment {
         Ok(Some(context.check_header(at, &bytes).map_or(Outline::default(), outline)))
     }
 
-    /// The length of the record at `at`, or 0 if its header is damaged.
+    /// Returns the length of the record at `at`, or 0 if its header is damaged.
     pub(crate) fn len_at(&self, at: u64) -> Result<u64> {
         let context = self.layout.records;
         let checked = context.check_header(at, &self.bytes(at, context.header_len.into())?);
@@ -100,14 +100,14 @@ impl Segment {
         Ok(self.bytes(range.start, len)?.into_owned())
     }
 
-    /// The key of the record at `at`, whose header is intact.
+    /// Returns the key of the record at `at`, whose header is intact.
     pub(crate) fn key_at(&self, at: u64) -> Result<Cow<'_, [u8]>> {
         let header_len = self.layout.records.header_len;
         let frame = RecordHeader::peek(&self.bytes(at, header_len.into())?).frame(header_len);
         self.bytes(at.saturating_add(frame.key_at), frame.key_len)
     }
 
-    /// The value of `record`, decompressed if necessary.
+    /// Returns the value of `record`, decompressed if necessary.
     pub(crate) fn value_of<'a>(
         &self,
         header: &RecordHeader,
@@ -217,7 +217,7 @@ enum RecordBytes {
 }
 
 impl Record {
-    /// Whether the record had expired at `now_ms`.
+    /// Returns whether the record had expired at `now_ms`.
     pub(crate) fn is_past(&self, now_ms: u64) -> bool {
         self.expires_ms.is_some_and(|expires_ms| expires_ms <= now_ms)
     }
@@ -239,7 +239,7 @@ impl Record {
         })
     }
 
-    /// The value as stored.
+    /// Returns the value as stored.
     fn into_stored(self) -> Value {
         let start = self.frame.value_at as usize;
         let end = start + self.frame.value_len as usize;
@@ -249,7 +249,7 @@ impl Record {
         }
     }
 
-    /// The length of the decompressed value in bytes, according to the record.
+    /// Returns the length of the decompressed value in bytes, according to the record.
     pub(crate) fn raw_len(&self) -> u64 {
         match self.compressed() {
             Compressed { stored_len: 0, .. } => self.frame.value_len,
@@ -257,7 +257,8 @@ impl Record {
         }
     }
 
-    /// The lengths of the value before and after compression, or zeros if it is not compressed.
+    /// Returns the lengths of the value before and after compression, or zeros if it is not
+    /// compressed.
     pub(crate) fn compressed(&self) -> Compressed {
         match &self.source {
             RecordBytes::Mapped(mapping, at) => {

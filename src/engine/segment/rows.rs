@@ -17,7 +17,7 @@ impl SortedRows {
         Self(bytes)
     }
 
-    /// The encoded rows, as in a hint.
+    /// Returns the encoded rows, as in a hint.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -26,7 +26,7 @@ impl SortedRows {
         self.0.len() / ROW_LEN
     }
 
-    /// Row `index`, which is less than [`SortedRows::len`].
+    /// Returns row `index`, which must be less than [`SortedRows::len`].
     pub(crate) fn get(&self, index: usize) -> HintRow {
         HintRow::decode(&self.0[index * ROW_LEN..][..ROW_LEN])
     }

@@ -55,15 +55,16 @@ impl Scanned<'_> {
         self.header.value(&self.frame, self.bytes, self.value_len_max).map(drop)
     }
 
-    /// The damage of the record, or of its compressed value. A value over the limit, or with a
-    /// codec of a later version, is not damaged.
+    /// Returns the damage of the record, or of its compressed value. A value over the limit, or
+    /// with a codec of a later version, is not damaged.
     pub(crate) fn damage_or_values(&self) -> Option<Damage> {
         let is_unread = |damage: &Damage| matches!(damage, Damage::Codec(_) | Damage::TooLarge { .. });
         let of_value = || self.check_value().err().filter(|damage| !is_unread(damage));
         self.damage.clone().or_else(of_value)
     }
 
-    /// The lengths of the value before and after compression, or zeros if it is not compressed.
+    /// Returns the lengths of the value before and after compression, or zeros if it is not
+    /// compressed.
     pub(crate) fn compressed(&self) -> Compressed {
         self.header.compressed(&self.frame, self.bytes)
     }
@@ -121,7 +122,7 @@ impl<'s> Scanner<'s> {
         self.end
     }
 
-    /// The sequence number of the last intact record so far.
+    /// Returns the sequence number of the last intact record so far.
     pub(crate) fn last_seq(&self) -> Seqno {
         self.last_seq
     }
@@ -131,8 +132,8 @@ impl<'s> Scanner<'s> {
         self.next_asking(&mut |_| Ok(()))
     }
 
-    /// As [`Scanner::next`]. Calls `go_on` with the current offset every [`ASK_LEN`] bytes, also
-    /// during resynchronisation, and fails with its error.
+    /// Works like [`Scanner::next`]. Calls `go_on` with the current offset every [`ASK_LEN`] bytes,
+    /// also during resynchronisation, and fails with its error.
     pub(crate) fn next_asking<E: From<Error>>(
         &mut self,
         go_on: &mut dyn FnMut(u64) -> Result<(), E>,
@@ -228,8 +229,8 @@ impl<'s> Scanner<'s> {
         go_on(at)
     }
 
-    /// The next offset after `at` where a record can start. No record has sequence number 0, so
-    /// zeros are skipped as fast as they are read.
+    /// Returns the next offset after `at` where a record can start. No record has sequence number
+    /// 0, so zeros are skipped as fast as they are read.
     fn place_behind(&mut self, at: u64) -> Result<u64> {
         let next = at + STEP;
         if next >= self.end {
@@ -243,7 +244,7 @@ impl<'s> Scanner<'s> {
         Ok(if zeros == count { self.window.behind_hole(place).min(self.end) } else { place })
     }
 
-    /// The intact header at `at` of a record that ends within the segment.
+    /// Returns the intact header at `at` of a record that ends within the segment.
     fn header_at(&mut self, at: u64) -> Result<Result<(RecordHeader, Frame), Damage>> {
         let context = self.segment.layout.records;
         let room = self.end - at;
@@ -287,8 +288,8 @@ impl<'s> Window<'s> {
         Ok(self.bytes(at, LEN_MIN)?.iter().all(|&byte| byte == 0))
     }
 
-    /// The next possible start of a record after the hole that contains `place`, or `place` itself
-    /// outside of holes. A mapping has no large holes: see [`Backing`].
+    /// Returns the next possible start of a record after the hole that contains `place`, or `place`
+    /// itself outside of holes. A mapping has no large holes: see [`Backing`].
     pub(super) fn behind_hole(&self, place: u64) -> u64 {
         match &self.segment.backing {
             Backing::Mapped(_) => place,

@@ -9,7 +9,8 @@ use crate::engine::base::error::{Error, Result};
 use crate::engine::format::hint::HintRow;
 
 impl SortedRows {
-    /// The rows with keys in `range`, and damaged records that may be in it.
+    /// Returns the indices of the rows with keys in `range`, and of damaged records that may be in
+    /// it.
     pub(crate) fn range(&self, segment: &Segment, range: &impl RangeBounds<[u8]>) -> Result<Range<usize>> {
         let before = |key: &[u8]| self.partition_point(segment, |other| other < key);
         let through = |key: &[u8]| self.partition_point(segment, |other| other <= key);
@@ -26,8 +27,8 @@ impl SortedRows {
         Ok(from..to.max(from))
     }
 
-    /// The first row whose key is not `is_before`. Damaged records have no key and may be on either
-    /// side.
+    /// Returns the index of the first row whose key is not `is_before`. Damaged records have no key
+    /// and may be on either side.
     pub(crate) fn partition_point(
         &self,
         segment: &Segment,
@@ -45,7 +46,7 @@ impl SortedRows {
         Ok(low)
     }
 
-    /// The first row of `from..to` whose record is intact, and its key.
+    /// Returns the first row of `from..to` whose record is intact, and its key.
     fn first_intact(&self, segment: &Segment, from: usize, to: usize) -> Result<Option<(usize, Value)>> {
         for index in from..to {
             match segment.read(self.get(index).at) {
@@ -57,7 +58,7 @@ impl SortedRows {
         Ok(None)
     }
 
-    /// Whether the rows include a record of `key`, or a damaged one that may be.
+    /// Returns whether the rows include a record of `key`, or a damaged one that may be.
     pub(super) fn may_hold(&self, segment: &Segment, hash: u64, key: &[u8]) -> Result<bool> {
         let first = self.partition_point(segment, |other| other < key)?;
         for index in first..self.len() {

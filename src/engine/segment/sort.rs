@@ -35,8 +35,8 @@ impl Segment {
         Ok(runs.clone())
     }
 
-    /// The damage among the records that [`Segment::order`] has sorted. A record there may have no
-    /// row, or a row under another key. Empty with a hint, which knows every key.
+    /// Returns the damage among the records that [`Segment::order`] has sorted. A record there may
+    /// have no row, or a row under another key. Empty with a hint, which knows every key.
     pub(crate) fn damaged_places(&self) -> Vec<Range<u64>> {
         match &*self.order.lock() {
             OrderState::Sorted { damaged, .. } => damaged.clone(),
@@ -44,8 +44,8 @@ impl Segment {
         }
     }
 
-    /// Whether the segment may hold a record of `key`. The hint's filter rules out most keys.
-    /// Otherwise searches for the key.
+    /// Returns whether the segment may hold a record of `key`. The hint's filter rules out most
+    /// absent keys without a search.
     pub(crate) fn may_hold(&self, context: &StoreContext, hash: u64, key: &[u8]) -> Result<bool> {
         if let OrderState::Hinted(hint) = &*self.order_state(context)
             && !hint.may_hold(hash)
@@ -61,7 +61,7 @@ impl Segment {
         Ok(!self.damaged_places().is_empty())
     }
 
-    /// Whether the hint's filter rules out all of `keys`. `false` without a hint.
+    /// Returns whether the hint's filter rules out all of `keys`. `false` without a hint.
     pub(crate) fn hint_excludes<'k>(
         &self,
         context: &StoreContext,
@@ -73,7 +73,7 @@ impl Segment {
         }
     }
 
-    /// The sorted records from the segment's hint, if it has a valid one.
+    /// Returns the sorted records from the segment's hint, if it has a valid one.
     pub(crate) fn hinted(&self, context: &StoreContext) -> Option<SortedRecords> {
         match &*self.order_state(context) {
             OrderState::Hinted(hint) => Some(hint.sorted()),
@@ -153,7 +153,7 @@ impl Segment {
         state
     }
 
-    /// The bytes of the hint, and of rows in memory.
+    /// Returns the bytes of the hint, and of rows in memory.
     pub(crate) fn order_len(&self) -> (u64, u64) {
         match &*self.order.lock() {
             OrderState::Nothing => (0, 0),
@@ -162,7 +162,7 @@ impl Segment {
         }
     }
 
-    /// Whether a valid hint was looked for and not found.
+    /// Returns whether a valid hint was looked for and not found.
     pub(crate) fn lacks_hint(&self) -> bool {
         matches!(*self.order.lock(), OrderState::Sorted { .. })
     }

@@ -134,7 +134,7 @@ impl Sorter {
     }
 }
 
-/// The first eight bytes as a big-endian number, padded with zeros.
+/// Returns the first eight bytes as a big-endian number, padded with zeros.
 fn prefix(bytes: &[u8]) -> u64 {
     let mut prefix = [0; 8];
     for (to, from) in prefix.iter_mut().zip(bytes) {

@@ -43,24 +43,24 @@ impl ReadMode {
         }
     }
 
-    /// The same mode without mappings.
+    /// Returns the same mode without mappings.
     pub(crate) fn unmapped(&self) -> Self {
         Self { with: ReadWith::Pread, ..self.clone() }
     }
 
-    /// The same mode without mappings and pool, for one short pass over a segment.
+    /// Returns the same mode without mappings and pool, for one short pass over a segment.
     pub(crate) fn unpooled(&self) -> Self {
         Self { with: ReadWith::Pread, files: None, ..self.clone() }
     }
 
-    /// A mode without mappings, for a caller that decompresses nothing.
+    /// Returns a mode without mappings, for a caller that decompresses nothing.
     pub(crate) fn stored() -> Self {
         Self { with: ReadWith::Pread, value_len_max: 0, files: None }
     }
 }
 
 impl StoreContext {
-    /// The store of `manifest` in `directory`.
+    /// Returns the store of `manifest` in `directory`.
     pub(crate) fn of(directory: &Arc<dyn Directory>, manifest: &Manifest, reading: ReadMode) -> Self {
         Self {
             directory: Arc::clone(directory),
@@ -72,7 +72,7 @@ impl StoreContext {
         }
     }
 
-    /// The hash of `key` in the keydir and in hints.
+    /// Returns the hash of `key` in the keydir and in hints.
     pub(crate) fn hash(&self, key: &[u8]) -> u64 {
         key_hash(self.hash_seed, key)
     }

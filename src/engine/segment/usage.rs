@@ -62,7 +62,7 @@ impl Usage {
         self.stored_len.fetch_add(compressed.stored_len, Ordering::Relaxed);
     }
 
-    /// The entry of KEYDIR for the first `len` bytes of the segment.
+    /// Returns the entry of KEYDIR for the first `len` bytes of the segment.
     pub(super) fn covered(&self, identity: &Identity, len: u64, is_endless: bool) -> Covered {
         let figure = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
         let compressed = self.compressed();
@@ -97,18 +97,18 @@ impl Usage {
         self.stored_len.store(compressed.stored_len, Ordering::Relaxed);
     }
 
-    /// The total lengths of compressed values.
+    /// Returns the total lengths of compressed values.
     pub(crate) fn compressed(&self) -> Compressed {
         let figure = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
         Compressed { raw_len: figure(&self.raw_len), stored_len: figure(&self.stored_len) }
     }
 
-    /// The number of live records.
+    /// Returns the number of live records.
     pub(crate) fn live_count(&self) -> u64 {
         not_below_zero(&self.live_count)
     }
 
-    /// The bytes of live records.
+    /// Returns the bytes of live records.
     pub(crate) fn live_len(&self) -> u64 {
         not_below_zero(&self.live_len)
     }
@@ -139,8 +139,8 @@ impl Usage {
     }
 }
 
-/// The value of `figure`, or 0 if it is negative. A KEYDIR that is wrong under a valid checksum may
-/// start a count too low.
+/// Returns the value of `figure`, or 0 if it is negative. A KEYDIR that is wrong under a valid
+/// checksum may start a count too low.
 fn not_below_zero(figure: &AtomicU64) -> u64 {
     let figure = figure.load(Ordering::Relaxed);
     if figure > i64::MAX as u64 { 0 } else { figure }

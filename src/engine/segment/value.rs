@@ -24,7 +24,7 @@ enum Bytes {
 }
 
 impl Value {
-    /// The bytes `range` of `mapping`, which are readable.
+    /// Returns the bytes `range` of `mapping`, which must be readable.
     pub(crate) fn mapped(mapping: Mapping, range: Range<usize>) -> Self {
         Self(Bytes::Mapped { mapping, range })
     }
@@ -39,7 +39,7 @@ impl Value {
         Self::owned(bytes.into(), range)
     }
 
-    /// The bytes `part` of this value, which must include them.
+    /// Returns the bytes `part` of this value, which must include them.
     pub(crate) fn part(&self, part: Range<usize>) -> Self {
         let within = |range: &Range<usize>| range.start + part.start..range.start + part.end;
         Self(match &self.0 {

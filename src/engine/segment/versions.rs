@@ -35,7 +35,7 @@ impl SegmentVersions {
     }
 }
 
-/// The rows of `key`, and of damaged records beside them, which may be of other keys.
+/// Returns the rows of `key`, and of damaged records beside them, which may be of other keys.
 fn range(rows: &SortedRows, segment: &Segment, key: &[u8]) -> Result<Range<usize>> {
     let from = rows.partition_point(segment, |other| other < key)?;
     let mut to = rows.partition_point(segment, |other| other <= key)?;

@@ -76,7 +76,7 @@ impl SegmentWriter {
         Self { segment, file, written, buffer: Vec::new() }
     }
 
-    /// The length with staged bytes.
+    /// Returns the length with staged bytes.
     pub(crate) fn len(&self) -> u64 {
         self.written + self.buffer.len() as u64
     }
@@ -85,7 +85,7 @@ impl SegmentWriter {
         self.buffer.len()
     }
 
-    /// Whether it holds no record, not even a staged one.
+    /// Returns whether it holds no record, not even a staged one.
     pub(crate) fn is_empty(&self) -> bool {
         self.len() <= u64::from(self.segment.layout.header_len)
     }
@@ -132,7 +132,7 @@ impl SegmentWriter {
         self.buffer.truncate(at.saturating_sub(self.written) as usize);
     }
 
-    /// Whether the record at `at`, flushed or staged, is one of `key`.
+    /// Returns whether the record at `at`, flushed or staged, is one of `key`.
     pub(crate) fn is_of_key(&self, at: u64, key: &[u8]) -> Result<bool> {
         let Some(start) = at.checked_sub(self.written) else {
             return Ok(self.segment.outline_if_key(at, key)?.is_some());
@@ -177,7 +177,7 @@ impl SegmentWriter {
         self.file.sync().map_err(Error::io("fsync", &self.segment.path))
     }
 
-    /// The file, for a sync that does not block appends.
+    /// Returns the file, for a sync that does not block appends.
     pub(crate) fn file(&self) -> Arc<dyn File> {
         Arc::clone(&self.file)
     }

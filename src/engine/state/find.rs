@@ -20,7 +20,7 @@ impl State {
         Ok(found.filter(|record| !self.is_past(record.expires_ms)))
     }
 
-    /// As [`State::find`], but also returns expired records.
+    /// Works like [`State::find`], but also returns expired records.
     #[inline]
     fn find_any(&self, key: &[u8]) -> Result<Option<Record>> {
         let hash = self.hash(key);
@@ -61,8 +61,8 @@ impl State {
         }
     }
 
-    /// As [`State::find`] for many keys. Passes the results to `emit` in the order of `keys`.
-    /// Prefetches all slots, then all records, so that the keys share the waits for memory.
+    /// Works like [`State::find`] for many keys. Passes the results to `emit` in the order of
+    /// `keys`. Prefetches all slots, then all records, so that the keys share the waits for memory.
     pub(crate) fn find_many(&self, keys: &[impl AsRef<[u8]>], mut emit: impl FnMut(Result<Option<Record>>)) {
         /// Enough to keep many prefetches in flight, and few enough for the results to stay in the
         /// processor's caches.
@@ -113,7 +113,7 @@ impl State {
         Ok(None)
     }
 
-    /// As [`State::replaceable`], but also checks the record.
+    /// Works like [`State::replaceable`], but also checks the record.
     ///
     /// # Errors
     /// [`Error::Damaged`](crate::Error::Damaged), and I/O errors.
@@ -134,7 +134,7 @@ fn unexpired(found: Result<Option<Record>>, now_ms: u64) -> Result<Option<Record
     found.map(|record| record.filter(|record| !record.is_past(now_ms)))
 }
 
-/// Whether a batch is being published, given the count of begins and ends.
+/// Returns whether a batch is being published, given the count of begins and ends.
 fn is_within(batches: u64) -> bool {
     !batches.is_multiple_of(2)
 }

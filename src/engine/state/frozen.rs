@@ -33,23 +33,23 @@ impl State {
 }
 
 impl Frozen {
-    /// The history that the segments still hold.
+    /// Returns the history that the segments still hold.
     pub(crate) fn history(&self) -> History {
         self.set.history
     }
 
-    /// All records of `key`, oldest first. A damaged record that may be of this key yields its
-    /// error.
+    /// Returns all records of `key`, oldest first. A damaged record that may be of this key yields
+    /// its error.
     pub(crate) fn versions(&self, key: &[u8]) -> KeyVersions {
         KeyVersions::of(&self.state.context, Arc::clone(&self.set), key, None)
     }
 
-    /// The segments in log order.
+    /// Returns the segments in log order.
     pub(crate) fn segments(&self) -> &SegmentSet {
         &self.set
     }
 
-    /// The number of keys.
+    /// Returns the number of keys.
     pub(crate) fn count(&self) -> u64 {
         self.index.count()
     }
@@ -112,8 +112,8 @@ impl Frozen {
         Ok(errors)
     }
 
-    /// Whether the index finds the damaged record at `at` by the key that it still shows. Then it
-    /// is among the rows.
+    /// Returns whether the index finds the damaged record at `at` by the key that it still shows.
+    /// Then it is among the rows.
     fn has_key(&self, segment: &Segment, at: u64) -> Result<bool> {
         let hash = self.state.hash(&segment.key_at(at)?);
         let has_header = segment.len_at(at)? > 0;

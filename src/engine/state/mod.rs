@@ -151,19 +151,20 @@ impl State {
         BatchBegun(&self.batches)
     }
 
-    /// The current time. It never goes back.
+    /// Returns the current time, which never goes back.
     pub(crate) fn now_ms(&self) -> u64 {
         let now_ms = self.clock.now_ms();
         let latest_ms = self.latest_ms.fetch_max(now_ms, Ordering::Relaxed);
         now_ms.max(latest_ms)
     }
 
-    /// Whether a record with this expiry has expired.
+    /// Returns whether a record with this expiry has expired.
     pub(crate) fn is_past(&self, expires_ms: Option<u64>) -> bool {
         expires_ms.is_some_and(|expires_ms| expires_ms <= self.now_ms())
     }
 
-    /// Whether the index points to the record at `at` of `segment`, whose key has this hash.
+    /// Returns whether the index points to the record at `at` of `segment`, whose key has this
+    /// hash.
     pub(crate) fn points_to(&self, hash: u64, segment: &Segment, at: u64) -> Result<bool> {
         self.keydir.points_to(hash, address_of(segment, at))
     }

@@ -117,7 +117,7 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// The address that the index has for the key of `row`.
+    /// Returns the address that the index has for the key of `row`.
     fn replaced(&self, segment: &Segment, row: HintRow) -> Result<Option<Address>> {
         for address in self.keydir.candidates(row.hash)?.iter() {
             if let Some((older, at)) = self.set.locate(address)
@@ -129,8 +129,9 @@ impl Replay<'_> {
         Ok(None)
     }
 
-    /// Whether two records with the same hash have the same key. Only the hash of a damaged record
-    /// is known. It counts as the same key, because otherwise an older value would become visible.
+    /// Returns whether two records with the same hash have the same key. Only the hash of a damaged
+    /// record is known. It counts as the same key, because otherwise an older value would become
+    /// visible.
     fn is_same_key(&self, (segment, row): (&Segment, HintRow), (other, at): (&Segment, u64)) -> Result<bool> {
         if segment.key_at(row.at)? == other.key_at(at)? {
             return Ok(true);

@@ -22,12 +22,12 @@ fn page_count(len: u64) -> usize {
     len.div_ceil(PAGE_LEN).max(1) as usize
 }
 
-/// The address of the record at `at` in `segment`.
+/// Returns the address of the record at `at` in `segment`.
 pub(crate) fn address_of(segment: &Segment, at: u64) -> Address {
     Address(u64::from(segment.first_page) * PAGE_UNITS + at / UNIT_LEN)
 }
 
-/// The addresses of the first `len` bytes of a segment whose first page is `first_page`.
+/// Returns the addresses of the first `len` bytes of a segment whose first page is `first_page`.
 pub(crate) fn addresses(first_page: u32, len: u64) -> Range<u64> {
     let start = u64::from(first_page) * PAGE_UNITS;
     start..start.saturating_add(len.div_ceil(UNIT_LEN))
@@ -59,8 +59,8 @@ enum Page {
 }
 
 impl Page {
-    /// Whether this page, which is number `index`, can be given out after segment `ending` is
-    /// sealed.
+    /// Returns whether this page, which is number `index`, can be given out after segment `ending`
+    /// is sealed.
     fn is_free(&self, index: usize, ending: Option<SegmentId>) -> bool {
         match self {
             Self::Free => true,
@@ -76,13 +76,13 @@ impl Page {
 }
 
 impl SegmentSet {
-    /// The segments in log order.
+    /// Returns the segments in log order.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Segment>> + ExactSizeIterator {
         self.segments.iter()
     }
 
-    /// Whether `places`, each a first page and a length in bytes, fit the address space without
-    /// overlap.
+    /// Returns whether `places`, each a first page and a length in bytes, fit the address space
+    /// without overlap.
     pub(crate) fn may_place(places: impl Iterator<Item = (u32, u64)>) -> bool {
         let mut places: Vec<_> = places
             .map(|(first, len)| (first as usize, (first as usize).saturating_add(page_count(len))))
@@ -111,8 +111,8 @@ impl SegmentSet {
         if first + wanted > PAGE_COUNT_MAX { Err(Error::Full) } else { Ok(first as u32) }
     }
 
-    /// The capacity that a segment at page `first` can have: `capacity`, or less up to the next
-    /// page that is taken.
+    /// Returns the capacity that a segment at page `first` can have: `capacity`, or less up to the
+    /// next page that is taken.
     pub(crate) fn room_at(&self, first: u32, capacity: u64) -> u64 {
         let pages = self.pages.iter().enumerate().skip(first as usize).take(page_count(capacity));
         let taken = pages.into_iter().find(|(index, page)| !page.is_free(*index, None));
@@ -204,7 +204,7 @@ impl SegmentSet {
         self.pages[range].fill(page.clone());
     }
 
-    /// The segment and offset of `address`.
+    /// Returns the segment and offset of `address`.
     pub(crate) fn locate(&self, address: Address) -> Option<(&Arc<Segment>, u64)> {
         let Page::Of(segment) = self.pages.get((address.0 / PAGE_UNITS) as usize)? else { return None };
         let at = (address.0 - u64::from(segment.first_page) * PAGE_UNITS) * UNIT_LEN;
@@ -253,7 +253,7 @@ mod tests {
     use crate::engine::fs::{Access, FileSystem, OsFileSystem, StoreFile};
     use crate::engine::segment::{Identity, ReadMode};
 
-    /// An empty segment with capacity `limit`.
+    /// Returns an empty segment with capacity `limit`.
     fn segment(id: u64, first_page: u32, limit: u64) -> Arc<Segment> {
         let dir = tempfile::tempdir().expect("it can create a directory");
         let directory = OsFileSystem.open_directory(dir.path()).expect("the directory exists");

@@ -22,7 +22,7 @@ pub(crate) struct KeyVersions {
 }
 
 impl KeyVersions {
-    /// The records of `key` in `set`, from segment `first` on if given.
+    /// Returns the records of `key` in `set`, from segment `first` on if given.
     pub(crate) fn of(
         context: &StoreContext,
         set: Arc<SegmentSet>,

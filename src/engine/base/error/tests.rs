@@ -67,8 +67,8 @@ fn every_damage() -> Vec<Damage> {
     ]
 }
 
-/// The number of kinds of errors and of damage. A new kind does not compile here until it is
-/// counted; the test then fails until it is listed above.
+/// Returns the number of kinds of errors and of damage. A new kind does not compile here until it
+/// is counted; the test then fails until it is listed above.
 fn kinds(error: &Error, damage: &Damage) -> (usize, usize) {
     let errors = match error {
         Error::Io { .. }

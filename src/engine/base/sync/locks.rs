@@ -134,7 +134,7 @@ fn unpoisoned<G>(locked: LockResult<G>) -> G {
     locked.unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The guard, or `None` if another thread holds the lock.
+/// Returns the guard, or `None` if another thread holds the lock.
 fn free<G>(locked: TryLockResult<G>) -> Option<G> {
     match locked {
         Ok(guard) => Some(guard),
