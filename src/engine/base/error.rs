@@ -59,7 +59,7 @@ pub enum Error {
     Untrusted {
         /// The path.
         path: PathBuf,
-        /// Why: its owner, or who may write to it.
+        /// The reason: another owner, or write access for everybody.
         reason: String,
     },
     /// The path for something new is occupied. Nothing there was changed.
@@ -73,7 +73,7 @@ pub enum Error {
     /// The source of a restore is not a backup of a store. Nothing was created.
     #[error("this is not a backup: {reason}")]
     NotABackup {
-        /// Why: what it is, or what it holds.
+        /// The reason: what it is, or what it holds.
         reason: String,
     },
     /// The backup differs from what was written. Nothing was created.
@@ -110,7 +110,7 @@ pub enum Error {
         /// The segment.
         segment: SegmentId,
     },
-    /// A segment's bytes are not what was written. All other records stay readable.
+    /// Bytes of a segment differ from what was written. All other records stay readable.
     #[error("segment {segment} is damaged at byte {offset} ({offset:#x}): {damage}")]
     Damaged {
         /// The segment.
@@ -300,7 +300,7 @@ impl Error {
         if by_repair { Self::GivenUp { whole_from } } else { Self::CompactedAway { whole_from } }
     }
 
-    /// Returns whether the error means that the bytes on disk are not what was written (the shell's
+    /// Returns whether the error means that bytes on disk differ from what was written (the shell's
     /// exit code 4).
     #[must_use]
     pub fn is_corruption(&self) -> bool {

@@ -1,4 +1,4 @@
-//! Directories of the operating system.
+//! The directory of a store in the file system of the operating system.
 
 use std::ffi::OsString;
 use std::fs::Metadata;

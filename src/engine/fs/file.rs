@@ -1,4 +1,4 @@
-//! Files of the operating system.
+//! Files in the file system of the operating system.
 
 use std::io;
 use std::os::unix::fs::FileExt;

@@ -1,4 +1,4 @@
-//! The limit of open files.
+//! The process's limit of open files (`ulimit -n`).
 
 use std::io;
 

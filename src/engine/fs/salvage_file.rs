@@ -108,7 +108,7 @@ mod tests {
     use super::*;
     use crate::engine::fs::read_exact_at;
 
-    /// Two and a half blocks of ones, of which the second is unreadable.
+    /// Two and a half blocks of ones. The second block is unreadable.
     #[derive(Debug)]
     struct Failing;
 

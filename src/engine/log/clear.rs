@@ -22,9 +22,9 @@ impl Log {
     /// compaction runs.
     ///
     /// # Errors
-    /// [`NumbersSpent`](crate::Error::NumbersSpent), a closed or poisoned log, and I/O errors:
-    /// nothing has changed. [`NotWritten`](crate::Error::NotWritten): the next open finds
-    /// everything, or nothing.
+    /// [`NumbersSpent`](crate::Error::NumbersSpent), a closed or poisoned log, and I/O errors.
+    /// Nothing has changed then. After [`NotWritten`](crate::Error::NotWritten), the next open
+    /// finds either everything or nothing.
     pub(crate) fn clear(&self) -> Result<Cleared> {
         let mut guard = self.without_sync(self.writable()?)?;
         let writer = &mut *guard;

@@ -1,4 +1,5 @@
-//! The state under the log's lock.
+//! The state under the log's lock: the active segment, the pending records, and how far the log is
+//! written and durable.
 
 use std::sync::Arc;
 

@@ -74,7 +74,7 @@ impl Hint {
     /// the hint.
     ///
     /// # Errors
-    /// I/O errors. The segment has no hint then.
+    /// I/O errors. The segment then has no hint.
     pub(super) fn write(
         context: &StoreContext,
         segment: &Identity,

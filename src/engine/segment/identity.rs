@@ -1,4 +1,4 @@
-//! The identity of a segment.
+//! The identity of a segment: its id, its layout, and its place in the log.
 
 use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::format::segment_header::Layout;

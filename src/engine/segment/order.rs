@@ -1,4 +1,4 @@
-//! The key order of a segment's records: its hint, or rows sorted on first use.
+//! The state of a segment's key order: a hint, or runs of sorted rows.
 //!
 //! Without a hint, the rows are kept in sorted runs, as in a log-structured merge tree. Records
 //! appended since the last use become a run, and runs of similar length are merged, so that each

@@ -1,4 +1,4 @@
-//! The records of a segment in key order, from its hint or sorted on first use.
+//! Brings the records of a segment into key order: from its hint, or by sorting them on first use.
 
 use std::ops::Range;
 
@@ -108,7 +108,7 @@ impl Segment {
     /// writes nothing, if one is damaged. Takes the memory of a [`Sorter`].
     ///
     /// # Errors
-    /// I/O errors. The segment has no hint then.
+    /// I/O errors. The segment then has no hint.
     pub(crate) fn make_hint(&self, context: &StoreContext) -> Result<Option<Hint>> {
         // Without a mapping, which would count as this process's memory.
         let windowed = self.windowed(context)?;
@@ -131,7 +131,7 @@ impl Segment {
     /// Writes the hint of this sealed segment from its `sorted` records.
     ///
     /// # Errors
-    /// I/O errors. The segment has no hint then.
+    /// I/O errors. The segment then has no hint.
     pub(crate) fn write_hint(&self, context: &StoreContext, sorted: &SortedRecords) -> Result<Hint> {
         Hint::write(context, &self.identity, self.limit(), sorted)
     }

@@ -1,4 +1,4 @@
-//! The store that a segment belongs to.
+//! The store that a segment belongs to, and the way its segments are read.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Values and keys as shared bytes.
+//! Values and keys that were read, as shared bytes.
 
 use std::cmp::Ordering;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The state of the store at one moment.
+//! Frozen states: the index and the segments at one moment, for snapshots and scans.
 
 use std::collections::HashMap;
 use std::fmt;

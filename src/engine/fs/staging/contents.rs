@@ -29,8 +29,8 @@ pub(crate) fn check_trusted(directory: &dyn Directory, path: &Path, trusts_all: 
     }
 }
 
-/// Returns what is in `directory`, in words. Returns `None` if it is empty, or holds only what a
-/// file system has at its root or what a killed process left.
+/// Describes the contents of `directory`. Returns `None` if it is empty, or holds only the files
+/// that a file system has at its root or that a killed process left.
 pub(super) fn occupant(directory: &dyn Directory) -> io::Result<Option<String>> {
     let names: Vec<_> = directory.names()?.into_iter().filter(|name| !is_of_file_system(name)).collect();
     let files: Vec<_> = names.iter().map(|name| StoreFile::parse(name)).collect();
@@ -53,7 +53,7 @@ pub(super) fn occupant(directory: &dyn Directory) -> io::Result<Option<String>> 
     Ok(other.map(|(name, _)| Visible(name.as_encoded_bytes()).to_string()))
 }
 
-/// Returns whether `directory` holds only what a killed process left.
+/// Returns whether `directory` holds only files that a killed process left.
 pub(super) fn is_leftover(directory: &dyn Directory) -> bool {
     let Ok(files) = files(directory) else { return false };
     // LOCK is the only file if the process was killed before it created the mark, or after it

@@ -1,4 +1,4 @@
-//! Entries of a directory that is held open.
+//! Entries of a directory that is held open, where directories are created, renamed and removed.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
