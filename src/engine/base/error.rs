@@ -3,7 +3,7 @@
 mod damage;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use damage::Damage;
 
@@ -328,6 +328,11 @@ impl Error {
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
+    }
+
+    /// Returns [`Error::Occupied`] for `path`.
+    pub(crate) fn occupied(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Occupied { path: path.to_owned(), reason: reason.into() }
     }
 
     /// Returns the error for `damage` to the value of the record at `location`.

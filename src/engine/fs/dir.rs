@@ -17,7 +17,7 @@ use super::lock::{Flock, OsLock, holder};
 use super::names::StoreFile;
 use super::owner::Ownership;
 use super::traits::{Access, Directory, File, Lock, LockOutcome, Room};
-use super::trust::{is_open_to_all, less_trusted};
+use super::trust::{belongs_to_another, is_open_to_all, less_trusted};
 use super::watch::{Inotify, Unwatched, Watch};
 
 /// Returns whether the open file has more than one name (hard links), in any directory.
@@ -139,7 +139,7 @@ impl Directory for OsDirectory {
         let owner = metadata.uid();
         let me = rustix::process::geteuid().as_raw();
         Ok(if owner != me {
-            Some(format!("belongs to another user (uid {owner}, yours is {me})"))
+            Some(belongs_to_another(owner, me))
         } else if is_open_to_all(&metadata) {
             Some("can be written to by everybody".to_owned())
         } else {

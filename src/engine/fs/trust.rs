@@ -19,9 +19,15 @@ pub(super) fn less_trusted(file: &Metadata, directory: &Metadata) -> Option<Stri
 /// Returns the owner of the file, in words, if it is not this user, root or one of `others`.
 pub(super) fn owned_by_another(file: &Metadata, others: &[u32]) -> Option<String> {
     const ROOT: u32 = 0;
-    let (owner, me) = (file.uid(), rustix::process::geteuid().as_raw());
+    let owner = file.uid();
+    let me = rustix::process::geteuid().as_raw();
     let is_own = [me, ROOT].contains(&owner) || others.contains(&owner);
-    (!is_own).then(|| format!("it belongs to another user (uid {owner}, yours is {me})"))
+    (!is_own).then(|| format!("it {}", belongs_to_another(owner, me)))
+}
+
+/// Returns that something of user `owner` belongs to another user than `me`, in words.
+pub(super) fn belongs_to_another(owner: u32, me: u32) -> String {
+    format!("belongs to another user (uid {owner}, yours is {me})")
 }
 
 pub(super) fn is_open_to_all(metadata: &Metadata) -> bool {

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use crate::engine::base::error::{Error, Result};
 use crate::engine::files::tail::TailReport;
 use crate::engine::format::manifest::Manifest;
+use crate::engine::format::record::HEADER_LEN;
 use crate::engine::fs::{File, read_vec_at};
 
-/// The length of a record header. It holds the checksums, the sequence number and the time, so no
-/// two records start with the same bytes.
-const RECORD_START_LEN: u64 = 32;
+/// The number of bytes that identify a record. Its header holds the checksums, the sequence number
+/// and the time, so no two records start with the same bytes.
+const RECORD_START_LEN: u64 = HEADER_LEN as u64;
 
 /// The files as a reader found them.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use super::value::Value;
 use crate::engine::base::error::{Damage, Error, Result};
 use crate::engine::base::ids::Location;
 use crate::engine::format::codec::{Codec, Compressed};
-use crate::engine::format::record::{Frame, RecordHeader};
+use crate::engine::format::record::{EXPIRY_LEN, Frame, RecordHeader};
 use crate::engine::fs::{Mapping, prefetch, read_vec_at};
 
 /// The number of bytes read at once from a file without a mapping. Most records fit, so they take
@@ -57,7 +57,8 @@ impl Segment {
     /// record of `key`, because no write to another key would ever replace it.
     pub(crate) fn outline_if_key(&self, at: u64, key: &[u8]) -> Result<Option<Outline>> {
         let context = self.layout.records;
-        let wanted = u64::from(context.header_len).saturating_add(8).saturating_add(key.len() as u64);
+        let wanted =
+            u64::from(context.header_len).saturating_add(EXPIRY_LEN).saturating_add(key.len() as u64);
         let bytes = self.bytes(at, wanted)?;
         let header = RecordHeader::peek(&bytes);
         let frame = header.frame(context.header_len);

@@ -19,7 +19,7 @@ pub(crate) const HEADER_LEN: usize = RecordHeader::LEN;
 pub(crate) const SEQ_AT: usize = RecordHeader::AT.seq;
 /// The offset of the part that the checksums cover.
 const BODY_AT: usize = SEQ_AT;
-const EXPIRY_LEN: u64 = 8;
+pub(crate) const EXPIRY_LEN: u64 = 8;
 
 /// The length in bytes of the shortest record: a header and a padded key of one byte.
 pub(crate) const LEN_MIN: u64 = HEADER_LEN as u64 + 8;

@@ -150,7 +150,7 @@ impl Staging {
         match entry.kind()? {
             PathKind::Missing => Self::beside(entry, &**file_system),
             PathKind::Directory => Self::inside(&entry, trusts_all),
-            PathKind::Other(what) => Err(occupied(path, &format!("it is {what}"))),
+            PathKind::Other(what) => Err(Error::occupied(path, format!("it is {what}"))),
         }
     }
 
@@ -226,7 +226,7 @@ fn locked(directory: &Arc<dyn Directory>, path: &Path) -> Result<Arc<dyn Directo
 
 fn check_vacant(directory: &dyn Directory, path: &Path) -> Result<()> {
     match occupant(directory).map_err(Error::io("read", path))? {
-        Some(what) => Err(occupied(path, &format!("it is not empty, and holds {what}"))),
+        Some(what) => Err(Error::occupied(path, format!("it is not empty, and holds {what}"))),
         None => Ok(()),
     }
 }
@@ -291,7 +291,7 @@ fn is_of_draft(name: &OsStr, wanted: &OsStr) -> bool {
 pub(crate) fn is_free(path: &Path, file_system: &dyn FileSystem) -> Result<bool> {
     match file_system.kind(path).map_err(Error::io("open", path))? {
         PathKind::Missing => Ok(true),
-        PathKind::Other(what) => Err(occupied(path, &format!("it is {what}"))),
+        PathKind::Other(what) => Err(Error::occupied(path, format!("it is {what}"))),
         PathKind::Directory => {
             let directory = file_system.open_directory(path).map_err(Error::io("open", path))?;
             Ok(occupant(&*directory).map_err(Error::io("read", path))?.is_none())
@@ -300,9 +300,5 @@ pub(crate) fn is_free(path: &Path, file_system: &dyn FileSystem) -> Result<bool>
 }
 
 fn at_work(path: &Path) -> Error {
-    occupied(path, "another process is working in it")
-}
-
-fn occupied(path: &Path, reason: &str) -> Error {
-    Error::Occupied { path: path.to_owned(), reason: reason.to_owned() }
+    Error::occupied(path, "another process is working in it")
 }

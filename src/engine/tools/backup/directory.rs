@@ -36,7 +36,7 @@ pub(crate) fn into_directory(
 ) -> Result<BackupReport> {
     let real = |path: &Path| options.file_system.real_path(path).map_err(Error::io("open", path));
     if real(to)?.starts_with(real(from)?) {
-        return Err(occupied(to, "it is the store's own directory, or inside it"));
+        return Err(Error::occupied(to, "it is the store's own directory, or inside it"));
     }
     let mut progress = Progress::new(observe, 2 * source.len());
     let done = if staging::is_free(to, &*options.file_system)? {
@@ -71,7 +71,7 @@ impl Earlier {
         manifest_of_backup(source, &*directory, to)?;
         let exclusion = match directory.lock().map_err(Error::io("lock", directory.path(StoreFile::Lock)))? {
             LockOutcome::Held(lock) => Exclusion::new(lock),
-            LockOutcome::HeldBy { .. } => return Err(occupied(to, "another process has it open")),
+            LockOutcome::HeldBy { .. } => return Err(Error::occupied(to, "another process has it open")),
         };
         let directory = Guarded::of(&directory, &exclusion);
         let manifest = manifest_of_backup(source, &*directory, to)?;
@@ -82,31 +82,27 @@ impl Earlier {
 fn manifest_of_backup(source: &BackupSource, directory: &dyn Directory, to: &Path) -> Result<Manifest> {
     match manifest_file::read(directory) {
         Ok(manifest) if manifest.store != source.context.store => {
-            Err(occupied(to, "it holds a backup of another store, or that store"))
+            Err(Error::occupied(to, "it holds a backup of another store, or that store"))
         }
         // The store may have been restored from an older backup. Records that only this backup
         // holds would be lost.
         Ok(manifest) if manifest.is_backup && manifest.next_seq > source.next_seq => {
             let last = manifest.next_seq.previous();
-            Err(occupied(to, &format!("it holds a later backup of this store, up to record {last}")))
+            Err(Error::occupied(to, format!("it holds a later backup of this store, up to record {last}")))
         }
         Ok(manifest) if !manifest.is_backup => {
-            Err(occupied(to, "it holds a store that is written to, and no backup"))
+            Err(Error::occupied(to, "it holds a store that is written to, and no backup"))
         }
         // It may hold records that this store lost in a repair or a restore.
-        Ok(manifest) if !source.manifest(0).continues(&manifest) => Err(occupied(
+        Ok(manifest) if !source.manifest(0).continues(&manifest) => Err(Error::occupied(
             to,
             "it holds a backup of another lineage of this store, which may have records that this one lacks",
         )),
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-            Err(occupied(to, "it is not empty, and holds no backup"))
+            Err(Error::occupied(to, "it is not empty, and holds no backup"))
         }
         read => read,
     }
-}
-
-fn occupied(path: &Path, reason: &str) -> Error {
-    Error::Occupied { path: path.to_owned(), reason: reason.to_owned() }
 }
 
 /// The directory of a backup while it is written.
@@ -241,7 +237,7 @@ impl<'a> BackupTarget<'a> {
         if !(is_ours && looks_like_ours) {
             let id = source.segment.id;
             let reason = format!("its segment {id} is another one, of another history of this store");
-            return Err(occupied(self.path, &reason));
+            return Err(Error::occupied(self.path, reason));
         }
         Ok(if len >= source.len { EarlierCopy::Whole } else { EarlierCopy::Partial })
     }
