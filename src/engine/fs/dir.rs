@@ -111,7 +111,8 @@ impl OsDirectory {
     fn open_regular(&self, file: StoreFile, flags: OFlags) -> io::Result<std::fs::File> {
         // Without NONBLOCK, opening a FIFO would block.
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let (name, mode) = (file.to_string(), Mode::RUSR | Mode::WUSR);
+        let name = file.to_string();
+        let mode = Mode::RUSR | Mode::WUSR;
         let opened = retry_on_intr(|| rustix::fs::openat(&*self.handle, &name, flags, mode));
         let opened = std::fs::File::from(opened.map_err(|error| match error {
             Errno::LOOP => no_file("it is a symbolic link"),
@@ -167,7 +168,8 @@ impl Directory for OsDirectory {
     }
 
     fn link(&self, from: &dyn Directory, file: StoreFile) -> io::Result<()> {
-        let (from, name) = (from.handle().ok_or(io::ErrorKind::Unsupported)?, file.to_string());
+        let from = from.handle().ok_or(io::ErrorKind::Unsupported)?;
+        let name = file.to_string();
         // Without flags a symbolic link itself is linked. Opening the new name refuses it.
         Ok(rustix::fs::linkat(from, &name, &*self.handle, &name, AtFlags::empty())?)
     }
@@ -255,8 +257,8 @@ impl Directory for OsDirectory {
     }
 
     fn room(&self) -> Option<Room> {
-        let (found, space) =
-            (rustix::fs::fstat(&*self.handle).ok()?, rustix::fs::fstatvfs(&*self.handle).ok()?);
+        let found = rustix::fs::fstat(&*self.handle).ok()?;
+        let space = rustix::fs::fstatvfs(&*self.handle).ok()?;
         // A file system that does not count its space reports zero blocks.
         let free_len = space.f_bavail.saturating_mul(space.f_frsize);
         (space.f_blocks > 0).then_some(Room { device: found.st_dev, free_len })

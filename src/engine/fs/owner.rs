@@ -90,8 +90,10 @@ fn set_mode(file: &File, mode: u32) -> io::Result<()> {
 /// # Errors
 /// Errors of the operating system.
 pub(super) fn give_directory(new: BorrowedFd<'_>, old: BorrowedFd<'_>) -> io::Result<()> {
-    let (new, old) = (File::from(new.try_clone_to_owned()?), File::from(old.try_clone_to_owned()?));
-    let (made, due) = (new.metadata()?, old.metadata()?);
+    let new = File::from(new.try_clone_to_owned()?);
+    let old = File::from(old.try_clone_to_owned()?);
+    let made = new.metadata()?;
+    let due = old.metadata()?;
     for name in names_in(&new)? {
         let file = open_in(&new, &name, OFlags::RDONLY)?;
         let found = file.metadata()?;

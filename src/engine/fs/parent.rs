@@ -103,10 +103,8 @@ impl Parent for OsParent {
     fn exchange(&self, [old, new]: [&dyn Directory; 2], [old_name, new_name]: [&OsStr; 2]) -> io::Result<()> {
         self.check(old_name, old)?;
         self.check(new_name, new)?;
-        let (receiver, giver) = (handle(new)?, handle(old)?);
-        give_directory(receiver, giver)?;
-        let (one, other) = (old_name, new_name);
-        rustix::fs::renameat_with(&self.handle, one, &self.handle, other, RenameFlags::EXCHANGE)?;
+        give_directory(handle(new)?, handle(old)?)?;
+        rustix::fs::renameat_with(&self.handle, old_name, &self.handle, new_name, RenameFlags::EXCHANGE)?;
         self.check(old_name, new)?;
         self.check(new_name, old)
     }

@@ -67,7 +67,8 @@ impl Metrics {
         let total = |count| meter.total(count);
         // Reads the hits before the gets. A get that ends in between can add a miss, but never
         // remove one.
-        let (hit_count, read_error_count) = (total(Count::Hits), total(Count::ReadErrors));
+        let hit_count = total(Count::Hits);
+        let read_error_count = total(Count::ReadErrors);
         let get_count = total(Count::Gets);
         Self {
             get_count,

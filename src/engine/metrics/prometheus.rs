@@ -153,7 +153,8 @@ impl Prometheus<'_> {
         bounds: impl Iterator<Item = u64>,
     ) -> fmt::Result {
         for bound in bounds {
-            let (shown, count) = (bound as f64 / unit, seen.count_up_to(bound));
+            let shown = bound as f64 / unit;
+            let count = seen.count_up_to(bound);
             self.line(f, format_args!("{name}_bucket"), Some(("le", &shown)), &count)?;
         }
         self.line(f, format_args!("{name}_bucket"), Some(("le", &"+Inf")), &seen.count())?;

@@ -202,7 +202,8 @@ impl Fields {
             ["next_seq", number] => self.next_seq = Some(line.seq(number)?),
             ["backup"] => self.is_backup = true,
             ["history", "dropped", dropped, "whole_from", whole_from, "at", whole_from_ms] => {
-                let (dropped, whole_from) = (line.seq(dropped)?, line.seq(whole_from)?);
+                let dropped = line.seq(dropped)?;
+                let whole_from = line.seq(whole_from)?;
                 let whole_from_ms = line.number(whole_from_ms)?;
                 self.history = History { dropped, whole_from, whole_from_ms, ..self.history };
             }

@@ -53,8 +53,8 @@ impl DirectoryEntry {
 
     /// Returns the entry with this name in the same directory.
     pub(crate) fn beside(&self, name: &OsStr) -> Self {
-        let (parent, path) = (Arc::clone(&self.parent), self.path.with_file_name(name));
-        Self { parent, name: name.to_owned(), path }
+        let path = self.path.with_file_name(name);
+        Self { parent: Arc::clone(&self.parent), name: name.to_owned(), path }
     }
 
     /// Returns the entry in the same directory with `suffix` added to the name.

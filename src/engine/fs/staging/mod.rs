@@ -166,7 +166,8 @@ impl Staging {
     }
 
     fn inside(entry: &DirectoryEntry, trusts_all: bool) -> Result<Self> {
-        let (directory, path) = (entry.open(trusts_all)?, entry.path());
+        let directory = entry.open(trusts_all)?;
+        let path = entry.path();
         // Taking the lock creates a file. An occupied directory must stay unchanged.
         check_vacant(&*directory, path)?;
         check_trusted(&*directory, path, trusts_all)?;

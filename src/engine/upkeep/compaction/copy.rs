@@ -252,7 +252,8 @@ impl<'a> RunOutput<'a> {
     pub(super) fn undo(&self) {
         let home = &self.state.context;
         for output in self.outputs.iter().chain(self.last.as_ref().map(|last| &last.segment)) {
-            let (Identity { id, first_page, .. }, path) = (output.identity, &output.path);
+            let Identity { id, first_page, .. } = output.identity;
+            let path = &output.path;
             let remove = || {
                 let removed = home.directory.remove(StoreFile::Segment(id));
                 removed.and_then(|()| hint::remove(home, id)).map_err(Error::io("remove", path))
