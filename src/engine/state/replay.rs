@@ -8,7 +8,8 @@ use crate::engine::format::hint::HintRow;
 use crate::engine::keydir::{Address, Keydir};
 use crate::engine::segment::{Segment, SortedRows, StoreContext};
 
-/// The number of rows sorted by hash at a time. Each takes 40 bytes of memory.
+/// The number of rows sorted by hash at a time. Each takes 32 bytes of memory, and about as many
+/// again while they are sorted.
 const ROWS_AT_ONCE: usize = 1 << 18;
 
 /// The usage that the rows of a segment add. It is summed here first, because threads would contend
