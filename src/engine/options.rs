@@ -59,8 +59,8 @@ pub struct CompactionPolicy {
     /// The dead bytes at which a segment is compacted, whatever their share. For large segments.
     /// Default: 256 MiB.
     pub dead_len: u64,
-    /// The length below which a segment is small, in percent of [`Options::segment_len_max`].
-    /// Default: 25.
+    /// The length below which a segment is small, in percent of [`Options::segment_len_max`]. Four
+    /// or more small neighbours are merged if that leaves fewer segments. Default: 25.
     pub small_percent: u8,
     /// The maximum rate of background compaction, in bytes read per second. Requested compactions
     /// have no limit. Default: none.
