@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::engine::base::error::Result;
 use crate::engine::base::ids::{SegmentId, Seqno};
-use crate::engine::format::manifest::{Extent, Manifest, SegmentLine};
+use crate::engine::format::manifest::{Manifest, SegmentExtent, SegmentLine};
 use crate::engine::format::segment_header::{HeaderError, Layout, SegmentHeader};
 use crate::engine::fs::{Access, Directory};
 use crate::engine::segment::header_recovery::{self, RecoveredHeader};
@@ -20,7 +20,7 @@ pub(crate) struct FoundSegment {
     pub(crate) has_base_seq: bool,
     pub(crate) layout: Layout,
     /// The extent in MANIFEST. `None` if MANIFEST does not list the segment.
-    pub(crate) extent: Option<Extent>,
+    pub(crate) extent: Option<SegmentExtent>,
     /// Greater than the sequence number of any of its records. `None` if unknown: a segment that
     /// MANIFEST does not list may share numbers with others, as the inputs and outputs of a
     /// compaction do.

@@ -11,7 +11,7 @@ use super::tail::{DurablePrefix, TailReport};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::format::keydir_file::Covered;
-use crate::engine::format::manifest::{Extent, Manifest};
+use crate::engine::format::manifest::{Manifest, SegmentExtent};
 use crate::engine::format::segment_header::Layout;
 use crate::engine::fs::staging;
 use crate::engine::fs::{Access, Directory, File, PathKind};
@@ -216,7 +216,7 @@ impl LogFiles {
                 let report = TailReport::of(&segment, self.durable_prefix(found))?;
                 self.open(found.id, found.layout, report.end)
             }
-            Some(Extent::Sealed(len) | Extent::Closed(len)) if len < segment.len() => {
+            Some(SegmentExtent::Sealed(len) | SegmentExtent::Closed(len)) if len < segment.len() => {
                 self.open(found.id, found.layout, len)
             }
             _ => Ok(segment),

@@ -4,7 +4,7 @@ use std::mem;
 
 use crate::engine::base::error::{Damage, Error, Result};
 use crate::engine::base::ids::{Location, SegmentId, Seqno};
-use crate::engine::format::manifest::Extent;
+use crate::engine::format::manifest::SegmentExtent;
 use crate::engine::format::record::LAG_UNKNOWN;
 use crate::engine::segment::{Bodies, Scanned, Scanner, Segment, Step};
 
@@ -39,9 +39,11 @@ impl DurablePrefix {
 
     /// Returns the durable part according to MANIFEST, which has `extent` for the segment and
     /// `next_seq` for the next record.
-    pub(crate) fn of(extent: Option<Extent>, next_seq: Seqno) -> Self {
+    pub(crate) fn of(extent: Option<SegmentExtent>, next_seq: Seqno) -> Self {
         match extent {
-            Some(Extent::Closed(len) | Extent::Sealed(len)) => Self { to: len, last: next_seq.previous() },
+            Some(SegmentExtent::Closed(len) | SegmentExtent::Sealed(len)) => {
+                Self { to: len, last: next_seq.previous() }
+            }
             _ => Self { to: 0, last: Seqno(0) },
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::shard::{MappedFile, MappedShard, Shard};
 use super::table::Table;
-use super::{Keydir, Snapshot};
+use super::{Keydir, KeydirSnapshot};
 use crate::engine::base::error::Result;
 use crate::engine::base::sync::{AtomicU64, LockRank, RwLock};
 use crate::engine::format::keydir_file::{
@@ -58,7 +58,7 @@ impl Keydir {
 /// # Errors
 /// Those of `sink`, and those of rebuilding a damaged shard.
 pub(crate) fn write_to(
-    snapshot: &Snapshot,
+    snapshot: &KeydirSnapshot,
     about: Covering,
     sink: &mut dyn FnMut(&[u8], u64) -> Result<()>,
 ) -> Result<u64> {

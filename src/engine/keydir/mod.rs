@@ -145,8 +145,8 @@ impl Keydir {
 
     /// Returns a snapshot of the index. The caller prevents writes meanwhile. Costs 1,024 reference
     /// counts, and a copy of each shard that is written to while the snapshot exists.
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        Snapshot(self.shards.iter().map(|shard| Arc::clone(&shard.read())).collect())
+    pub(crate) fn snapshot(&self) -> KeydirSnapshot {
+        KeydirSnapshot(self.shards.iter().map(|shard| Arc::clone(&shard.read())).collect())
     }
 
     /// Returns the bytes of occupied slots, in memory and in the file.
@@ -210,9 +210,9 @@ fn prefetch_slot(shard: &Shard, hash: u64) {
 }
 
 /// The index at one moment.
-pub(crate) struct Snapshot(Box<[Arc<Shard>]>);
+pub(crate) struct KeydirSnapshot(Box<[Arc<Shard>]>);
 
-impl Snapshot {
+impl KeydirSnapshot {
     /// Returns the number of keys: [`Keydir::count`] of that moment, corrected for shards rebuilt
     /// since.
     pub(crate) fn count(&self) -> u64 {

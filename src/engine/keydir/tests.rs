@@ -124,7 +124,7 @@ struct Machine {
     keydir: Keydir,
     model: Model,
     log: Vec<u16>,
-    snapshots: Vec<(Snapshot, Model)>,
+    snapshots: Vec<(KeydirSnapshot, Model)>,
 }
 
 impl Machine {
@@ -174,7 +174,7 @@ impl Machine {
         }
     }
 
-    fn check_snapshot(&self, snapshot: &Snapshot, model: &Model) {
+    fn check_snapshot(&self, snapshot: &KeydirSnapshot, model: &Model) {
         let mut seen: Vec<_> =
             snapshot.addresses().map(|address| address.expect("the shard can be read")).collect();
         seen.sort();

@@ -27,10 +27,10 @@ use super::state::State;
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::base::sync::{AtomicBool, Condvar, LockRank, Mutex, MutexGuard};
-use pending::Pending;
+use pending::PendingQueue;
 pub use write::Commit;
 pub(crate) use write::{Condition, Staged, Ticket, Urgency};
-use writer::{Active, Mark, Writer};
+use writer::{Active, LogMark, Writer};
 
 /// The number of staged bytes that are written without waiting for a caller. With so many, the
 /// system call costs little per byte.
@@ -97,9 +97,9 @@ impl Log {
                         capacity,
                         is_marked: false,
                     }),
-                    pending: Pending::default(),
+                    pending: PendingQueue::default(),
                     appended: last,
-                    written: Mark { seq: last, position: 0 },
+                    written: LogMark { seq: last, position: 0 },
                     durable: last,
                     losses: Vec::new(),
                     loss_count: 0,

@@ -30,7 +30,7 @@ impl PendingRecord {
 
 /// The queue of pending records, and the newest record of each hash.
 #[derive(Debug, Default)]
-pub(super) struct Pending {
+pub(super) struct PendingQueue {
     queue: VecDeque<PendingRecord>,
     /// The number of records that have left the queue. Positions count from the first record ever,
     /// so that they stay valid.
@@ -38,7 +38,7 @@ pub(super) struct Pending {
     newest: HashMap<u64, u64, BuildHasherDefault<IdentityHasher>>,
 }
 
-impl Pending {
+impl PendingQueue {
     /// Returns the position of the next record.
     pub(super) fn end(&self) -> u64 {
         self.popped + self.queue.len() as u64
@@ -144,13 +144,13 @@ mod tests {
         }
     }
 
-    fn addresses(pending: &Pending, hash: u64) -> Vec<u64> {
+    fn addresses(pending: &PendingQueue, hash: u64) -> Vec<u64> {
         pending.with_hash(hash).map(|appended| appended.record.address.0).collect()
     }
 
     #[test]
     fn records_leave_in_order_and_removed_ones_leave_no_trace() {
-        let mut pending = Pending::default();
+        let mut pending = PendingQueue::default();
         for (seq, hash) in [(1, 7), (2, 8), (3, 7), (4, 7)] {
             pending.push(record(hash, seq), Seqno(seq), seq * 40);
         }

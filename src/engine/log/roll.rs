@@ -9,7 +9,7 @@ use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::base::stop::Failure;
 use crate::engine::files::manifest_file;
-use crate::engine::format::manifest::{Extent, Manifest, SegmentLine};
+use crate::engine::format::manifest::{Manifest, SegmentExtent, SegmentLine};
 use crate::engine::format::record;
 use crate::engine::format::segment_header::{HEADER_LEN, Layout};
 use crate::engine::fs::StoreFile;
@@ -41,7 +41,7 @@ impl Log {
         }
         match &writer.active {
             Some(active) if !active.is_marked => {
-                let extent = Extent::Active(active.capacity);
+                let extent = SegmentExtent::Active(active.capacity);
                 self.replace_manifest(writer, writer.manifest_ending(extent))?;
                 if let Some(active) = &mut writer.active {
                     active.is_marked = true;
@@ -82,7 +82,7 @@ impl Log {
         let Some(active) = writer.active.as_ref().filter(|active| active.is_marked) else {
             return Ok(());
         };
-        let extent = Extent::Closed(active.segment.len());
+        let extent = SegmentExtent::Closed(active.segment.len());
         let manifest = writer.manifest_ending(extent);
         self.replace_manifest(writer, manifest)
     }
@@ -111,7 +111,7 @@ impl Log {
             capacity,
         )?;
         manifest.next_segment = SegmentId(id.0 + 1);
-        let extent = Extent::Active(capacity);
+        let extent = SegmentExtent::Active(capacity);
         manifest.segments.push(SegmentLine { id, base_seq: manifest.next_seq, layout, extent });
         if let Err(error) = self.replace_manifest(writer, manifest) {
             if writer.poison.is_none() {

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use super::pending::{Pending, PendingRecord};
+use super::pending::{PendingQueue, PendingRecord};
 use super::write::{Commit, Ticket};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::{SegmentId, Seqno};
-use crate::engine::format::manifest::{Extent, Manifest};
+use crate::engine::format::manifest::{Manifest, SegmentExtent};
 use crate::engine::fs::{Exclusion, File};
 use crate::engine::segment::{Segment, SegmentWriter};
 use crate::engine::state::Replaced;
@@ -18,11 +18,11 @@ pub(super) struct Writer {
     pub(super) manifest: Manifest,
     /// The segment that records are appended to. `None` if the next record needs a new one.
     pub(super) active: Option<Active>,
-    pub(super) pending: Pending,
+    pub(super) pending: PendingQueue,
     /// The sequence number of the last record appended.
     pub(super) appended: Seqno,
     /// The end of the records in the file. Later ones are staged.
-    pub(super) written: Mark,
+    pub(super) written: LogMark,
     /// The sequence number of the last record known to be durable.
     pub(super) durable: Seqno,
     /// The failed writes since the log was opened.
@@ -41,7 +41,7 @@ pub(super) struct Writer {
 
 /// A position in the log.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Mark {
+pub(super) struct LogMark {
     /// The sequence number of the record before it.
     pub(super) seq: Seqno,
     /// The position of the next pending record.
@@ -115,12 +115,12 @@ impl Writer {
     }
 
     /// Returns the end of the log, with staged records.
-    pub(super) fn mark(&self) -> Mark {
-        Mark { seq: self.appended, position: self.pending.end() }
+    pub(super) fn mark(&self) -> LogMark {
+        LogMark { seq: self.appended, position: self.pending.end() }
     }
 
     /// Unstages the records since `mark`, where the active segment had `at` bytes.
-    pub(super) fn unstage(&mut self, mark: Mark, at: u64) {
+    pub(super) fn unstage(&mut self, mark: LogMark, at: u64) {
         if let Some(active) = &mut self.active {
             active.segment.unstage(at);
         }
@@ -161,7 +161,7 @@ impl Writer {
     }
 
     /// Returns the current manifest, with `extent` for the active segment.
-    pub(super) fn manifest_ending(&self, extent: Extent) -> Manifest {
+    pub(super) fn manifest_ending(&self, extent: SegmentExtent) -> Manifest {
         let mut manifest = self.manifest.clone();
         manifest.next_seq = manifest.next_seq.max(self.appended.plus(1));
         if let (Some(line), Some(_)) = (manifest.segments.last_mut(), &self.active) {
@@ -172,6 +172,6 @@ impl Writer {
 
     /// Returns the current manifest, with the active segment sealed.
     pub(super) fn sealed_manifest(&self) -> Manifest {
-        self.manifest_ending(Extent::Sealed(self.active_len()))
+        self.manifest_ending(SegmentExtent::Sealed(self.active_len()))
     }
 }

@@ -14,7 +14,7 @@ use super::seen::{EndChange, SeenFiles};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::files::manifest_file;
 use crate::engine::files::tail::DurablePrefix;
-use crate::engine::format::manifest::{Extent, Manifest};
+use crate::engine::format::manifest::{Manifest, SegmentExtent};
 use crate::engine::fs::File;
 use crate::engine::options::Options;
 use crate::engine::segment::Segment;
@@ -109,7 +109,7 @@ fn advance(
 fn kept_count(before: &Manifest, now: &Manifest) -> Option<usize> {
     let is_same_store =
         (before.store, before.lineage, before.hash_seed) == (now.store, now.lineage, now.hash_seed);
-    let growing = before.segments.last().filter(|line| !matches!(line.extent, Extent::Sealed(_)));
+    let growing = before.segments.last().filter(|line| !matches!(line.extent, SegmentExtent::Sealed(_)));
     let kept = before.segments.len() - usize::from(growing.is_some());
     let has_same_start = now.segments.get(..kept)? == &before.segments[..kept];
     let goes_on = growing.is_none_or(|before| {

@@ -9,7 +9,7 @@ use crate::engine::base::error::{Damage, Error, Result};
 use crate::engine::base::ids::{Location, SegmentId, Seqno};
 use crate::engine::files::tail::{DurablePrefix, TailReport};
 use crate::engine::format::keydir_file::{Covered, Covering};
-use crate::engine::format::manifest::{Extent, Manifest, SegmentLine};
+use crate::engine::format::manifest::{Manifest, SegmentExtent, SegmentLine};
 use crate::engine::format::segment_header::{self, HeaderError, Layout, SegmentHeader};
 use crate::engine::fs::{Access, Directory, File, StoreFile};
 use crate::engine::keydir::Keydir;
@@ -124,7 +124,7 @@ impl<'a> Load<'a> {
     ) -> Result<LoadedSegment> {
         let directory = Arc::clone(&self.context.directory);
         // A writer appends to the last segment only.
-        let appends = matches!(line.extent, Extent::Closed(_)) && !self.options.read_only;
+        let appends = matches!(line.extent, SegmentExtent::Closed(_)) && !self.options.read_only;
         let file = file::open(&*directory, line.id, if appends { Access::Write } else { Access::Read })?;
         let file_len = file::len(&*directory, line.id, &*file)?;
         let (header, header_damage) = match self.header(line, &*file)? {
@@ -135,7 +135,7 @@ impl<'a> Load<'a> {
         let is_unsettled = line.extent.is_unsettled(file_len);
         let reading = &self.context.reading;
         let reading = if is_unsettled { reading.unmapped() } else { reading.clone() };
-        let (Extent::Sealed(wants) | Extent::Closed(wants) | Extent::Active(wants)) = line.extent;
+        let wants = line.extent.len();
         let (len, wants) = if is_unsettled {
             let len = self.readable_len(line, seq_end, &file)?;
             (len, len)
@@ -154,7 +154,7 @@ impl<'a> Load<'a> {
             (_, true) => wants.saturating_mul(2).max(self.options.segment_len_max),
             _ => wants,
         };
-        let is_sealed = matches!(line.extent, Extent::Sealed(_));
+        let is_sealed = matches!(line.extent, SegmentExtent::Sealed(_));
         if !is_sealed && !is_unsettled {
             self.seen_end = Some(SeenEnd::closed(&file, file_len));
         }
@@ -243,7 +243,7 @@ impl<'a> Load<'a> {
         let tail = self.inspect_tail(line, next_seq, file)?;
         self.seen_end = Some(SeenEnd::unclosed(&tail, file, &self.path(line.id))?);
         self.report.unclean = true;
-        self.report.outgrown = matches!(line.extent, Extent::Closed(_));
+        self.report.outgrown = matches!(line.extent, SegmentExtent::Closed(_));
         self.report.torn = tail.torn(line.id);
         Ok(tail.end)
     }
@@ -280,7 +280,7 @@ impl<'a> Load<'a> {
             file.sync().map_err(Error::io("fsync", path))?;
             self.report.torn = tail.torn(line.id);
         }
-        self.report.outgrown = matches!(line.extent, Extent::Closed(_));
+        self.report.outgrown = matches!(line.extent, SegmentExtent::Closed(_));
         self.report.end_count = tail.record_count;
         // Sequence numbers of lost records must not be assigned again.
         let first = manifest.next_seq.max(line.base_seq).max(tail.last.plus(1));
@@ -289,7 +289,7 @@ impl<'a> Load<'a> {
         manifest.generation = manifest.next_generation();
         if tail.end > line.layout.header_len.into() {
             if let Some(last) = manifest.segments.last_mut() {
-                last.extent = Extent::Sealed(tail.end);
+                last.extent = SegmentExtent::Sealed(tail.end);
             }
         } else {
             // A segment without records leaves the list, and becomes an orphan.
@@ -365,7 +365,11 @@ pub(super) fn seq_end(manifest: &Manifest, index: usize) -> Seqno {
 
 /// Returns the last segment of `manifest`, unless it is sealed.
 pub(super) fn unsealed(manifest: &Manifest) -> Option<SegmentId> {
-    manifest.segments.last().filter(|line| !matches!(line.extent, Extent::Sealed(_))).map(|line| line.id)
+    manifest
+        .segments
+        .last()
+        .filter(|line| !matches!(line.extent, SegmentExtent::Sealed(_)))
+        .map(|line| line.id)
 }
 
 fn identity(line: &SegmentLine, seq_end: Seqno, created_ms: u64, first_page: u32) -> Identity {

@@ -19,7 +19,7 @@ use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::{Lineage, SegmentId, Seqno};
 use crate::engine::base::stop::Failure;
 use crate::engine::files::{found_segment, manifest_file};
-use crate::engine::format::manifest::{Extent, History, Manifest};
+use crate::engine::format::manifest::{History, Manifest, SegmentExtent};
 use crate::engine::format::segment_header::StoreId;
 use crate::engine::fs::{Directory, Exclusion, FileSystem, Guarded, LockOutcome, StoreFile};
 use crate::engine::log::{Log, LogEnd};
@@ -90,10 +90,10 @@ fn continue_log(
     let active = end.map(|(segment, file, capacity)| (SegmentWriter::resume(segment, file), capacity));
     if active.is_none()
         && let Some(line) = manifest.segments.last_mut()
-        && let Extent::Closed(len) = line.extent
+        && let SegmentExtent::Closed(len) = line.extent
     {
         // The end of the segment is missing or damaged. Nothing is appended after a hole.
-        line.extent = Extent::Sealed(len);
+        line.extent = SegmentExtent::Sealed(len);
         if let Some(last) = state.segments().iter().next_back() {
             last.seal_at(len);
         }

@@ -27,7 +27,7 @@ pub(crate) struct Sorter {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct SortEntry {
     /// The first eight bytes of the key after the shared prefix. Most comparisons need no more.
     prefix: u64,
     index: u32,
@@ -108,15 +108,15 @@ impl Sorter {
         // Frees memory before more is taken.
         drop((keys, ends));
         let mut bytes = Vec::with_capacity(rows.len());
-        for Entry { index, .. } in &order {
+        for SortEntry { index, .. } in &order {
             bytes.extend_from_slice(&rows[*index as usize * ROW_LEN..][..ROW_LEN]);
         }
         drop((order, rows));
         SortedRecords { rows: SortedRows::of_bytes(bytes), record_count, compressed, last_seq }
     }
 
-    fn order(&self) -> Vec<Entry> {
-        let entry = |index| Entry { prefix: prefix(&self.key(index)[self.common_len..]), index };
+    fn order(&self) -> Vec<SortEntry> {
+        let entry = |index| SortEntry { prefix: prefix(&self.key(index)[self.common_len..]), index };
         let mut order: Vec<_> = (0..self.ends.len() as u32).map(entry).collect();
         // The index follows file order, so a key's later record has the greater index.
         order.sort_unstable_by(|a, b| {

@@ -15,10 +15,10 @@ use crate::engine::fs::Mapping;
 /// long ([`Value::to_vec`](slice::to_vec)). Values from mapped segments start on 8-byte boundaries.
 /// A value that was stored compressed ([`Compression`](crate::Compression)) is a copy.
 #[derive(Clone)]
-pub struct Value(Bytes);
+pub struct Value(ValueBytes);
 
 #[derive(Clone)]
-enum Bytes {
+enum ValueBytes {
     Mapped { mapping: Mapping, range: Range<usize> },
     Owned { buffer: Arc<Vec<u8>>, range: Range<usize> },
 }
@@ -26,11 +26,11 @@ enum Bytes {
 impl Value {
     /// Returns the bytes `range` of `mapping`, which must be readable.
     pub(crate) fn mapped(mapping: Mapping, range: Range<usize>) -> Self {
-        Self(Bytes::Mapped { mapping, range })
+        Self(ValueBytes::Mapped { mapping, range })
     }
 
     pub(crate) fn owned(buffer: Arc<Vec<u8>>, range: Range<usize>) -> Self {
-        Self(Bytes::Owned { buffer, range })
+        Self(ValueBytes::Owned { buffer, range })
     }
 
     /// Takes over `bytes`.
@@ -43,11 +43,11 @@ impl Value {
     pub(crate) fn part(&self, part: Range<usize>) -> Self {
         let within = |range: &Range<usize>| range.start + part.start..range.start + part.end;
         Self(match &self.0 {
-            Bytes::Mapped { mapping, range } => {
-                Bytes::Mapped { mapping: mapping.clone(), range: within(range) }
+            ValueBytes::Mapped { mapping, range } => {
+                ValueBytes::Mapped { mapping: mapping.clone(), range: within(range) }
             }
-            Bytes::Owned { buffer, range } => {
-                Bytes::Owned { buffer: Arc::clone(buffer), range: within(range) }
+            ValueBytes::Owned { buffer, range } => {
+                ValueBytes::Owned { buffer: Arc::clone(buffer), range: within(range) }
             }
         })
     }
@@ -55,7 +55,7 @@ impl Value {
     /// Returns whether the bytes are in the mapped segment and not a copy.
     #[must_use]
     pub fn is_zero_copy(&self) -> bool {
-        matches!(self.0, Bytes::Mapped { .. })
+        matches!(self.0, ValueBytes::Mapped { .. })
     }
 }
 
@@ -64,10 +64,10 @@ impl Deref for Value {
 
     fn deref(&self) -> &[u8] {
         match &self.0 {
-            Bytes::Mapped { mapping, range } => {
+            ValueBytes::Mapped { mapping, range } => {
                 mapping.bytes(range.clone()).expect("bytes that were readable once stay readable")
             }
-            Bytes::Owned { buffer, range } => &buffer[range.clone()],
+            ValueBytes::Owned { buffer, range } => &buffer[range.clone()],
         }
     }
 }

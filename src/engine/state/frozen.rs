@@ -11,13 +11,13 @@ use super::versions::KeyVersions;
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::SegmentId;
 use crate::engine::format::manifest::History;
-use crate::engine::keydir::{Candidates, Snapshot};
+use crate::engine::keydir::{Candidates, KeydirSnapshot};
 use crate::engine::segment::{Record, Segment, SortedRows};
 
 /// The index and the segments at one moment. Later writes and compactions do not change it.
 pub(crate) struct Frozen {
     pub(crate) state: Arc<State>,
-    index: Snapshot,
+    index: KeydirSnapshot,
     set: Arc<SegmentSet>,
 }
 
@@ -54,7 +54,7 @@ impl Frozen {
         self.index.count()
     }
 
-    pub(crate) fn index(&self) -> &Snapshot {
+    pub(crate) fn index(&self) -> &KeydirSnapshot {
         &self.index
     }
 

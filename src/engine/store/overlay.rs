@@ -38,17 +38,17 @@ use crate::engine::segment::value::Value;
 pub struct Overlay {
     store: Store,
     /// Shared with clones and scans. A later change does not affect them.
-    changes: Arc<BTreeMap<Vec<u8>, Change>>,
+    changes: Arc<BTreeMap<Vec<u8>, OverlayChange>>,
 }
 
 /// The change of a key.
 #[derive(Clone)]
-enum Change {
+enum OverlayChange {
     Put { value: Value, expires_ms: Option<u64> },
     Delete,
 }
 
-impl Change {
+impl OverlayChange {
     /// Returns the value and its expiry, or `None` if the key is deleted or expired at `now_ms`.
     fn at(&self, now_ms: u64) -> Option<(Value, Option<u64>)> {
         match self {
@@ -92,7 +92,7 @@ impl Overlay {
 
     /// Removes `key`.
     pub fn delete(&mut self, key: impl AsRef<[u8]>) {
-        Arc::make_mut(&mut self.changes).insert(key.as_ref().to_vec(), Change::Delete);
+        Arc::make_mut(&mut self.changes).insert(key.as_ref().to_vec(), OverlayChange::Delete);
     }
 
     /// Adds `by` to the number at `key`, as [`Store::incr`].
@@ -190,11 +190,11 @@ impl Overlay {
         let mut batch = Batch::new();
         for (key, change) in &*self.changes {
             match change {
-                Change::Put { value, expires_ms: None } => batch.put(key, value),
-                Change::Put { value, expires_ms: Some(at_ms) } => {
+                OverlayChange::Put { value, expires_ms: None } => batch.put(key, value),
+                OverlayChange::Put { value, expires_ms: Some(at_ms) } => {
                     batch.put_expiring(key, value, Expiry::At(*at_ms))
                 }
-                Change::Delete => batch.delete(key),
+                OverlayChange::Delete => batch.delete(key),
             };
         }
         batch
@@ -202,7 +202,7 @@ impl Overlay {
 
     fn change(&mut self, key: &[u8], value: &[u8], expires_ms: Option<u64>) {
         let value = owned(value);
-        Arc::make_mut(&mut self.changes).insert(key.to_vec(), Change::Put { value, expires_ms });
+        Arc::make_mut(&mut self.changes).insert(key.to_vec(), OverlayChange::Put { value, expires_ms });
     }
 }
 
@@ -241,7 +241,7 @@ pub struct OverlayEntries {
     stored: StoredKeys,
     /// The next stored entry at each end, if it was read and not yet returned.
     held: [Option<Result<OverlayEntry>>; 2],
-    changes: Arc<BTreeMap<Vec<u8>, Change>>,
+    changes: Arc<BTreeMap<Vec<u8>, OverlayChange>>,
     /// The bounds of the changes not yet returned.
     bounds: (Bound<Vec<u8>>, Bound<Vec<u8>>),
     /// The time used for expiry, in milliseconds since 1970.
@@ -257,7 +257,7 @@ impl OverlayEntries {
     fn new(
         at_ms: u64,
         stored: StoredKeys,
-        changes: Arc<BTreeMap<Vec<u8>, Change>>,
+        changes: Arc<BTreeMap<Vec<u8>, OverlayChange>>,
         (start, end): (Bound<&[u8]>, Bound<&[u8]>),
     ) -> Self {
         let bounds = (start.map(<[u8]>::to_vec), end.map(<[u8]>::to_vec));
@@ -308,7 +308,7 @@ impl OverlayEntries {
         held.or_else(|| self.held.iter_mut().find_map(Option::take))
     }
 
-    fn next_change(&self, end: End) -> Option<(&Vec<u8>, &Change)> {
+    fn next_change(&self, end: End) -> Option<(&Vec<u8>, &OverlayChange)> {
         let bounds = (self.bounds.0.as_ref().map(Vec::as_slice), self.bounds.1.as_ref().map(Vec::as_slice));
         if crosses(bounds) {
             return None;

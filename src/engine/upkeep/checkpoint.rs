@@ -12,7 +12,7 @@ use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::Seqno;
 use crate::engine::base::sync::{LockRank, Mutex};
 use crate::engine::format::keydir_file::{self, Covered, Covering, KeydirHead};
-use crate::engine::format::manifest::{Extent, Manifest, SegmentLine};
+use crate::engine::format::manifest::{Manifest, SegmentExtent, SegmentLine};
 use crate::engine::format::record::LEN_MIN;
 use crate::engine::fs::staging::StagedFile;
 use crate::engine::fs::{Access, Mapping, StoreFile};
@@ -100,10 +100,10 @@ fn fits(about: &Covering, context: &StoreContext, manifest: &Manifest) -> bool {
         manifest.segments.get(index).is_some_and(|line: &SegmentLine| {
             let is_long_enough = match line.extent {
                 // Only the last covered segment may have grown.
-                Extent::Sealed(len) | Extent::Closed(len) if is_last => covered.len <= len,
-                Extent::Sealed(len) => covered.len == len,
+                SegmentExtent::Sealed(len) | SegmentExtent::Closed(len) if is_last => covered.len <= len,
+                SegmentExtent::Sealed(len) => covered.len == len,
                 // The length is checked when the segment is opened.
-                Extent::Closed(_) | Extent::Active(_) => is_last,
+                SegmentExtent::Closed(_) | SegmentExtent::Active(_) => is_last,
             };
             line.id == covered.id && is_long_enough
         })
@@ -126,7 +126,8 @@ pub(crate) fn is_ahead(about: &Covering, manifest: &Manifest) -> bool {
     let end = match (manifest.segments.get(about.segments.len()), about.segments.last()) {
         (Some(next), _) => next.base_seq,
         (None, Some(covered)) => {
-            let active = manifest.segments.last().filter(|line| matches!(line.extent, Extent::Active(_)));
+            let active =
+                manifest.segments.last().filter(|line| matches!(line.extent, SegmentExtent::Active(_)));
             // MANIFEST is older than the active segment. Each number in that segment belongs to a
             // record of at least LEN_MIN bytes.
             let written = |line: &SegmentLine| line.base_seq.plus(covered.len / LEN_MIN).plus(1);

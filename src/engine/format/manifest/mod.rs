@@ -124,12 +124,12 @@ pub(crate) struct SegmentLine {
     pub(crate) id: SegmentId,
     pub(crate) base_seq: Seqno,
     pub(crate) layout: Layout,
-    pub(crate) extent: Extent,
+    pub(crate) extent: SegmentExtent,
 }
 
 /// The state and the length of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Extent {
+pub(crate) enum SegmentExtent {
     /// The segment is final and has this length.
     Sealed(u64),
     /// The end of the log, closed cleanly at this length.
@@ -138,7 +138,7 @@ pub(crate) enum Extent {
     Active(u64),
 }
 
-impl Extent {
+impl SegmentExtent {
     /// Returns the segment's length, or the maximum length of an active one.
     pub(crate) fn len(&self) -> u64 {
         let (Self::Sealed(len) | Self::Closed(len) | Self::Active(len)) = *self;
@@ -161,8 +161,7 @@ impl SegmentLine {
     /// Returns a number above those of all records of this segment, even of those lost in a crash.
     /// No record is shorter than [`record::LEN_MIN`]. The file has `file_len` bytes.
     pub(crate) fn seq_end(&self, file_len: u64) -> Seqno {
-        let (Extent::Active(len) | Extent::Closed(len) | Extent::Sealed(len)) = self.extent;
-        self.base_seq.plus(len.max(file_len) / record::LEN_MIN).plus(1)
+        self.base_seq.plus(self.extent.len().max(file_len) / record::LEN_MIN).plus(1)
     }
 }
 

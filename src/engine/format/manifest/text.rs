@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
-use super::{Extent, Fork, History, Manifest, ManifestError, NUMBER_MAX, SegmentLine};
+use super::{Fork, History, Manifest, ManifestError, NUMBER_MAX, SegmentExtent, SegmentLine};
 use crate::engine::base::escape::{Grouped, Visible};
 use crate::engine::base::ids::{Lineage, SegmentId, Seqno};
 use crate::engine::format::record::RecordContext;
@@ -57,9 +57,9 @@ impl Manifest {
             let SegmentLine { id, base_seq, layout, extent } = line;
             let RecordContext { salt, header_len } = layout.records;
             let (state, len) = match extent {
-                Extent::Sealed(len) => ("sealed", len),
-                Extent::Closed(len) => ("closed", len),
-                Extent::Active(len) => ("active", len),
+                SegmentExtent::Sealed(len) => ("sealed", len),
+                SegmentExtent::Closed(len) => ("closed", len),
+                SegmentExtent::Active(len) => ("active", len),
             };
             push(
                 &mut text,
@@ -211,7 +211,7 @@ impl Fields {
             ["segment", id, "base_seq", base, "salt", salt, "headers", headers, state, len] => {
                 let segment = segment_line(line, id, base, salt, headers, (state, len))?;
                 if let Some(last) = self.segments.last()
-                    && (last.base_seq > segment.base_seq || !matches!(last.extent, Extent::Sealed(_)))
+                    && (last.base_seq > segment.base_seq || !matches!(last.extent, SegmentExtent::Sealed(_)))
                 {
                     return damaged(format!("line {} does not follow the line before it", line.number));
                 }
@@ -293,9 +293,9 @@ fn segment_line(
     }
     let len = line.up_to(len, SEGMENT_LEN_MAX)?;
     let extent = match state {
-        "sealed" => Extent::Sealed(len),
-        "closed" => Extent::Closed(len),
-        "active" => Extent::Active(len),
+        "sealed" => SegmentExtent::Sealed(len),
+        "closed" => SegmentExtent::Closed(len),
+        "active" => SegmentExtent::Active(len),
         _ => return line.wrong(),
     };
     Ok(SegmentLine { id: SegmentId(line.number(id)?), base_seq: line.seq(base_seq)?, layout, extent })

@@ -12,7 +12,7 @@ use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::{Lineage, SegmentId, Seqno};
 use crate::engine::base::stop::{Search, Stop};
 use crate::engine::files::manifest_file;
-use crate::engine::format::manifest::{Extent, History, Manifest, SegmentLine};
+use crate::engine::format::manifest::{History, Manifest, SegmentExtent, SegmentLine};
 use crate::engine::fs::{Access, Changed, Directory, File, StoreFile, Watch};
 use crate::engine::log::Log;
 use crate::engine::segment::{Bodies, Identity, ReadMode, Scanner, Segment, Step, StoreContext, file};
@@ -310,8 +310,8 @@ impl FileSource {
     fn view(&self, line: &SegmentLine, file: &Arc<dyn File>) -> Result<SegmentView> {
         let len = file::len(&*self.directory, line.id, &**file)?;
         let (is_final, len) = match line.extent {
-            Extent::Sealed(sealed_len) => (true, len.min(sealed_len)),
-            Extent::Active(_) | Extent::Closed(_) => (false, len),
+            SegmentExtent::Sealed(sealed_len) => (true, len.min(sealed_len)),
+            SegmentExtent::Active(_) | SegmentExtent::Closed(_) => (false, len),
         };
         let SegmentLine { id, base_seq, layout, .. } = *line;
         let seq_end = Seqno(u64::MAX);
@@ -330,9 +330,9 @@ impl FileSource {
         let extent = match segments.iter().rev().find(|listed| listed.id == line.id) {
             Some(listed) => listed.extent,
             // The segment was sealed and compacted away. The open file has all its records.
-            None => Extent::Sealed(u64::MAX),
+            None => SegmentExtent::Sealed(u64::MAX),
         };
-        if let Extent::Sealed(_) = extent {
+        if let SegmentExtent::Sealed(_) = extent {
             // Includes records that were appended after the length was checked.
             *view = self.view(&SegmentLine { extent, ..line }, &file)?;
             self.growing = None;

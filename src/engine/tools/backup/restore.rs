@@ -18,7 +18,7 @@ use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::base::stop::{Failure, Stop};
 use crate::engine::files::log_files;
 use crate::engine::files::manifest_file;
-use crate::engine::format::manifest::{Extent, Manifest, ManifestError, SegmentLine};
+use crate::engine::format::manifest::{Manifest, ManifestError, SegmentExtent, SegmentLine};
 use crate::engine::format::segment_header::{HeaderError, SegmentHeader};
 use crate::engine::fs::staging::{self, Staging, create_file};
 use crate::engine::fs::{Access, Directory, File, Lock, LockOutcome, StoreFile, read_exact_at, write_all_at};
@@ -188,7 +188,7 @@ impl ArrivingSegment {
     fn by_header(id: SegmentId, len: u64, start: &[u8]) -> Result<Self> {
         match SegmentHeader::decode(start) {
             Ok(header) => {
-                let extent = Extent::Sealed(len);
+                let extent = SegmentExtent::Sealed(len);
                 let line = SegmentLine { id, base_seq: header.base_seq, layout: header.layout(), extent };
                 Ok(Self::new(line, len))
             }
@@ -237,12 +237,12 @@ impl RestoredStore<'_> {
         let mut manifest = Manifest { is_backup: false, ..backup };
         manifest = manifest.forked(manifest_file::new_lineage(&*options.file_system)?);
         for line in &mut manifest.segments {
-            let (Extent::Sealed(len) | Extent::Closed(len)) = line.extent else {
+            let (SegmentExtent::Sealed(len) | SegmentExtent::Closed(len)) = line.extent else {
                 let reason = "it is a store that was not closed; `backup` can copy it while it is open";
                 return Err(not_a_backup(reason).into());
             };
             // Copies of the segment may exist, so nothing may be appended to it.
-            line.extent = Extent::Sealed(len);
+            line.extent = SegmentExtent::Sealed(len);
             match self.early.iter().position(|early| early.id == line.id) {
                 None => drop(self.expected.insert(line.id, (len, *line))),
                 Some(at) if self.early.swap_remove(at) == *line => {}

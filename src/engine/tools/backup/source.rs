@@ -10,7 +10,7 @@ use crate::engine::base::error::{Damage, Error, Result};
 use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::base::stop::Stop;
 use crate::engine::files::manifest_file;
-use crate::engine::format::manifest::{Extent, Fork, History, Manifest, SegmentLine};
+use crate::engine::format::manifest::{Fork, History, Manifest, SegmentExtent, SegmentLine};
 use crate::engine::format::segment_header::{HeaderError, SegmentHeader};
 use crate::engine::fs::{Access, File, StoreFile, read_vec_at};
 use crate::engine::log::view::Cut;
@@ -111,7 +111,7 @@ impl BackupSegment {
 
     fn line(&self) -> SegmentLine {
         let Identity { id, base_seq, layout, .. } = self.segment.identity;
-        SegmentLine { id, base_seq, layout, extent: Extent::Sealed(self.len) }
+        SegmentLine { id, base_seq, layout, extent: SegmentExtent::Sealed(self.len) }
     }
 
     /// Returns the ranges that are compared to tell two segments apart: the start, which holds the

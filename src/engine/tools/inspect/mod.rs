@@ -20,7 +20,7 @@ use self::piece::{Piece, pieces};
 use crate::engine::base::error::{Damage, Error, Result};
 use crate::engine::base::ids::SegmentId;
 use crate::engine::files::log_files::{self, LogFiles};
-use crate::engine::format::manifest::Extent as FileExtent;
+use crate::engine::format::manifest::SegmentExtent;
 use crate::engine::format::record::Kind;
 use crate::engine::format::segment_header::{HeaderError, Layout, SegmentHeader, StoreId};
 use crate::engine::fs::Directory;
@@ -144,14 +144,14 @@ fn inspect(log_files: LogFiles, id: SegmentId, now_ms: u64, state: Option<&State
     Ok(inspection)
 }
 
-fn extent(log_files: &LogFiles, id: SegmentId) -> Option<FileExtent> {
+fn extent(log_files: &LogFiles, id: SegmentId) -> Option<SegmentExtent> {
     log_files.get(id).and_then(|found| found.extent)
 }
 
 fn role(log_files: &LogFiles, id: SegmentId) -> Role {
     match extent(log_files, id) {
-        Some(FileExtent::Sealed(_)) => Role::Sealed,
-        Some(FileExtent::Active(_) | FileExtent::Closed(_)) => Role::Active,
+        Some(SegmentExtent::Sealed(_)) => Role::Sealed,
+        Some(SegmentExtent::Active(_) | SegmentExtent::Closed(_)) => Role::Active,
         None if log_files.context().is_some() => Role::Orphan,
         None => Role::Unknown,
     }

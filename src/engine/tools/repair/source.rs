@@ -16,7 +16,7 @@ use crate::engine::files::found_segment::FoundSegment;
 use crate::engine::files::log_files::LogFiles;
 use crate::engine::format::hint::{self as hint_format, HintRow, ROW_LEN};
 use crate::engine::format::key_hash;
-use crate::engine::format::manifest::{Extent, SegmentLine};
+use crate::engine::format::manifest::{SegmentExtent, SegmentLine};
 use crate::engine::format::record::new::encoded_len;
 use crate::engine::format::record::{KEY_LEN_MAX, Kind, LEN_MIN};
 use crate::engine::format::segment_header::{Layout, SegmentHeader};
@@ -94,8 +94,8 @@ impl Repair<'_> {
             _ if is_unsettled => {
                 self.whole_batches_end(&whole)?.max(self.log_files.durable_prefix(&found).len(file_len))
             }
-            Some(Extent::Sealed(len) | Extent::Closed(len)) => len,
-            Some(Extent::Active(_)) | None => file_len,
+            Some(SegmentExtent::Sealed(len) | SegmentExtent::Closed(len)) => len,
+            Some(SegmentExtent::Active(_)) | None => file_len,
         };
         if is_unsettled {
             self.report.torn_len += file_len - wants;
@@ -106,7 +106,7 @@ impl Repair<'_> {
             id: found.id,
             base_seq: found.base_seq,
             layout: found.layout,
-            extent: found.extent.unwrap_or(Extent::Sealed(file_len)),
+            extent: found.extent.unwrap_or(SegmentExtent::Sealed(file_len)),
         };
         let seq_end = line.seq_end(file_len);
         let next_seq = match (found.seq_end, self.log_files.manifest()) {
@@ -193,8 +193,8 @@ impl Repair<'_> {
     /// Gives up all of a segment, and names its records from its hint if that is readable.
     fn give_up_file(&mut self, found: &FoundSegment, reason: Reason) -> Result<()> {
         let len = match found.extent {
-            Some(Extent::Sealed(len) | Extent::Closed(len)) => len,
-            Some(Extent::Active(_)) | None => found.layout.header_len.into(),
+            Some(SegmentExtent::Sealed(len) | SegmentExtent::Closed(len)) => len,
+            Some(SegmentExtent::Active(_)) | None => found.layout.header_len.into(),
         };
         let seq_end = found.seq_end.unwrap_or(Seqno(u64::MAX));
         let mut given_up = vec![GivenUp {

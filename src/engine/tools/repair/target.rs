@@ -11,7 +11,7 @@ use crate::engine::base::error::{Error, Result, words};
 use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::base::stop::{Failure, Stop};
 use crate::engine::files::manifest_file;
-use crate::engine::format::manifest::{Extent, History, Manifest, SegmentLine};
+use crate::engine::format::manifest::{History, Manifest, SegmentExtent, SegmentLine};
 use crate::engine::format::put;
 use crate::engine::format::record::SEQ_AT;
 use crate::engine::format::segment_header::{HEADER_LEN, Layout};
@@ -118,7 +118,7 @@ impl Repair<'_> {
             id: found.id,
             base_seq: found.base_seq,
             layout: found.layout,
-            extent: Extent::Sealed(at),
+            extent: SegmentExtent::Sealed(at),
         });
         target.seq_end = source.seqs.end;
         Ok(())
@@ -185,7 +185,7 @@ impl Repair<'_> {
         open.flush().map_err(|Failure { error, .. }| error)?;
         open.sync()?;
         let Identity { id, base_seq, layout, .. } = open.segment.identity;
-        target.lines.push(SegmentLine { id, base_seq, layout, extent: Extent::Sealed(open.len()) });
+        target.lines.push(SegmentLine { id, base_seq, layout, extent: SegmentExtent::Sealed(open.len()) });
         self.done_len += open.len();
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::engine::base::error::{Result, words};
 use crate::engine::base::stop::Stop;
 use crate::engine::format::codec::Compressed;
 use crate::engine::format::keydir_file::{self, Covered, Covering, KeydirHead};
-use crate::engine::format::manifest::{Extent, SegmentLine};
+use crate::engine::format::manifest::{SegmentExtent, SegmentLine};
 use crate::engine::fs::{Access, File, StoreFile, read_vec_at};
 use crate::engine::keydir::Keydir;
 use crate::engine::keydir::file::{PartFault, compare};
@@ -114,8 +114,8 @@ impl Verifier<'_> {
         // A writer may have appended since MANIFEST was read, or a power cut may have removed the
         // end of the active segment.
         let fits = |(covered, line): (&Covered, &SegmentLine)| match line.extent {
-            Extent::Sealed(len) | Extent::Closed(len) => covered.len <= len,
-            Extent::Active(_) => true,
+            SegmentExtent::Sealed(len) | SegmentExtent::Closed(len) => covered.len <= len,
+            SegmentExtent::Active(_) => true,
         };
         about.segments.iter().zip(&manifest.segments).all(fits) && checkpoint::is_ahead(about, manifest)
     }

@@ -25,7 +25,7 @@ use crate::engine::base::error::{Error, Result, words};
 use crate::engine::base::ids::SegmentId;
 use crate::engine::base::stop::Stop;
 use crate::engine::files::log_files::{self, LogFiles};
-use crate::engine::format::manifest::{Extent, Manifest};
+use crate::engine::format::manifest::{Manifest, SegmentExtent};
 use crate::engine::format::segment_header::HEADER_LEN;
 use crate::engine::fs::{Access, Directory, StoreFile};
 use crate::engine::options::Options;
@@ -193,7 +193,7 @@ impl Verifier<'_> {
     /// Returns whether segment `id` may have a hint, which is then verified with the segment.
     fn has_hint(&self, id: SegmentId) -> bool {
         let found = self.log_files.context().and_then(|_| self.log_files.get(id));
-        found.is_some_and(|found| matches!(found.extent, Some(Extent::Sealed(_))))
+        found.is_some_and(|found| matches!(found.extent, Some(SegmentExtent::Sealed(_))))
     }
 
     /// Returns the fault of a segment that has no readable header and is in no MANIFEST.

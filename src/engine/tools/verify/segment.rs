@@ -11,7 +11,7 @@ use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::base::stop::Stop;
 use crate::engine::files::found_segment::FoundSegment;
 use crate::engine::files::tail::TailReport;
-use crate::engine::format::manifest::Extent;
+use crate::engine::format::manifest::SegmentExtent;
 use crate::engine::format::segment_header::{HeaderError, Layout, SegmentHeader};
 use crate::engine::fs::{Access, File, SalvageFile, StoreFile};
 use crate::engine::segment::{Bodies, Scanner, Segment, Sorter, Step, file};
@@ -38,7 +38,7 @@ impl Verifier<'_> {
         self.report.segment_count += 1;
         self.report.len += len;
         self.done_len += len;
-        if let Some(Extent::Sealed(len)) = found.extent.filter(|_| is_readable) {
+        if let Some(SegmentExtent::Sealed(len)) = found.extent.filter(|_| is_readable) {
             self.hint(&whole, len, &contents)?;
         }
         self.contents.insert(id, contents);
@@ -117,8 +117,8 @@ impl Verifier<'_> {
             return Ok(end);
         }
         let wants = match found.extent {
-            Some(Extent::Sealed(len) | Extent::Closed(len)) => len,
-            Some(Extent::Active(_)) | None => has,
+            Some(SegmentExtent::Sealed(len) | SegmentExtent::Closed(len)) => len,
+            Some(SegmentExtent::Active(_)) | None => has,
         };
         if has < wants {
             self.report_fault(file, Some(has..wants), Fault::CutShort { wants, has })?;
@@ -188,7 +188,7 @@ impl Verifier<'_> {
             return Some(Fault::Overlap { seq, next: next.id, base_seq: next.base_seq });
         }
         let next_seq = self.log_files.manifest().ok()?.next_seq;
-        let is_settled = matches!(found.extent, Some(Extent::Sealed(_) | Extent::Closed(_)));
+        let is_settled = matches!(found.extent, Some(SegmentExtent::Sealed(_) | SegmentExtent::Closed(_)));
         (is_settled && seq >= next_seq).then_some(Fault::NumberTaken { seq, next_seq })
     }
 }

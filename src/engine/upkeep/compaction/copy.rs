@@ -11,7 +11,7 @@ use crate::engine::base::ids::Seqno;
 use crate::engine::base::stop::Failure;
 use crate::engine::format::codec::Compressed;
 use crate::engine::format::hint::HintRow;
-use crate::engine::format::manifest::{Extent, History, SegmentLine};
+use crate::engine::format::manifest::{History, SegmentExtent, SegmentLine};
 use crate::engine::format::record::Kind;
 use crate::engine::format::record::new::NewRecord;
 use crate::engine::format::segment_header::{HEADER_LEN, Layout};
@@ -234,7 +234,7 @@ impl<'a> RunOutput<'a> {
             id: segment.id,
             base_seq: segment.base_seq,
             layout: segment.layout,
-            extent: Extent::Sealed(segment.len()),
+            extent: SegmentExtent::Sealed(segment.len()),
         };
         self.outputs.iter().map(|output| (line(output), Arc::clone(output))).collect()
     }

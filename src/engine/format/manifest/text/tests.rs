@@ -25,7 +25,7 @@ fn manifest() -> Manifest {
             whole_from: Seqno(811),
             whole_from_ms: 77,
         },
-        segments: vec![line(1, 1, Extent::Sealed(4096)), line(4, 812, Extent::Active(1 << 20))],
+        segments: vec![line(1, 1, SegmentExtent::Sealed(4096)), line(4, 812, SegmentExtent::Active(1 << 20))],
     }
 }
 
@@ -98,7 +98,7 @@ fn an_unknown_major_is_refused_by_name() {
 fn segments_out_of_order_or_after_the_active_one_are_refused() {
     for swap in [
         |m: &mut Manifest| m.segments.swap(0, 1),
-        |m: &mut Manifest| m.segments[0].extent = Extent::Active(1),
+        |m: &mut Manifest| m.segments[0].extent = SegmentExtent::Active(1),
         |m: &mut Manifest| m.segments[0].base_seq = Seqno(900),
     ] {
         let mut wrong = manifest();
