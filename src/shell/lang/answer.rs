@@ -245,7 +245,7 @@ impl<'a> Answer<'a> {
 
     /// Adds a row with a title and an amount to the table.
     pub fn titled(&mut self, title: &str, amount: impl FnOnce() -> String) -> &mut Self {
-        if let (Mode::Table, Some(table)) = (self.mode, self.table.as_deref_mut()) {
+        if let (Mode::Table, Ok(()), Some(table)) = (self.mode, &self.result, self.table.as_deref_mut()) {
             self.is_written = true;
             self.result = table.row(self.object.out(), [title.to_owned(), amount()]);
         }

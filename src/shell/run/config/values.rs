@@ -58,10 +58,10 @@ pub fn show_compression(compression: Compression) -> String {
 pub fn parse_len(text: &str) -> Option<u64> {
     const UNITS: [(char, u32); 6] = [('k', 10), ('m', 20), ('g', 30), ('t', 40), ('p', 50), ('e', 60)];
     let text = text.to_ascii_lowercase();
-    let text = text.strip_suffix('b').unwrap_or(&text);
-    let text = text.strip_suffix('i').unwrap_or(text);
-    let with_unit = UNITS.iter().find_map(|&(letter, shift)| Some((text.strip_suffix(letter)?, shift)));
-    let (number, shift) = with_unit.unwrap_or((text, 0));
+    let without_b = text.strip_suffix('b').unwrap_or(&text);
+    let prefix = without_b.strip_suffix('i').unwrap_or(without_b);
+    let with_unit = UNITS.iter().find_map(|&(letter, shift)| Some((prefix.strip_suffix(letter)?, shift)));
+    let (number, shift) = with_unit.unwrap_or((without_b, 0));
     let number = number.trim_end();
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let digits = Some(format!("{whole}{fraction}")).filter(|digits| is_digits(digits))?;
@@ -132,6 +132,7 @@ mod tests {
             ("4K", 4096),
             ("4 kib", 4096),
             ("4KB", 4096),
+            ("4Ki", 4096),
             ("1.5m", 1_572_864),
             ("0.1k", 102),
             ("18446744073709551615", u64::MAX),
@@ -139,7 +140,10 @@ mod tests {
         ] {
             assert_eq!(parse_len(text), Some(len), "{text}");
         }
-        for text in ["", "k", "b", "-1", "+1", "1x", "1kk", "1.2.3", ".", "18446744073709551616", "16E"] {
+        for text in ["", "k", "b", "7i", "7ib", "-1", "+1", "1x", "1kk", "1.2.3", "."] {
+            assert_eq!(parse_len(text), None, "{text}");
+        }
+        for text in ["18446744073709551616", "16E"] {
             assert_eq!(parse_len(text), None, "{text}");
         }
         assert_eq!(parse_len(&format!("0.{}", "1".repeat(99))), None);
