@@ -60,7 +60,7 @@ fn run_help(session: &mut Session, invocation: &Invocation) -> Result<Outcome, F
             let commands = session.commands();
             write_overview(&mut session.out, commands)?;
             if session.origin() == Origin::OneShot {
-                writeln!(session.out, "logkv DIR COMMAND runs a command; logkv --help lists the options.")?;
+                writeln!(session.out, "logkv DIR COMMAND runs one. logkv --help lists the options.")?;
             }
         }
     }
