@@ -147,13 +147,7 @@ impl<'a> Load<'a> {
             header.minor == segment_header::MINOR && line.layout == Layout::current(line.layout.records.salt)
         });
         let resumes = appends && len == wants && is_ours;
-        // The writer that a reader follows may have a larger segment limit.
-        let follows = is_unsettled && self.options.read_only;
-        let capacity = match (resumes, follows) {
-            (true, _) => wants.max(self.options.segment_len_max),
-            (_, true) => wants.saturating_mul(2).max(self.options.segment_len_max),
-            _ => wants,
-        };
+        let capacity = self.capacity(wants, resumes, is_unsettled && self.options.read_only);
         let is_sealed = matches!(line.extent, SegmentExtent::Sealed(_));
         if !is_sealed && !is_unsettled {
             self.seen_end = Some(SeenEnd::closed(&file, file_len));
@@ -185,6 +179,18 @@ impl<'a> Load<'a> {
         }
         let missing_end = (len < wants).then_some((file_len, wants));
         Ok(LoadedSegment { segment, is_sealed, covered, is_crowded, header_damage, missing_end })
+    }
+
+    /// Returns the capacity of a segment of `len` bytes. It grows if the log `resumes` in it, or if
+    /// a reader `follows` its writer.
+    fn capacity(&self, len: u64, resumes: bool, follows: bool) -> u64 {
+        let len_max = self.options.segment_len_max;
+        match (resumes, follows) {
+            (true, _) => len.max(len_max),
+            // The writer may have a larger limit than this reader.
+            (false, true) => len.saturating_mul(2).max(len_max),
+            (false, false) => len,
+        }
     }
 
     /// Reports the damage of one segment: in its header, in its records, and a missing end.

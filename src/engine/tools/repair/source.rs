@@ -65,23 +65,9 @@ impl Repair<'_> {
     /// Scans the segment `found`. Returns `None` if its file is missing or unreadable; then all of
     /// it is given up.
     pub(super) fn scan_source(&mut self, found: FoundSegment) -> Result<Option<SourceSegment>, Stop> {
-        let directory = Arc::clone(self.log_files.directory());
-        let file = match file::open(&*directory, found.id, Access::Read) {
-            Err(Error::SegmentMissing { .. }) => {
-                self.give_up_file(&found, Reason::Missing)?;
-                return Ok(None);
-            }
-            // For example a FIFO, or a file that another user could change. The other segments
-            // remain.
-            Err(Error::Io { source, .. }) => {
-                self.give_up_file(&found, Reason::Unreadable(words(&source)))?;
-                return Ok(None);
-            }
-            opened => Arc::new(SalvageFile::new(opened?)),
-        };
-        let salvage_file = Arc::clone(&file);
-        let file = file as Arc<dyn File>;
-        let file_len = file::len(&*directory, found.id, &*file)?;
+        let Some(salvage_file) = self.open_source(&found)? else { return Ok(None) };
+        let file = Arc::clone(&salvage_file) as Arc<dyn File>;
+        let file_len = file::len(&**self.log_files.directory(), found.id, &*file)?;
         let listed = found;
         let found = self.by_header(found, &*file);
         if found.layout != listed.layout && listed.extent.is_some() && !self.is_elsewhere(&listed) {
@@ -137,6 +123,20 @@ impl Repair<'_> {
         // on.
         let seq_end = seq_end.max(seqs.end.plus((file_len - scan.last_end) / LEN_MIN));
         Ok(Some(SourceSegment { found, end, seqs, record_count, is_whole, seq_end }))
+    }
+
+    /// Opens the file of `found`. If it is missing or unreadable, gives up all of the segment and
+    /// returns `None`.
+    fn open_source(&mut self, found: &FoundSegment) -> Result<Option<Arc<SalvageFile>>> {
+        let reason = match file::open(&**self.log_files.directory(), found.id, Access::Read) {
+            Err(Error::SegmentMissing { .. }) => Reason::Missing,
+            // For example a FIFO, or a file that another user could change. The other segments
+            // remain.
+            Err(Error::Io { source, .. }) => Reason::Unreadable(words(&source)),
+            opened => return Ok(Some(Arc::new(SalvageFile::new(opened?)))),
+        };
+        self.give_up_file(found, reason)?;
+        Ok(None)
     }
 
     fn scan(&mut self, segment: &Segment, next_seq: Seqno) -> Result<SegmentScan, Stop> {
