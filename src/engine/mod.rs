@@ -23,19 +23,29 @@
 //! | `store` | the public handle |
 //!
 //! # The life of a write
-//! 1. [`Store::put`](crate::Store::put) calls `log::append`, which checks the lengths and
-//!    compresses the value. Under the log's lock it seals a full segment and starts the next one,
-//!    finds the record that the new one replaces, and stages the new record with its checksums.
-//!    Then it writes the staged records to the file.
-//! 2. `log::wait` makes the record durable if the sync policy says so. All waiting callers share
+//! 1. [`Store::put`](crate::Store::put) calls `Store::commit`, which calls `Log::append` and then
+//!    `Log::wait`. `Log::prepare` checks the lengths and compresses the value.
+//! 2. Under the log's lock, `Log::start` finds the record that the new one replaces,
+//!    `Log::make_room` seals a full segment and starts the next one, and `Log::stage` puts the new
+//!    record with its checksums into the buffer.
+//! 3. `Log::flush` writes the buffer to the file. With `Sync::Buffered`, `Log::append` flushes only
+//!    a full buffer.
+//! 4. With `Sync::Always`, `Log::wait` waits until the record is durable. All waiting callers share
 //!    one `fdatasync`.
-//! 3. `state::publish` replaces the index slot and counts the dead bytes.
+//! 5. `State::publish` replaces the index slot and counts the dead bytes. `Log::publish` calls it
+//!    for each record: after the sync with `Sync::Always`, and otherwise at the end of
+//!    `Log::flush`.
 //!
 //! # The life of a read
-//! 1. [`Store::get`](crate::Store::get) calls `state::find`, which hashes the key, takes the
-//!    candidate slots from one shard, and finds the segment of each in the page table.
-//! 2. `segment::lookup` compares the key in the record and checks the checksum.
-//! 3. The [`Value`](crate::Value) points into the mapping. A compressed value is decompressed into
+//! 1. [`Store::get`](crate::Store::get) calls `Store::find`. With `Sync::Buffered`, it first
+//!    flushes the log's buffer (`Store::reveal`), so that the read sees every acknowledged write.
+//! 2. `State::find` hashes the key, loads the `SegmentSet` and takes the candidate addresses from
+//!    one shard. If a batch is published meanwhile, it takes them again
+//!    (`State::candidates_between_batches`), so that no read sees half of a batch.
+//! 3. `SegmentSet::find` locates the segment of each candidate in the page table, and
+//!    `Segment::lookup` compares the key in the record and checks the checksum. If the segment of a
+//!    candidate is only in a newer set, `State::find` repeats step 2 with that set.
+//! 4. The [`Value`](crate::Value) points into the mapping. A compressed value is decompressed into
 //!    memory of its own.
 //!
 //! # The life of a segment
@@ -56,10 +66,9 @@
 //!
 //! # Lock order
 //! [`LockRank`](base::sync::LockRank) lists the locks in the order in which a thread takes them. A
-//! read takes only the lock of one shard. The first read of a shard that is mapped from KEYDIR
-//! releases it, checks the shard under another lock, and takes it again. With `Sync::Buffered`, a
-//! read first takes the log's lock if the buffer holds records. A compaction does not take the
-//! transaction lock: it changes where records are, not what they are.
+//! read takes only the lock of one shard, unless it flushes the log's buffer or is the first read
+//! of a shard that is mapped from KEYDIR. A compaction does not take the transaction lock: it
+//! changes where records are, not what they are.
 
 pub(crate) mod base;
 pub(crate) mod files;

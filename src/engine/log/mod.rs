@@ -1,9 +1,7 @@
 //! The write end of the log: append, make durable, publish, seal, roll.
 //!
-//! The *log's lock* is held while a record is staged, written and published, and while a segment is
-//! sealed. It is released during a shared sync. The keydir's shards are locked one at a time under
-//! it. Readers do not take it, except with [`Sync::Buffered`], where a read first flushes the
-//! buffer.
+//! The *log's lock* has the rank [`LockRank::Log`], which says for how long it is held. Readers do
+//! not take it, except with [`Sync::Buffered`], where a read first flushes the buffer.
 
 mod clear;
 mod durable;

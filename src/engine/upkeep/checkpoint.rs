@@ -145,8 +145,7 @@ pub(crate) struct Checkpointer {
     log: Arc<Log>,
     /// The number of uncovered records that makes a close write KEYDIR.
     records: u64,
-    /// The last KEYDIR. Held while KEYDIR is written, so that there is one writer. Taken before the
-    /// log's lock.
+    /// The last KEYDIR. Held while KEYDIR is written, so that there is one writer.
     last: Mutex<LastCheckpoint>,
 }
 

@@ -47,7 +47,7 @@ pub(crate) struct Compactor {
     planner: Planner,
     /// `None` if the store is read-only. Plans still work.
     log: Option<Arc<Log>>,
-    /// Held while a compaction runs, so that there is one at a time. Taken before the log's lock.
+    /// Held while a compaction runs, so that there is one at a time.
     busy: Mutex<()>,
     /// The thread that runs the current compaction. The lock is held only to access it.
     runs_in: Mutex<Option<ThreadId>>,
