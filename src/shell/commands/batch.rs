@@ -75,7 +75,8 @@ fn commit(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
         session.take_batch();
         return Err(Failure::command("nothing was written: a line of the batch failed"));
     }
-    let (batch, count) = (transaction.overlay.to_batch(), transaction.overlay.len());
+    let batch = transaction.overlay.to_batch();
+    let count = transaction.overlay.len();
     // If the write fails, the batch stays open for another commit or a rollback.
     let commit = session.store()?.write(&batch)?;
     session.take_batch();

@@ -63,7 +63,8 @@ fn run_config(session: &mut Session, invocation: &Invocation) -> Result<Outcome,
     let out = &mut session.out;
     let mut table = Table::new(&[], out.look);
     for setting in &settings {
-        let (value, source) = (setting.value.as_str(), setting.source.to_string());
+        let value = setting.value.as_str();
+        let source = setting.source.to_string();
         let mut row = out.row(&mut table);
         row.cell(Column::text("option", hue::PLAIN), |_| setting.name).field("option", setting.name);
         row.cell(Column::text("value", hue::VALUE), |_| value).field("value", value);

@@ -43,10 +43,13 @@ pub const DIFF: Command = Command {
 
 fn run_diff(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let points = invocation.args.iter().map(|word| point(session, word)).collect::<Result<Vec<_>, _>>()?;
-    let (from, to) = (points[0], points.get(1).copied());
+    let from = points[0];
+    let to = points.get(1).copied();
     let store = session.store()?;
     let mut differences = searching(session.interrupt(), |observe| store.diff_with(from, to, observe))?;
-    let (mut damage, mut count, mut seen_count) = (None, 0, 0);
+    let mut damage = None;
+    let mut count = 0;
+    let mut seen_count = 0;
     while let Some(seen) = differences.next_key() {
         session.interrupt().check(seen_count)?;
         seen_count += 1;

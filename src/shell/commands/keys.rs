@@ -127,7 +127,8 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
         None => Some(u64::MAX),
         limit => limit,
     };
-    let (long, nul) = (invocation.has("long"), invocation.has("null"));
+    let long = invocation.has("long");
+    let nul = invocation.has("null");
     if nul {
         check_null(&session.out, invocation)?;
     }
@@ -237,7 +238,8 @@ fn write_row(
 
 /// Adds the fields of the record. A key of the open batch has no record yet.
 fn write_long(to: &mut Answer<'_>, row: &OverlayEntry, now_ms: u64) {
-    let (entry, expires_ms) = (row.record.as_ref(), row.expires_ms);
+    let entry = row.record.as_ref();
+    let expires_ms = row.expires_ms;
     let place = entry.map(|entry| entry.location);
     let number = |name, rank| Column::number(name, hue::PLAIN).leaves(rank);
     to.cell(number("segment", 1), |look| or_none(place, look, |place| place.segment.to_string()));

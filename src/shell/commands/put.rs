@@ -288,7 +288,8 @@ fn delete_matching(session: &mut Session, glob: Glob, what: &str, none: &str) ->
 /// Deletes the keys of `rows` in batches, so that memory does not grow with their number.
 fn delete_rows(session: &mut Session, mut rows: Rows, none: &str) -> Result<Outcome, Failure> {
     let mut damage = None;
-    let (mut deleted, mut named) = (0, 0);
+    let mut deleted = 0;
+    let mut named = 0;
     loop {
         let keys = next_keys(&mut rows, &mut damage).map_err(|failure| match failure.kind {
             Kind::Interrupted => Failure::interrupted_after(deleted as u64),

@@ -226,7 +226,8 @@ fn run_figures(session: &mut Session) -> Result<Outcome, Failure> {
     });
     write_figures(&mut session.out, FIGURES, &stats, ratio)?;
     let out = &mut session.out;
-    let (live_len, dead_len) = (stats.live_len, stats.dead_len);
+    let live_len = stats.live_len;
+    let dead_len = stats.dead_len;
     if live_len + dead_len > 0 {
         out.say(|look| {
             let bar = bar(live_len, dead_len, look.width.saturating_sub(16).min(60), look);
@@ -239,7 +240,8 @@ fn run_figures(session: &mut Session) -> Result<Outcome, Failure> {
 
 fn run_memory(session: &mut Session) -> Result<Outcome, Failure> {
     let store = session.store()?;
-    let (memory, keys) = (InMemory { store: store.memory(), process: process::resident() }, store.len());
+    let memory = InMemory { store: store.memory(), process: process::resident() };
+    let keys = store.len();
     let index_len = memory.store.keydir_len + memory.store.keydir_mapped_len;
     // With few keys the tables are nearly empty, and the bytes per key mean nothing.
     const USED_PERCENT_LEAST: u64 = 25;

@@ -236,7 +236,8 @@ impl Tail {
     fn write(&mut self, out: &mut Output, change: &Change, cursor: Cursor) -> io::Result<()> {
         let Change { meta, value, goes_on } = change;
         let was_within = std::mem::replace(&mut self.is_within, *goes_on);
-        let (kind, value) = (if value.is_some() { "PUT" } else { "DEL" }, value.as_deref());
+        let kind = if value.is_some() { "PUT" } else { "DEL" };
+        let value = value.as_deref();
         // Most keys fit these widths.
         let expected = |width| if self.follows { width } else { 0 };
         let mut row = out.row(&mut self.table);

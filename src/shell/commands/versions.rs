@@ -77,8 +77,10 @@ impl VersionState {
 fn run_versions(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let [key] = arguments(invocation)?.try_into().expect("the row takes one argument");
     let store = session.store()?;
-    let (found, now_ms) = (store.versions(&key)?, store.now_ms());
-    let (dropped_to, given_up_to) = (found.dropped_to(), found.given_up_to());
+    let found = store.versions(&key)?;
+    let now_ms = store.now_ms();
+    let dropped_to = found.dropped_to();
+    let given_up_to = found.given_up_to();
     let mut table = Table::new(&[], session.out.look);
     let widest = if session.out.is_table() { widest(session)? } else { (0, 0) };
     let mut damage = None;
@@ -132,7 +134,8 @@ fn write_version(
     (seq_width, state_width): (usize, usize),
 ) -> io::Result<()> {
     let Version { meta, value } = version;
-    let (kind, value) = (if value.is_some() { "PUT" } else { "DEL" }, value.as_deref());
+    let kind = if value.is_some() { "PUT" } else { "DEL" };
+    let value = value.as_deref();
     let mut row = out.row(table);
     row.json("key", &*meta.key).json("value", value);
     row.cell(Column::number("seq", hue::PLAIN).expecting(seq_width), |_| meta.seq.to_string());

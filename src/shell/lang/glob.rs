@@ -119,7 +119,8 @@ impl Glob {
     /// Takes at most `key.len() * pattern.len()` steps. On a mismatch only the last `*` takes one
     /// more byte: another choice for an earlier `*` cannot help.
     pub fn matches(&self, key: &[u8]) -> bool {
-        let (mut at, mut token) = (0, 0);
+        let mut at = 0;
+        let mut token = 0;
         let mut retry = None;
         loop {
             match (self.tokens.get(token), key.get(at)) {

@@ -25,7 +25,8 @@ pub fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -
 /// Counts the letters that are missing, added, wrong, or swapped with their neighbour. This is the
 /// optimal string alignment distance.
 fn slips(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<_>, Vec<_>) = (a.chars().collect(), b.chars().collect());
+    let a: Vec<_> = a.chars().collect();
+    let b: Vec<_> = b.chars().collect();
     // `slips[i][j]` is the distance between the first `i` letters of `a` and the first `j` of `b`.
     let mut slips = vec![vec![0; b.len() + 1]; a.len() + 1];
     for i in 0..=a.len() {

@@ -122,7 +122,9 @@ fn clip_start(text: &str, width: usize, ellipsis: &str) -> String {
 
 /// Describes a torn tail that a reader ignores.
 fn torn_end(torn: &TornTail) -> String {
-    let (len, at, intact) = (bytes(torn.len), torn.at, count(torn.intact_count, "intact record"));
+    let len = bytes(torn.len);
+    let at = torn.at;
+    let intact = count(torn.intact_count, "intact record");
     match torn.intact_count {
         0 => format!(
             "note: the last writer was interrupted: an unfinished write of {len} at {at} is ignored (damage \
@@ -155,7 +157,8 @@ fn unclean_end(report: &OpenReport) -> String {
             ("note", cut)
         }
         Some(TornTail { at, len, intact_count }) => {
-            let (len, intact) = (bytes(*len), count(*intact_count, "intact record"));
+            let len = bytes(*len);
+            let intact = count(*intact_count, "intact record");
             let cut = format!(
                 "{len} at {at} were cut off, with {intact} after the first damage: a write was interrupted, \
                  or the last synced writes were damaged"

@@ -61,13 +61,16 @@ fn reason(session: &Session, key: &[u8]) -> Result<Option<String>, Failure> {
         return Ok(None);
     }
     let Ok(versions) = store.versions(key) else { return Ok(None) };
-    let (mut before, mut last): (Option<Version>, Option<Version>) = (None, None);
+    let mut before: Option<Version> = None;
+    let mut last: Option<Version> = None;
     for (count, version) in (0..).zip(versions) {
         session.interrupt().check(count)?;
         let Ok(version) = version else { return Ok(None) };
         before = last.replace(version);
     }
-    let (Some(last), now_ms, name) = (last, store.now_ms(), quote(key)) else { return Ok(None) };
+    let Some(last) = last else { return Ok(None) };
+    let now_ms = store.now_ms();
+    let name = quote(key);
     let ago = |ms: u64| units::duration(now_ms.saturating_sub(ms));
     if last.value.is_none() {
         let seq = last.meta.seq;

@@ -85,7 +85,8 @@ fn set_option<R>(table: &'static [Command<R>], invocation: &Invocation<R>, line:
         return Some(format!("this set a key called {name}; {name} {value}, without set, sets the option"));
     }
     let row = config::ROWS.iter().find(|row| name.bytes.eq_ignore_ascii_case(row.name.as_bytes()))?;
-    let (name, env_name) = (row.name, row.env_name());
+    let name = row.name;
+    let env_name = row.env_name();
     Some(format!(
         "this set a key called {name}; the option is --{name} {value} before DIR, {env_name}, or {name} \
          in logkv.toml"

@@ -283,7 +283,8 @@ fn changed() -> io::Error {
 /// Fails if `stat` belongs to neither this user nor root.
 fn own(stat: &Stat) -> Result<(), String> {
     const ROOT: u32 = 0;
-    let (owner, me) = (stat.st_uid, rustix::process::geteuid().as_raw());
+    let owner = stat.st_uid;
+    let me = rustix::process::geteuid().as_raw();
     if [me, ROOT].contains(&owner) {
         Ok(())
     } else {

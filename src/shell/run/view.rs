@@ -62,7 +62,8 @@ impl Walk {
             true => OverlayEntry::from(entry),
             false => entry.meta.into(),
         };
-        let (mut scan, is_interrupted) = (past.scan(bounds)?, interrupt.clone());
+        let mut scan = past.scan(bounds)?;
+        let is_interrupted = interrupt.clone();
         // Keys that did not exist at that point are skipped, possibly many in a row.
         let keys = std::iter::from_fn(move || if is_interrupted.is_set() { None } else { scan.next_key() });
         let entries = Box::new(keys.filter_map(move |entry| entry.map(|entry| entry.map(row)).transpose()));

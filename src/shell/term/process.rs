@@ -35,8 +35,7 @@ fn parse(status: &str) -> Option<Resident> {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
         line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
     };
-    let (own_len, mapped_len, peak_len) = (figure("RssAnon")?, figure("RssFile")?, figure("VmHWM")?);
-    Some(Resident { own_len, mapped_len, peak_len })
+    Some(Resident { own_len: figure("RssAnon")?, mapped_len: figure("RssFile")?, peak_len: figure("VmHWM")? })
 }
 
 #[cfg(test)]

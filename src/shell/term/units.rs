@@ -78,7 +78,8 @@ pub fn duration(ms: u64) -> String {
 
 /// Returns an elapsed time in a fitting unit: `35 µs`, `0.12 ms`, `12.3 ms`, `1.24 s`.
 pub fn elapsed(took: Duration, is_ascii: bool) -> String {
-    let (seconds, millis) = (took.as_secs_f64(), took.as_secs_f64() * 1e3);
+    let seconds = took.as_secs_f64();
+    let millis = seconds * 1e3;
     match took.as_micros() {
         0..100 if is_ascii => format!("{} us", took.as_micros()),
         0..100 => format!("{} µs", took.as_micros()),

@@ -33,7 +33,8 @@ pub fn read(words: Lexer<'_>, plain: Plain, batch: &mut Batch) -> Option<()> {
 }
 
 fn read_pairs(mut words: Lexer<'_>, batch: &mut Batch) -> Option<()> {
-    let (mut key, mut until) = (None, None);
+    let mut key = None;
+    let mut until = None;
     while let Some(word) = words.next() {
         if word.style == Style::Bare && *word.bytes == *UNTIL {
             until = Some(milliseconds(words.next()?)?);

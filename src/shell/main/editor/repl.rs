@@ -170,7 +170,8 @@ impl Repl {
     /// Continues without a history file, and reports that once.
     fn forget(&mut self, session: &Session, error: &io::Error) {
         if let Some(History { path, .. }) = self.history.take() {
-            let (path, error) = (visible(path.as_os_str().as_encoded_bytes()), plain_words(error));
+            let path = visible(path.as_os_str().as_encoded_bytes());
+            let error = plain_words(error);
             session.note(&format!("note: the history in {path} cannot be used: {error}; lines are not kept"));
         }
     }

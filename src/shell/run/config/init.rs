@@ -91,7 +91,8 @@ fn text() -> String {
     );
     for row in ROWS.iter().filter(|row| row.from_dir) {
         let value = toml::Value::String(row.default());
-        let (doc, allowed) = (comment(&format!("{}.", row.doc)), comment(&format!("Takes {}.", row.allowed)));
+        let doc = comment(&format!("{}.", row.doc));
+        let allowed = comment(&format!("Takes {}.", row.allowed));
         let _ = write!(text, "\n{doc}{allowed}#{} = {value}\n", row.name);
     }
     let others: Vec<_> = ROWS.iter().filter(|row| !row.from_dir).map(|row| row.name).collect();

@@ -131,7 +131,8 @@ impl Draft {
         let is_let_in = directory.st_mode & GROUP_ENTERS != 0;
         let for_group = if is_let_in { directory.st_mode & GROUP_FILE } else { 0 };
         let for_all = if new == NewMode::Readable { READABLE } else { OWNER_ONLY };
-        let (owner, group) = (Uid::from_raw(directory.st_uid), Gid::from_raw(directory.st_gid));
+        let owner = Uid::from_raw(directory.st_uid);
+        let group = Gid::from_raw(directory.st_gid);
         rustix::fs::fchown(&self.file, Some(owner), None)?;
         let is_in_group = rustix::fs::fchown(&self.file, None, Some(group)).is_ok();
         self.set_mode(

@@ -259,8 +259,7 @@ impl Session {
             _ if is_gone => {}
             failure => {
                 self.tally.failed = true;
-                let (code, message) = (self.code_of(failure.kind), failure.message.as_str());
-                self.refuse(code, message);
+                self.refuse(self.code_of(failure.kind), &failure.message);
                 report::write_failure(&failure, b"", &LinePlace::Nowhere, &self.err_look);
             }
         }

@@ -45,7 +45,8 @@ impl Session {
     /// be wrong, so it is used only if a read of that key leads to the same record.
     pub fn naming_key(&self, failure: Failure) -> Failure {
         let key = || {
-            let (at, store) = (failure.damaged_at?, self.store.as_ref()?);
+            let at = failure.damaged_at?;
+            let store = self.store.as_ref()?;
             let inspection = store.inspect(at.segment).ok()?;
             let range = Range { from: at.offset, ..Range::default() };
             let Item::Record(record) = inspection.items(range).next()?.ok()? else { return None };

@@ -182,7 +182,8 @@ impl Table {
             if self.headings.is_empty() && self.head != Head::Nothing {
                 self.headings = self.columns.iter().map(|column| column.name.into()).collect();
             }
-            let (widths, room) = (self.widths(goes_on), self.pen.look.width.saturating_sub(self.pen.margin));
+            let widths = self.widths(goes_on);
+            let room = self.pen.look.width.saturating_sub(self.pen.margin);
             let placed = layout::fit(&self.columns, &widths, room);
             let is_left_out =
                 |index: &usize| widths[*index][0] > 0 && placed.iter().all(|placed| placed.column != *index);
