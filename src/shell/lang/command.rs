@@ -62,6 +62,11 @@ pub enum Needs {
     Reading,
     /// An existing store.
     Store,
+    /// An existing store. With this flag the command only reads it, as in `Reading`.
+    StoreUnless {
+        /// The name of the flag.
+        flag: &'static str,
+    },
     /// A store that may be missing. The command creates it with `Session::make_store` after it has
     /// read its input.
     NewStore,
@@ -202,9 +207,6 @@ pub const YES: Flag = Flag { name: "yes", short: Some('y'), takes: Takes::Nothin
 
 /// The flags that every command takes.
 pub static COMMON: [Flag; 2] = [JSON, HELP];
-
-/// The name of the flag that keeps a command from writing.
-pub const DRY_RUN: &str = "dry-run";
 
 /// The number of arguments of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -207,10 +207,10 @@ fn prepare(session: &mut Session, args: &Args, invocation: &Invocation) -> Resul
     match invocation.command.needs {
         Needs::Program | Needs::Nothing | Needs::Directory => Ok(()),
         Needs::Reading => session.open_to_read(opening(session, args, false)),
-        Needs::Store if invocation.has(command::DRY_RUN) => {
+        Needs::StoreUnless { flag } if invocation.has(flag) => {
             session.open_to_read(opening(session, args, false))
         }
-        Needs::Store => session.open(opening(session, args, false)),
+        Needs::Store | Needs::StoreUnless { .. } => session.open(opening(session, args, false)),
         // A read-only open creates no store. The command fails before it reads its input.
         Needs::NewStore if args.read_only => session.open(opening(session, args, false)),
         Needs::NewStore => {

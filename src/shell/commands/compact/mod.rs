@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 
 use logkv::{CompactionEvent, CompactionReport, Error, RunReport, SegmentId};
 
-use self::request::{CompactRequest, FLAGS};
+use self::request::{CompactRequest, DRY_RUN, FLAGS};
 use self::steps::Steps;
 pub use self::text::{len_after, percent_dead};
 use crate::shell::lang::command::{ArgKind, Arity, Example, Group, Needs, Outcome};
@@ -45,7 +45,7 @@ pub const COMPACT: Command = Command {
     flags: FLAGS,
     args: &[ArgKind::Sealed],
     arity: Arity::at_least(0),
-    needs: Needs::Store,
+    needs: Needs::StoreUnless { flag: DRY_RUN },
     run: Run::Itself(run),
 };
 

@@ -2,11 +2,14 @@
 
 use logkv::{Compact, Error};
 
-use crate::shell::lang::command::{DRY_RUN, Flag, Takes};
+use crate::shell::lang::command::{Flag, Takes};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::Word;
 use crate::shell::run::segments;
 use crate::shell::run::session::{Invocation, Session};
+
+/// The name of the flag that keeps the command from writing.
+pub const DRY_RUN: &str = "dry-run";
 
 /// The flags of `compact`.
 pub const FLAGS: &[Flag] = &[

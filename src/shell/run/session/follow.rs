@@ -27,7 +27,11 @@ impl Session {
         match invocation.command.needs {
             Needs::Program | Needs::Nothing | Needs::Directory => Ok(()),
             Needs::Files { unless } if unless(&invocation.args) => Ok(()),
-            Needs::Files { .. } | Needs::Reading | Needs::Store | Needs::NewStore => self.follow(),
+            Needs::Files { .. }
+            | Needs::Reading
+            | Needs::Store
+            | Needs::StoreUnless { .. }
+            | Needs::NewStore => self.follow(),
         }
     }
 
