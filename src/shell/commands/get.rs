@@ -140,7 +140,7 @@ pub fn unless_damaged(session: &mut Session, result: Result<Outcome, Failure>) -
 fn get_with_details(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
     match session.change_of(key) {
         Some(Some((value, expires_ms))) => {
-            let details = RecordDetails { written: None, expires_ms };
+            let details = ValueDetails { written: None, expires_ms };
             Ok(print_value(&mut session.out, key, &value, Some(details))?)
         }
         Some(None) => missing(session, key, NIL),
@@ -153,13 +153,13 @@ fn get_with_details(session: &mut Session, key: &[u8]) -> Result<Outcome, Failur
 
 fn print_entry(out: &mut Output, key: &[u8], entry: &Entry) -> io::Result<Outcome> {
     let Entry { meta, value } = entry;
-    let details = RecordDetails { written: Some((meta.seq.0, meta.time_ms)), expires_ms: meta.expires_ms };
+    let details = ValueDetails { written: Some((meta.seq.0, meta.time_ms)), expires_ms: meta.expires_ms };
     print_value(out, key, value, Some(details))
 }
 
 /// Details of a value in JSON.
 #[derive(Default)]
-struct RecordDetails {
+struct ValueDetails {
     /// The sequence number and time of the record. A value of the open batch has none.
     written: Option<(u64, u64)>,
     expires_ms: Option<u64>,
@@ -169,12 +169,12 @@ fn print_value(
     out: &mut Output,
     key: &[u8],
     value: &[u8],
-    details: Option<RecordDetails>,
+    details: Option<ValueDetails>,
 ) -> io::Result<Outcome> {
     if out.alone(value)? {
         return Ok(Outcome::Done);
     }
-    let RecordDetails { written, expires_ms } = details.unwrap_or_default();
+    let ValueDetails { written, expires_ms } = details.unwrap_or_default();
     let mut answer = out.answer();
     answer.json("key", key).json("value", value);
     answer.json("seq", written.map(|(seq, _)| seq)).json("time_ms", written.map(|(_, time_ms)| time_ms));

@@ -146,13 +146,13 @@ fn is_intact(session: &mut Session, dir: &Path) -> Result<bool, Failure> {
 }
 
 /// A callback for the progress of a repair, which may cancel it.
-type Observer<'a> = &'a mut dyn FnMut(RepairProgress) -> ControlFlow<()>;
+type RepairObserver<'a> = &'a mut dyn FnMut(RepairProgress) -> ControlFlow<()>;
 
 /// Runs the repair `act` of the store in `from`, and shows its progress.
 fn repair(
     session: &mut Session,
     from: &Path,
-    act: impl FnOnce(&Options, Observer<'_>) -> logkv::Result<RepairReport>,
+    act: impl FnOnce(&Options, RepairObserver<'_>) -> logkv::Result<RepairReport>,
 ) -> Result<RepairReport, Failure> {
     let options = session.config().options.clone();
     let interrupt = session.interrupt().clone();

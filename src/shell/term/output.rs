@@ -39,7 +39,7 @@ impl Mode {
 
 /// The buffered results of commands. Ctrl-C interrupts a long one.
 pub struct Output {
-    sink: Breakable<BufWriter<Sink>>,
+    sink: Breakable<BufWriter<OutputSink>>,
     /// The form of results.
     pub mode: Mode,
     /// Colours, characters and width.
@@ -49,7 +49,7 @@ pub struct Output {
 }
 
 /// The destination below the buffer.
-struct Sink {
+struct OutputSink {
     out: Box<dyn Write>,
     /// The last byte that was written.
     last: Option<u8>,
@@ -60,7 +60,7 @@ struct Sink {
     refusal: Option<io::Error>,
 }
 
-impl Write for Sink {
+impl Write for OutputSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.refusal.is_some() {
             return Ok(bytes.len());
@@ -81,8 +81,8 @@ impl Write for Sink {
 }
 
 /// Returns a buffer in front of `out`, which is `file` or the standard output.
-fn buffered(out: Box<dyn Write>, file: Option<String>) -> BufWriter<Sink> {
-    BufWriter::with_capacity(BUFFER_LEN, Sink { out, last: None, file, refusal: None })
+fn buffered(out: Box<dyn Write>, file: Option<String>) -> BufWriter<OutputSink> {
+    BufWriter::with_capacity(BUFFER_LEN, OutputSink { out, last: None, file, refusal: None })
 }
 
 /// Holds several hundred results, so that a script makes few system calls.

@@ -19,10 +19,10 @@ use super::interrupt::Interrupt;
 /// Clones share one state: the output writes to one clone, and the REPL ends each command with
 /// another.
 #[derive(Clone, Debug)]
-pub struct Pager(Rc<RefCell<State>>);
+pub struct Pager(Rc<RefCell<PagerState>>);
 
 #[derive(Debug)]
-struct State {
+struct PagerState {
     program: Option<Program>,
     /// Ctrl-C ends some pagers with an exit code of their own, which is not a failure.
     interrupt: Interrupt,
@@ -95,7 +95,7 @@ impl Paged {
 impl Pager {
     /// Returns a pager for the terminal at the standard output.
     pub fn new(interrupt: Interrupt) -> Self {
-        Self(Rc::new(RefCell::new(State {
+        Self(Rc::new(RefCell::new(PagerState {
             program: Program::find(),
             interrupt,
             manner: Manner::default(),
@@ -149,7 +149,7 @@ impl Write for Pager {
     }
 }
 
-impl State {
+impl PagerState {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.sink {
             Sink::Held(held) => {

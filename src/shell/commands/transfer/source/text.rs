@@ -49,7 +49,7 @@ enum CurrentRow {
 
 /// The result of reading a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum NextLine {
+enum TextLine {
     Whole,
     /// A line over the limit.
     TooLong,
@@ -147,12 +147,12 @@ impl TextReader {
     ) -> Result<Option<Result<(), String>>, Failure> {
         loop {
             let line = self.advance(before_wait)?;
-            self.row = if line == NextLine::TooLong { CurrentRow::TooLong } else { CurrentRow::Line };
+            self.row = if line == TextLine::TooLong { CurrentRow::TooLong } else { CurrentRow::Line };
             return Ok(match line {
-                NextLine::End => None,
-                NextLine::TooLong => Some(Err(format!("it is longer than {} bytes", Grouped(self.len_max)))),
-                NextLine::Whole if is_blank(self.input.line()) => continue,
-                NextLine::Whole => Some(Ok(())),
+                TextLine::End => None,
+                TextLine::TooLong => Some(Err(format!("it is longer than {} bytes", Grouped(self.len_max)))),
+                TextLine::Whole if is_blank(self.input.line()) => continue,
+                TextLine::Whole => Some(Ok(())),
             });
         }
     }
@@ -179,14 +179,14 @@ impl TextReader {
     }
 
     /// Reads the next line.
-    fn advance(&mut self, before_wait: BeforeWait<'_>) -> Result<NextLine, Failure> {
+    fn advance(&mut self, before_wait: BeforeWait<'_>) -> Result<TextLine, Failure> {
         self.number += self.line_count;
         self.line_count = 1;
         let mut is_too_long = false;
         while !self.input.advance() {
             if self.input.is_at_end() {
                 // The last line may have no line break.
-                return Ok(if is_too_long { NextLine::TooLong } else { NextLine::End });
+                return Ok(if is_too_long { TextLine::TooLong } else { TextLine::End });
             }
             if self.input.unread_len() > self.len_max {
                 is_too_long = true;
@@ -196,7 +196,7 @@ impl TextReader {
             self.fill(before_wait)?;
         }
         self.done_len += self.input.line().len() as u64 + 1;
-        Ok(if is_too_long { NextLine::TooLong } else { NextLine::Whole })
+        Ok(if is_too_long { TextLine::TooLong } else { TextLine::Whole })
     }
 
     /// Appends the next line to the current one. Returns `false` at the end, or at the limit.
