@@ -68,16 +68,8 @@ mod tests {
     use std::fs::{self, Permissions};
     use std::os::unix::fs::{PermissionsExt, symlink};
 
+    use super::super::tests::names;
     use super::*;
-
-    fn names(dir: &Path) -> Vec<String> {
-        let entries = fs::read_dir(dir)
-            .expect("the directory is readable")
-            .map(|entry| entry.expect("the entry is readable").file_name());
-        let mut names: Vec<_> = entries.map(|name| name.to_string_lossy().into_owned()).collect();
-        names.sort();
-        names
-    }
 
     #[test]
     fn a_name_leads_to_the_old_file_until_the_new_one_is_finished_and_a_drop_leaves_no_file() {

@@ -44,7 +44,7 @@ fn draft(path: &Path) -> io::Result<Draft> {
     Draft::new(folder, name, NewMode::Umask)
 }
 
-fn names(dir: &Path) -> Vec<String> {
+pub fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir)
         .expect("the directory is readable")
         .map(|entry| entry.expect("the entry is readable").file_name());
