@@ -13,9 +13,16 @@ const PIECE_LEN: usize = 48 << 10;
 
 /// Returns bytes as a field: a string under `name` if they are UTF-8, else base64 under `name_b64`.
 pub fn bytes(name: &str, bytes: &[u8]) -> (String, serde_json::Value) {
+    let (text, suffix) = text_and_suffix(bytes);
+    let value = text.map_or_else(|| BASE64_STANDARD.encode(bytes), str::to_owned);
+    (format!("{name}{suffix}"), value.into())
+}
+
+/// Returns the text of `bytes` if they are UTF-8, and the suffix of the field's name.
+fn text_and_suffix(bytes: &[u8]) -> (Option<&str>, &'static str) {
     match str::from_utf8(bytes) {
-        Ok(text) => (name.to_owned(), text.into()),
-        Err(_) => (format!("{name}_b64"), BASE64_STANDARD.encode(bytes).into()),
+        Ok(text) => (Some(text), ""),
+        Err(_) => (None, "_b64"),
     }
 }
 
@@ -46,10 +53,11 @@ impl<'a, W: Write> Object<'a, W> {
 
     /// Writes bytes: a string under `name` if they are UTF-8, else base64 under `name_b64`.
     pub fn bytes(&mut self, name: &str, bytes: &[u8]) -> io::Result<&mut Self> {
-        match str::from_utf8(bytes) {
-            Ok(text) => {
-                self.name(name, "")?;
-                self.out.write_all(b"\"")?;
+        let (text, suffix) = text_and_suffix(bytes);
+        self.name(name, suffix)?;
+        self.out.write_all(b"\"")?;
+        match text {
+            Some(text) => {
                 let mut rest = text;
                 while !rest.is_empty() {
                     let len = (1..=rest.len().min(PIECE_LEN)).rev().find(|&len| rest.is_char_boundary(len));
@@ -59,9 +67,7 @@ impl<'a, W: Write> Object<'a, W> {
                     rest = after;
                 }
             }
-            Err(_) => {
-                self.name(name, "_b64")?;
-                self.out.write_all(b"\"")?;
+            None => {
                 for piece in bytes.chunks(PIECE_LEN) {
                     self.out.write_all(BASE64_STANDARD.encode(piece).as_bytes())?;
                 }
