@@ -183,9 +183,5 @@ fn tests_recount_the_files_after_each_compaction() {
             wrong.push(format!("{name}: {found} calls of compact, and not {allowed}"));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "compact_recounted takes the place of compact:\n{}",
-        wrong.join("use compact_recounted instead of compact:\n{}")
-    );
+    assert!(wrong.is_empty(), "use compact_recounted instead of compact:\n{}", wrong.join("\n"));
 }
