@@ -77,18 +77,22 @@ fn write_difference(out: &mut Output, difference: &Difference) -> io::Result<()>
     };
     let mut answer = out.answer();
     answer.say(|look| line(look, sign, key, &sides)).plain("sign", sign).field("key", key);
-    for side in &sides {
-        answer.plain("value", &*side.value);
+    for (name, side) in [("before", before), ("after", after)] {
+        match side {
+            Some(entry) => answer.field(name, &*entry.value),
+            None => answer.json(name, FieldValue::Nothing),
+        };
     }
-    if sides.iter().any(|side| side.meta.expires_ms.is_some()) {
-        for side in &sides {
-            answer.plain("expires_ms", side.meta.expires_ms.map_or("-".into(), FieldValue::Number));
-        }
+    let has_expiry = sides.iter().any(|side| side.meta.expires_ms.is_some());
+    for (name, side) in [("before_expires_ms", before), ("after_expires_ms", after)] {
+        let expires_ms = side.as_ref().and_then(|entry| entry.meta.expires_ms);
+        match side {
+            Some(_) if has_expiry => {
+                answer.field_as(name, expires_ms, expires_ms.map_or("-".into(), FieldValue::Number))
+            }
+            _ => answer.json(name, expires_ms),
+        };
     }
-    answer.json("before", before.as_ref().map(|entry| &*entry.value));
-    answer.json("after", after.as_ref().map(|entry| &*entry.value));
-    let expires_ms = |side: &Option<Entry>| side.as_ref().and_then(|entry| entry.meta.expires_ms);
-    answer.json("before_expires_ms", expires_ms(before)).json("after_expires_ms", expires_ms(after));
     let last = after.as_ref().map(|after| &after.meta).or(gone.as_ref().map(|gone| &gone.meta));
     answer.json("seq", last.map(|meta| meta.seq.0)).json("time_ms", last.map(|meta| meta.time_ms)).end()?;
     Ok(())

@@ -32,7 +32,7 @@ fn run_history(session: &mut Session, invocation: &Invocation) -> Result<Outcome
     for line in &lines {
         let shown = visible(line.as_bytes());
         let mut answer = session.out.answer();
-        answer.say(|_| &shown).plain("line", &*shown).json("line", line.as_str()).end()?;
+        answer.say(|_| &shown).field_as("line", line.as_str(), &*shown).end()?;
     }
     if lines.is_empty() {
         session.out.say(|_| "no lines")?;

@@ -146,13 +146,12 @@ fn write_finding(out: &mut Output, finding: &Finding) -> io::Result<()> {
         format!("{}{rest}", look.paint(severity, hue))
     });
     answer.json("type", "finding").field("severity", severity).field("file", finding.file.to_string());
-    answer.plain("offset", at).plain("len", len);
-    answer.json("offset", is_placed.then_some(at)).json("len", is_placed.then_some(len));
+    answer.field_as("offset", is_placed.then_some(at), at).field_as("len", is_placed.then_some(len), len);
     match &finding.key {
         Some(key) => answer.field("key", &**key),
         None => answer.plain("key", FieldValue::Nothing),
     };
-    answer.plain("text", fault).json("text", finding.fault.to_string()).end()?;
+    answer.field_as("text", finding.fault.to_string(), fault).end()?;
     Ok(())
 }
 

@@ -22,6 +22,6 @@ pub const VERSION: Command = Command {
 fn run_version(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     let version = env!("CARGO_PKG_VERSION");
     let named = format!("logkv {version}");
-    session.out.answer().say(|_| &named).plain("version", &*named).json("version", version).end()?;
+    session.out.answer().say(|_| &named).field_as("version", version, &*named).end()?;
     Ok(Outcome::Done)
 }

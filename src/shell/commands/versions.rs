@@ -159,9 +159,8 @@ fn write_version(
         false => state.word.to_owned(),
     });
     let by = state.by.map_or_else(String::new, |by| format!(" {} {by}", state.why));
-    row.plain("state", format!("{}{by}", state.name()))
-        .plain("value", value.map_or("-".into(), FieldValue::Bytes));
-    row.json("state", state.name()).json("why", state.why);
+    row.field_as("state", state.name(), format!("{}{by}", state.name()));
+    row.plain("value", value.map_or("-".into(), FieldValue::Bytes)).json("why", state.why);
     row.json("by_segment", state.by.map(|by| by.segment.0)).json("by_offset", state.by.map(|by| by.offset));
     row.end()?;
     Ok(())

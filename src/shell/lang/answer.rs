@@ -1,7 +1,8 @@
 //! The results of commands in each output mode, and the acknowledgement of a line.
 //!
-//! A command names each field once, with the modes that print it. Only this module knows how a
-//! field looks in a table, in plain lines and in JSON.
+//! A command names each field once, with the modes that print it, unless JSON and plain lines have
+//! it in different places. Only this module knows how a field looks in a table, in plain lines and
+//! in JSON.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -206,6 +207,16 @@ impl<'a> Answer<'a> {
             Mode::Json => self.json(name, value),
             Mode::Plain | Mode::Raw => self.plain(name, value),
         }
+    }
+
+    /// Adds a field with one value in JSON, and another one in modes plain and raw.
+    pub fn field_as<'j, 'p>(
+        &mut self,
+        name: &str,
+        json: impl Into<FieldValue<'j>>,
+        plain: impl Into<FieldValue<'p>>,
+    ) -> &mut Self {
+        self.json(name, json).plain(name, plain)
     }
 
     /// Adds a field in JSON only.

@@ -181,7 +181,7 @@ fn write_run(out: &mut Output, run: &CompactionRun, index: usize, count: usize) 
         let needs = format!("reads {read}; needs up to {write} of disk until the old files are removed");
         format!("{}\n{}", look.paint(wrap(&head, look.width), hue::HEAD), wrap(&needs, look.width))
     });
-    answer.field("type", "run").plain("segments", segments::listed(&run.segments)).json("segments", ids);
+    answer.field("type", "run").field_as("segments", ids, segments::listed(&run.segments));
     answer.field("reason", name).json("dead_percent", percent).json("dead_bytes", len);
     answer.field("read_bytes", run.read_len).field("write_bytes_max", run.write_len_max).end()?;
     Ok(())
@@ -249,8 +249,7 @@ impl DryRunSummary {
         for (name, number) in self.named() {
             answer.field(name, number);
         }
-        self.sums.write_plain(&mut answer);
-        self.sums.write_json(&mut answer);
+        self.sums.add_to(&mut answer, true);
         answer.end()?;
         Ok(())
     }

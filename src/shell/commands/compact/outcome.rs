@@ -37,19 +37,18 @@ pub fn write(
         _ => write_table(out, report, &figures, &sums),
     });
     answer.plain("runs", report.runs.len());
-    if !is_cancelled || !report.runs.is_empty() {
-        for (name, number) in figures.named() {
-            answer.plain(name, number);
-        }
-        sums.write_plain(&mut answer);
-    }
-    answer.plain("left", report.left.len());
+    // JSON has the same fields every time.
+    let in_plain = !is_cancelled || !report.runs.is_empty();
     for (name, number) in figures.named() {
-        answer.json(name, number);
+        match in_plain {
+            true => answer.field(name, number),
+            false => answer.json(name, number),
+        };
     }
-    sums.write_json(&mut answer);
+    sums.add_to(&mut answer, in_plain);
     let left: Vec<_> = report.left.iter().map(|left| left.segment.0).collect();
-    answer.json("runs", runs(report)).json("left", left).field("cancelled", is_cancelled).end()?;
+    answer.json("runs", runs(report)).field_as("left", left, report.left.len());
+    answer.field("cancelled", is_cancelled).end()?;
     Ok(())
 }
 

@@ -116,34 +116,31 @@ impl RecordSums {
         writeln!(out, "{text}")
     }
 
-    /// Adds the tallies to plain lines, one name and number per line.
-    pub fn write_plain(&self, answer: &mut Answer<'_>) {
+    /// Adds the tallies, and the segments that tombstones are kept for. JSON has the objects `kept`
+    /// and `dropped`. Plain lines have one name and number each, and are omitted unless `in_plain`.
+    pub fn add_to(&self, answer: &mut Answer<'_>, in_plain: bool) {
         for (group, reasons) in [("kept", KEPT), ("dropped", DROPPED)] {
+            let mut fields = Map::new();
             for (reason, tally) in self.reasons(reasons) {
-                answer.plain(&format!("{group}_{}", reason.name), tally.count);
-                answer.plain(&format!("{group}_{}_bytes", reason.name), tally.len);
+                for (name, number) in
+                    [(reason.name.to_owned(), tally.count), (format!("{}_bytes", reason.name), tally.len)]
+                {
+                    if in_plain {
+                        answer.plain(&format!("{group}_{name}"), number);
+                    }
+                    fields.insert(name, number.into());
+                }
             }
+            answer.json(group, Value::Object(fields));
         }
         let needed = self.needed_by();
-        let needed: Vec<_> = needed.iter().map(|(id, count)| format!("{id}:{count}")).collect();
-        answer.plain("needed_by", needed.join(","));
-    }
-
-    /// Adds the fields `kept`, `dropped` and `needed_by` to JSON.
-    pub fn write_json(&self, answer: &mut Answer<'_>) {
-        let needed = self.needed_by();
-        let needed: Vec<_> =
+        let objects: Vec<_> =
             needed.iter().map(|(id, count)| json!({"segment": id.0, "tombstones": count})).collect();
-        answer.json("kept", self.json(KEPT)).json("dropped", self.json(DROPPED)).json("needed_by", needed);
-    }
-
-    fn json(&self, reasons: &'static [ReasonRow]) -> Value {
-        let mut fields = Map::new();
-        for (reason, tally) in self.reasons(reasons) {
-            fields.insert(reason.name.to_owned(), tally.count.into());
-            fields.insert(format!("{}_bytes", reason.name), tally.len.into());
+        answer.json("needed_by", objects);
+        if in_plain {
+            let pairs: Vec<_> = needed.iter().map(|(id, count)| format!("{id}:{count}")).collect();
+            answer.plain("needed_by", pairs.join(","));
         }
-        fields.into()
     }
 
     fn reasons(

@@ -60,8 +60,9 @@ pub fn write(
     if let Some(damaged_dir) = damaged_dir.and_then(Path::file_name) {
         answer.plain("aside", damaged_dir.as_bytes());
     }
-    report.given_up.iter().for_each(|given_up| add_given_up(&mut answer, given_up));
-    answer.json("given_up", report.given_up.iter().map(given_up_json).collect::<Vec<_>>()).end()?;
+    let given_up: Vec<_> =
+        report.given_up.iter().map(|given_up| add_given_up(&mut answer, given_up)).collect();
+    answer.json("given_up", given_up).end()?;
     Ok(())
 }
 
@@ -118,44 +119,43 @@ fn figures(report: &RepairReport) -> [(&'static str, u64); 6] {
     ]
 }
 
-fn add_given_up(answer: &mut Answer<'_>, given_up: &GivenUp) {
-    let GivenUp { segment, range, reason, .. } = given_up;
-    let batch = if given_up.splits_batch { "splits_batch" } else { "" };
-    let len = range.end - range.start;
-    answer.plain("given_up", format!("{segment}\t{}\t{len}\t{reason}\t{batch}", range.start));
-    for lost in &given_up.lost {
-        // No quoted key is `-`.
-        let key = lost.key.as_deref().map_or_else(|| "-".to_owned(), quote);
-        let kind = if lost.is_delete { "delete" } else { "put" };
-        let certain = if lost.is_certain { "certain" } else { "uncertain" };
-        let (now, seq) = now_name(lost.now);
-        let seq = seq.map(|seq| seq.to_string()).unwrap_or_default();
-        answer.plain("lost", format!("{key}\t{certain}\t{kind}\t{now}\t{seq}"));
-    }
+/// Adds the plain lines of a damaged place and its lost records. Returns its object in JSON.
+fn add_given_up(answer: &mut Answer<'_>, given_up: &GivenUp) -> Value {
+    let GivenUp { segment, range, reason, splits_batch, .. } = given_up;
+    let offset = range.start;
+    let len = range.end - offset;
+    let batch = if *splits_batch { "splits_batch" } else { "" };
+    answer.plain("given_up", format!("{segment}\t{offset}\t{len}\t{reason}\t{batch}"));
+    let lost: Vec<_> = given_up.lost.iter().map(|lost| add_lost(answer, lost)).collect();
+    serde_json::json!({
+        "segment": segment.0,
+        "offset": offset,
+        "len": len,
+        "reason": reason.to_string(),
+        "seqs": [given_up.seqs.start.0, given_up.seqs.end.0],
+        "splits_batch": splits_batch,
+        "lost": lost,
+    })
 }
 
-fn given_up_json(given_up: &GivenUp) -> Value {
-    let lost = |lost: &Lost| {
-        let (now, seq) = now_name(lost.now);
-        let seq = seq.map(|seq| seq.0);
-        let mut object = serde_json::json!({
-            "certain": lost.is_certain, "delete": lost.is_delete, "now": now, "seq": seq,
-        });
-        if let (Some(key), Some(fields)) = (&lost.key, object.as_object_mut()) {
-            let (name, key) = json::bytes("key", key);
-            fields.insert(name, key);
-        }
-        object
-    };
-    serde_json::json!({
-        "segment": given_up.segment.0,
-        "offset": given_up.range.start,
-        "len": given_up.range.end - given_up.range.start,
-        "reason": given_up.reason.to_string(),
-        "seqs": [given_up.seqs.start.0, given_up.seqs.end.0],
-        "splits_batch": given_up.splits_batch,
-        "lost": given_up.lost.iter().map(lost).collect::<Vec<_>>(),
-    })
+/// Adds the plain line of a lost record. Returns its object in JSON.
+fn add_lost(answer: &mut Answer<'_>, lost: &Lost) -> Value {
+    let Lost { is_certain, is_delete, .. } = *lost;
+    let (now, seq) = now_name(lost.now);
+    // No quoted key is `-`.
+    let key = lost.key.as_deref().map_or_else(|| "-".to_owned(), quote);
+    let kind = if is_delete { "delete" } else { "put" };
+    let certain = if is_certain { "certain" } else { "uncertain" };
+    let seq_text = seq.map(|seq| seq.to_string()).unwrap_or_default();
+    answer.plain("lost", format!("{key}\t{certain}\t{kind}\t{now}\t{seq_text}"));
+    let mut object = serde_json::json!({
+        "certain": is_certain, "delete": is_delete, "now": now, "seq": seq.map(|seq| seq.0),
+    });
+    if let (Some(key), Some(fields)) = (&lost.key, object.as_object_mut()) {
+        let (name, key) = json::bytes("key", key);
+        fields.insert(name, key);
+    }
+    object
 }
 
 fn now_name(now: Now) -> (&'static str, Option<logkv::Seqno>) {
