@@ -2,13 +2,16 @@
 
 use std::any::Any;
 use std::fs;
+use std::io;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use logkv::fs::StoreFile;
 use logkv::{Compact, CompactionEvent, CompactionPolicy, CompactionStage, Error, Options, Store};
 
 use crate::common::{open, quick, scratch, segment_path, value, wait_until};
-use crate::hooked::{FreeSyncs, hooked};
+use crate::hooked::{Call, FreeSyncs, Hook, Hooked, SyncGate, hooked};
 use crate::recount::Recounted;
 
 #[test]
@@ -131,6 +134,36 @@ fn a_command_does_not_wait_for_a_throttled_compaction() {
     store.compact_recounted(&Compact::All).expect("compacts");
     assert!(started.elapsed() < Duration::from_secs(20));
     assert_eq!(store.stats().expect("stats").dead_len, 0);
+}
+
+/// Blocks the removal of segments while it is shut.
+#[derive(Debug, Default)]
+struct RemovalGate(SyncGate);
+
+impl Hook for RemovalGate {
+    fn before(&self, call: Call) -> io::Result<()> {
+        match call {
+            Call::Remove(StoreFile::Segment(_)) => self.0.wait_for_opening(),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn a_background_compaction_is_reported_before_its_files_are_removed() {
+    let (dir, gate) = (scratch(), Arc::new(RemovalGate::default()));
+    let options = quick().background(true).file_system(Arc::new(Hooked(Arc::clone(&gate))));
+    let store = Store::open_with(dir.path(), options).expect("opens");
+    for value in ["1", "2"] {
+        store.put("a", value).expect("a put");
+    }
+    gate.0.set_shut(true);
+    store.rotate().expect("rotates");
+    wait_until(|| gate.0.arrivals() > 0);
+    let is_there = segment_path(dir.path(), 1).exists();
+    let runs = store.background_compactions();
+    gate.0.set_shut(false);
+    assert!(is_there && runs.len() == 1, "a reader that misses segment 1 could not say why: {runs:?}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::common::{contents, files, killed, open, quick, scratch, wait_until};
 use crate::hooked::{Call, Hook, Hooked, SyncGate};
@@ -122,6 +123,25 @@ fn a_failed_fsync_is_not_retried_and_all_later_writes_fail() {
         assert!(matches!(refused, Err(Error::Poisoned { .. })));
     }
     assert!(store.close().is_err(), "closing reports that the log is not clean");
+}
+
+#[test]
+fn no_sync_starts_beside_another_whose_failure_it_would_miss() {
+    let (dir, gate) = (scratch(), Arc::new(SyncGate::default()));
+    let options = quick().sync(Sync::Always).file_system(Arc::new(Hooked(Arc::clone(&gate))));
+    let store = Store::open_with(dir.path(), options).expect("opens");
+    store.put("first", "").expect("a put");
+    let before = gate.arrivals();
+    gate.set_shut(true);
+    std::thread::scope(|scope| {
+        scope.spawn(|| store.put("second", "").expect("a put"));
+        wait_until(|| gate.arrivals() > before);
+        scope.spawn(|| store.rotate().expect("rotates"));
+        std::thread::sleep(Duration::from_millis(50));
+        let arrivals = gate.arrivals();
+        gate.set_shut(false);
+        assert_eq!(arrivals, before + 1, "two syncs ran in parallel");
+    });
 }
 
 #[test]

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use logkv::{Batch, Store};
 
-use crate::common::{copy_of, interrupt, open, piped, quick, segment_path};
+use crate::common::{
+    binary, copy_of, interrupt, open, piped, program_of_system, quick, scratch, segment_path,
+};
 use crate::transcript::Transcript;
 
 /// A key and a value that are not UTF-8.
@@ -155,11 +157,13 @@ fn a_batch_left_open_by_a_script_is_reported_and_fails() {
 
 #[test]
 fn an_endless_value_is_refused_without_filling_memory() {
-    let transcript = Transcript::new();
+    const LIMITED: &str = "ulimit -v 500000 && exec \"$0\" --read-with pread --value-limit 1MiB d \"$@\"";
+    let dir = scratch();
     for line in [&["put", "a", "--file", "/dev/zero"][..], &["put", "a", "-"]] {
         let zeros = File::open("/dev/zero").expect("/dev/zero");
-        let args = [&["--value-limit", "1MiB", "d"], line].concat();
-        let output = transcript.command(&args).stdin(zeros).output().expect("the program runs");
+        let mut command = program_of_system("sh", dir.path());
+        command.args(["-c", LIMITED]).arg(binary()).args(line);
+        let output = command.stdin(zeros).output().expect("the program runs");
         assert_eq!(output.status.code(), Some(1));
         let said = String::from_utf8_lossy(&output.stderr);
         let hinted = "error: the value is longer than the limit of 1,048,576 bytes\n\

@@ -1,9 +1,10 @@
 //! The REPL on a real terminal.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::time::Duration;
 
 use logkv::Expiry;
 use tempfile::TempDir;
@@ -167,6 +168,29 @@ fn ctrl_c_stops_a_command_and_leaves_the_store_intact() {
     person.types(CTRL_D);
     assert_eq!(person.sees_it_end(), Some(0));
     assert_eq!(open(&dir.path().join("d")).len(), 50_000);
+}
+
+#[test]
+fn every_file_of_a_long_import_shows_its_progress() {
+    const ROWS_MAX: usize = 200;
+    let dir = scratch();
+    fs::write(dir.path().join("first.tsv"), "a\t1\n").expect("writes a file");
+    let second = dir.path().join("second.tsv");
+    let made = Command::new("mkfifo").arg(&second).status().expect("mkfifo is installed");
+    assert!(made.success(), "a pipe can be made");
+    let mut person = Person::at(dir.path(), &["d", "import", "first.tsv", "second.tsv"], &[]);
+    let mut pipe = File::options().write(true).open(&second).expect("opens the other end");
+    person.sees("first.tsv");
+    let mut rows = 0;
+    // The bar appears with the first row after half a second.
+    while rows < ROWS_MAX && !person.screen().contains("importing") {
+        pipe.write_all(b"b\t2\n").expect("is read");
+        rows += 1;
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    drop(pipe);
+    assert!(rows < ROWS_MAX, "{}", person.screen());
+    assert_eq!(person.sees_it_end(), Some(0));
 }
 
 #[test]

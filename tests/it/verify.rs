@@ -1,9 +1,11 @@
 //! `logkv::verify` reports all damage, and nothing else.
 
 use std::fs;
+use std::io;
 use std::mem;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use logkv::fs::StoreFile;
@@ -14,8 +16,9 @@ use tempfile::TempDir;
 use crate::any_bytes::properties::seal;
 use crate::common::{
     copy_of, files, hint_path, killed, open, quick, rewrite_manifest, scratch, segment_path, small_store,
-    unclosed_store,
+    unclosed_store, wait_until,
 };
+use crate::hooked::{Call, Hook, Hooked, SyncGate};
 use crate::recount::Recounted;
 
 /// Verifies the store at `dir`.
@@ -390,4 +393,30 @@ fn a_keydir_with_a_segment_outside_the_address_space_is_damaged_and_allocates_no
     });
     let (_, findings) = verified(hurt.path());
     assert!(matches!(findings[..], [Finding { fault: Fault::DerivedDamaged, .. }]), "{findings:?}");
+}
+
+/// Blocks every write into a hint after the first while it is shut.
+#[derive(Debug, Default)]
+struct HintGate(SyncGate, AtomicBool);
+
+impl Hook for HintGate {
+    fn before(&self, call: Call) -> io::Result<()> {
+        let is_later = matches!(call, Call::Write(StoreFile::Hint(_))) && self.1.swap(true, Ordering::SeqCst);
+        if is_later { self.0.wait_for_opening() } else { Ok(()) }
+    }
+}
+
+#[test]
+fn a_hint_that_is_being_written_is_only_a_note() {
+    let (dir, gate) = (scratch(), Arc::new(HintGate::default()));
+    let options = quick().background(true).file_system(Arc::new(Hooked(Arc::clone(&gate))));
+    let store = Store::open_with(dir.path(), options).expect("opens");
+    store.put("a", "1").expect("a put");
+    gate.0.set_shut(true);
+    store.rotate().expect("rotates");
+    wait_until(|| gate.0.arrivals() > 0);
+    let (report, findings) = verified(dir.path());
+    gate.0.set_shut(false);
+    let faults: Vec<_> = findings.into_iter().map(|found| found.fault).collect();
+    assert!(report.is_intact() && faults == [Fault::Unfinished], "{faults:?}");
 }

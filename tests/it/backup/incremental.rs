@@ -1,9 +1,13 @@
 //! The second and later backups to the same place.
 
 use std::fs;
+use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use logkv::fs::StoreFile;
 use logkv::{Compact, Error, Store};
 
 use super::{back_up, inode, keep_going, place, restore, restored};
@@ -78,6 +82,31 @@ fn a_backup_refuses_to_extend_one_of_another_history() {
     );
     assert!(files(&copy) == before);
     assert_eq!(restored(&copy), contents(&store));
+}
+
+/// A disk whose segment files become unreadable, except through a mapping.
+#[derive(Debug, Default)]
+struct FailingDisk(AtomicBool);
+
+impl Hook for FailingDisk {
+    fn read(&self, file: StoreFile, _: Range<u64>) -> io::Result<()> {
+        let fails = matches!(file, StoreFile::Segment(_)) && self.0.load(Ordering::SeqCst);
+        if fails { Err(io::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn an_unreadable_file_of_the_earlier_backup_is_named_by_its_path() {
+    let dir = small_store();
+    let (_place, copy) = place();
+    back_up(&open(dir.path()), &copy);
+    let disk = Arc::new(FailingDisk::default());
+    let options = quick().file_system(Arc::new(Hooked(Arc::clone(&disk))));
+    let store = Store::open_with(dir.path(), options).expect("opens");
+    disk.0.store(true, Ordering::SeqCst);
+    let error = store.backup(&copy, &mut keep_going).expect_err("the disk fails");
+    let path = segment_path(&copy, 1);
+    assert!(error.to_string().contains(path.to_str().expect("text")), "{error}");
 }
 
 #[test]

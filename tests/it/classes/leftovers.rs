@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::cases::recorder::{Files, Moment, Recorder, write_down};
 use crate::cases::steps;
-use crate::common::{Map, contents, killed, open, quick, scratch, segment_path, value};
+use crate::common::{Map, contents, killed, open, quick, remove_derived, scratch, segment_path, value};
 use crate::hooked::{Call, Hook, Hooked};
 use crate::recount::Recounted;
 use crate::repair::repaired;
@@ -195,4 +195,27 @@ fn staged_files_and_foreign_segments_are_no_part_of_a_repaired_store() {
     stranger.put("stranger", "1").expect("a put");
     files.insert("000950.seg".to_owned(), fs::read(segment_path(other.path(), 1)).expect("a segment"));
     assert_repairs(&files, &map, "with unfinished and foreign segments");
+}
+
+#[test]
+fn a_repair_without_manifest_gives_out_no_number_of_a_lost_record() {
+    let dir = scratch();
+    let store = open(dir.path());
+    for n in 0..100 {
+        store.put("k", n.to_string()).expect("a put");
+    }
+    let lost = store.put("z", "a lost value").expect("a put").last;
+    // The output has gaps between its numbers, so fewer records fit into it than numbers.
+    store.compact_recounted(&Compact::All).expect("compacts");
+    store.close().expect("closes");
+    remove_derived(dir.path());
+    fs::remove_file(dir.path().join("MANIFEST")).expect("is lost");
+    let path = segment_path(dir.path(), 2);
+    let mut bytes = fs::read(&path).expect("the output");
+    let at = bytes.windows(4).position(|bytes| bytes == b"lost").expect("the record");
+    bytes[at] ^= 1;
+    fs::write(&path, bytes).expect("the damage");
+    let (to, report) = repaired(dir.path());
+    let next = open(to.path()).put("new", "1").expect("a put").first;
+    assert!(next > lost, "{next:?} is not beyond {lost:?}: {report:?}");
 }

@@ -38,6 +38,8 @@ fn hostile_store() -> (TempDir, PathBuf) {
     store.delete([HOSTILE, b"3"].concat()).expect("a delete");
     store.rotate().expect("rotates");
     store.put("plain", HOSTILE).expect("a put");
+    // UTF-8, so that JSON has it as a string and not in base64.
+    store.put(HOSTILE_TEXT, HOSTILE_TEXT).expect("a put");
     store.close().expect("closes");
     (place, dir)
 }
