@@ -143,7 +143,8 @@ fn free<G>(locked: TryLockResult<G>) -> Option<G> {
     }
 }
 
-#[cfg(all(test, debug_assertions, not(shuttle)))]
+#[cfg(test)]
+#[cfg(all(debug_assertions, not(shuttle)))]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
