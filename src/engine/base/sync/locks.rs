@@ -6,21 +6,21 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 use std::time::Duration;
 
-use super::primitives as raw;
+use super::primitives;
 use super::rank::{HeldRank, LockRank, Rank};
 
 /// A lock that one thread holds at a time.
 #[derive(Debug)]
 pub(crate) struct Mutex<T> {
     rank: Rank,
-    lock: raw::Mutex<T>,
+    lock: primitives::Mutex<T>,
 }
 
 /// A lock that one writer or many readers hold at a time.
 #[derive(Debug)]
 pub(crate) struct RwLock<T> {
     rank: Rank,
-    lock: raw::RwLock<T>,
+    lock: primitives::RwLock<T>,
 }
 
 /// A held lock, released on drop.
@@ -31,13 +31,13 @@ pub(crate) struct Guard<G> {
     held: HeldRank,
 }
 
-pub(crate) type MutexGuard<'a, T> = Guard<raw::MutexGuard<'a, T>>;
-pub(crate) type RwLockReadGuard<'a, T> = Guard<raw::RwLockReadGuard<'a, T>>;
-pub(crate) type RwLockWriteGuard<'a, T> = Guard<raw::RwLockWriteGuard<'a, T>>;
+pub(crate) type MutexGuard<'a, T> = Guard<primitives::MutexGuard<'a, T>>;
+pub(crate) type RwLockReadGuard<'a, T> = Guard<primitives::RwLockReadGuard<'a, T>>;
+pub(crate) type RwLockWriteGuard<'a, T> = Guard<primitives::RwLockWriteGuard<'a, T>>;
 
 impl<T> Mutex<T> {
     pub(crate) fn new(rank: LockRank, value: T) -> Self {
-        Self { rank: Rank::new(rank), lock: raw::Mutex::new(value) }
+        Self { rank: Rank::new(rank), lock: primitives::Mutex::new(value) }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
@@ -58,7 +58,7 @@ impl<T> Mutex<T> {
 
 impl<T> RwLock<T> {
     pub(crate) fn new(rank: LockRank, value: T) -> Self {
-        Self { rank: Rank::new(rank), lock: raw::RwLock::new(value) }
+        Self { rank: Rank::new(rank), lock: primitives::RwLock::new(value) }
     }
 
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, T> {
@@ -97,7 +97,7 @@ impl<G: DerefMut> DerefMut for Guard<G> {
 /// Lets threads wait until the value that a [`Mutex`] guards changes. A waiting thread keeps the
 /// rank of the mutex, because it takes the mutex again before it continues.
 #[derive(Debug, Default)]
-pub(crate) struct Condvar(raw::Condvar);
+pub(crate) struct Condvar(primitives::Condvar);
 
 impl Condvar {
     pub(crate) fn notify_all(&self) {
