@@ -55,11 +55,10 @@ fn the_engine_knows_nothing_of_the_shell() {
 
 #[test]
 fn unsafe_stands_in_one_file() {
-    let word = concat!("un", "safe ");
+    let word = concat!("un", "safe");
+    let is_part_of_a_name = |c: char| c.is_alphanumeric() || c == '_';
     for (path, text) in sources(&root().join("src")) {
-        let has_it = text
-            .lines()
-            .any(|line| !line.trim_start().starts_with("//") && line.contains(&format!("{word}{{")));
+        let has_it = text.split(|c| !is_part_of_a_name(c)).any(|name| name == word);
         assert_eq!(has_it, path.ends_with("engine/fs/mmap.rs"), "{}", path.display());
     }
 }

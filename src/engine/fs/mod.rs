@@ -3,7 +3,8 @@
 //! The engine reaches directories and files only through the traits of this module. A test can
 //! replace the file system and make any call fail, or cut the power after it. [`OsFileSystem`] is
 //! the real one. After a signal has interrupted [`File::read_at`] or [`File::write_at`], the call
-//! is repeated; the other calls handle signals themselves. Only `mmap` contains unsafe code.
+//! is repeated; the other calls handle signals themselves. Only `mmap` goes beyond the
+//! checks of the compiler.
 
 mod dir;
 mod file;
