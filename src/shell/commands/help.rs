@@ -21,8 +21,8 @@ pub const HELP: Command = Command {
     group: Group::Shell,
     signature: "[COMMAND|options]",
     summary: "Lists the commands, or explains one",
-    help: "Lists the commands, or explains one: its arguments, flags and examples. COMMAND --help and \
-           COMMAND -h do the same, and so does logkv help COMMAND without a directory. help options lists \
+    help: "An explanation has the arguments, flags and examples of a command. COMMAND --help and \
+           COMMAND -h print it too, and so does logkv help COMMAND without a directory. help options lists \
            the options of the engine, with their values, effects and defaults.",
     examples: &[
         Example { line: "help", does: "lists the commands" },

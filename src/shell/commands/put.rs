@@ -73,7 +73,7 @@ pub const DEL: Command = Command {
     group: Group::Data,
     signature: "KEY… | --glob PATTERN | --prefix KEY | --all [-y|--yes] [--hex]",
     summary: "Deletes keys",
-    help: "Deletes the keys, all or none, and prints how many existed.\n\n\
+    help: "Deletes all of the keys or none, and prints how many existed.\n\n\
            With a pattern, a prefix or --all it asks first, and needs -y without a terminal. Mode plain \
            prints only the number.\n\n\
            --all deletes every key in one step, whatever their number. After a crash either all keys \

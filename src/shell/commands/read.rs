@@ -14,7 +14,7 @@ pub const READ: Command = Command {
     group: Group::Shell,
     signature: "FILE|-",
     summary: "Runs a script",
-    help: "Runs a script: one command a line. The bytes ; > and | have no special meaning. Blank lines \
+    help: "A script has one command a line. The bytes ; > and | have no special meaning. Blank lines \
            and lines that start with # are skipped. A script may read another one. - is standard input, \
            unless that holds the commands.",
     examples: &[Example { line: "read setup.logkv", does: "runs the commands in the file" }],
